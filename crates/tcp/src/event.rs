@@ -1,0 +1,60 @@
+//! What a connection tells its owner, and how far it got.
+
+use crate::Offset;
+
+/// Something the application wants to know. Events are edges: state is read from the connection.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The three-way handshake is complete.
+    Connected,
+    /// In-order data can be read.
+    Readable,
+    /// At least a third of the send buffer is free again after a write was refused (`S4`).
+    Writable,
+    /// The acknowledged watermark moved.
+    Acked,
+    /// The peer sent FIN and everything before it can be read.
+    PeerFinished,
+    /// Everything written and our FIN are acknowledged.
+    Finished,
+    /// The connection is over. After a failure the error says why and where; it comes once (`S6`).
+    Closed(Result<(), ConnError>),
+}
+
+/// Why a connection ended, and where in the stream (`S6`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct ConnError {
+    /// What happened.
+    pub kind: ConnErrorKind,
+    /// Bytes the peer had acknowledged by then.
+    pub acked: Offset,
+}
+
+/// What ended a connection.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ConnErrorKind {
+    /// The peer answered our SYN with RST.
+    Refused,
+    /// The peer reset the connection.
+    Reset,
+    /// Nobody answered within the connect or user timeout.
+    TimedOut,
+    /// The path or the neighbour is unreachable, by ICMP or failed address resolution.
+    Unreachable,
+    /// We aborted it.
+    Aborted,
+}
+
+/// How far the sending direction has come; `accepted ≥ sent ≥ acked ≥ reclaimed`, each only ever grows (`S29`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Marks {
+    /// Taken from the application.
+    pub accepted: Offset,
+    /// Handed to a device at least once.
+    pub sent: Offset,
+    /// Acknowledged by the peer, cumulatively.
+    pub acked: Offset,
+    /// Acknowledged and no longer read by any device: the buffers went back to their owner.
+    pub reclaimed: Offset,
+}

@@ -1,0 +1,36 @@
+//! What the protocol knows of a buffer: its length, its bytes, and how to refer to a part of it.
+
+use core::ops::Range;
+
+/// A cheap-to-clone, read-only handle on bytes that do not move or change while any handle exists.
+///
+/// The protocol queues, splits and merges handles; it never copies the bytes behind them.
+pub trait Payload: Clone {
+    /// Number of bytes.
+    fn len(&self) -> usize;
+
+    /// True when there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes.
+    fn as_slice(&self) -> &[u8];
+
+    /// A handle on a part of the same bytes.
+    ///
+    /// # Panics
+    /// When `range` is not inside `0..len`.
+    #[must_use]
+    fn slice(&self, range: Range<usize>) -> Self;
+
+    /// Extends this handle over `next` when `next` continues it in memory, inside the same buffer (`S11`).
+    /// Returns whether it did; `next` may then be dropped.
+    fn try_merge(&mut self, next: &Self) -> bool;
+
+    /// True while a device may still read the buffer behind this handle. A payload is given back to its owner
+    /// only when it is acknowledged **and** this is false (`S29`).
+    fn in_device(&self) -> bool {
+        false
+    }
+}
