@@ -8,15 +8,20 @@
 #![forbid(unsafe_code)]
 
 mod burst;
+pub mod conn;
 mod event;
+mod icmp;
 mod payload;
 mod segment;
 mod seq;
+#[cfg(test)]
+mod testing;
 mod time;
 pub mod wire;
 
 pub use burst::{Burst, BurstKind, TxLimits};
 pub use event::{ConnError, ConnErrorKind, Event, Marks};
+pub use icmp::{IcmpError, IcmpErrorKind};
 pub use payload::Payload;
 pub use segment::{FourTuple, Segment};
 pub use seq::{Offset, Seq};

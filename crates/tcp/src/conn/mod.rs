@@ -1,0 +1,5 @@
+//! One connection.
+
+mod reassembly;
+
+pub use reassembly::{Pushed, RecvQueue};
