@@ -1,0 +1,111 @@
+//! `tsonami send`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{DeviceArgs, OutputArgs, TuningArgs};
+use crate::target::Target;
+use crate::units::{Size, parse_duration, parse_positive_duration};
+
+/// Sends bytes to any TCP receiver, and says how it went.
+///
+/// The receiver can be socat, nc, 'tsonami serve' or your own server: whatever reads what it is sent. (iperf3's
+/// control protocol is not spoken.) Without --dev a TAP is made whose other end is this machine's kernel, at
+/// 10.77.0.1; we are 10.77.0.2.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SendArgs {
+    /// Whom to send to: an address or a host name, with the port if you like
+    #[arg(value_name = "PEER[:PORT]")]
+    pub(crate) peer: Target,
+
+    /// The peer's port [default: 5001]
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+
+    /// Send for this long, in seconds unless a unit (ms, s, m, h) follows [default: 10]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "What to send")]
+    pub(crate) time: Option<Duration>,
+
+    /// Send this many bytes in all, shared by the connections, instead of for a time; e.g. 512M, 10GiB
+    #[arg(short = 'n', long, value_name = "SIZE", value_parser = Size::parse_positive, conflicts_with = "time",
+          help_heading = "What to send")]
+    pub(crate) bytes: Option<Size>,
+
+    /// Send this file, whole, over each connection
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["time", "bytes"], help_heading = "What to send")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Bytes of each write
+    #[arg(short, long, value_name = "SIZE", value_parser = Size::parse_positive, default_value = "128K",
+          help_heading = "What to send")]
+    pub(crate) length: Size,
+
+    /// Connections at the same time
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50_000),
+          help_heading = "What to send")]
+    pub(crate) parallel: u32,
+
+    /// Send from registered memory, without a copy
+    #[arg(short = 'Z', long, help_heading = "How to send")]
+    pub(crate) zerocopy: bool,
+
+    /// Send small writes at once (no Nagle)
+    #[arg(short = 'N', long, help_heading = "How to send")]
+    pub(crate) no_delay: bool,
+
+    /// Largest segment's payload, bytes; lower than the peer's and the device's only
+    #[arg(short = 'M', long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(64..),
+          help_heading = "How to send")]
+    pub(crate) mss: Option<u16>,
+
+    /// Send buffer of each connection
+    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to send")]
+    pub(crate) send_buffer: Option<Size>,
+
+    /// Give up when nobody answers for this long: connecting, sending and closing
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, default_value = "10",
+          help_heading = "How to send")]
+    pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+
+    /// Seconds between interval lines on a terminal; 0 for none
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, default_value = "1", help_heading = "Output")]
+    pub(crate) interval: Duration,
+
+    /// Print one JSON object instead of text; its keys carry their units
+    #[arg(short = 'J', long, help_heading = "Output")]
+    pub(crate) json: bool,
+
+    /// Hash what each connection sends (SHA-256), to compare with the receiver's
+    #[arg(long, help_heading = "Output")]
+    pub(crate) sha256: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A receiver in the kernel, and ten seconds of data to it over a TAP (as root):
+    socat -u TCP-LISTEN:5001,fork,reuseaddr OPEN:/dev/null &
+    tsonami send 10.77.0.1
+
+  The same as an ordinary user, in namespaces of your own:
+    unshare -Urn sh -c 'socat -u TCP-LISTEN:5001 OPEN:/dev/null & tsonami send 10.77.0.1'
+
+  A file, over four connections, from a network card bound to DPDK:
+    tsonami send 192.0.2.7:9000 --file data.bin -P 4 --dev pci:0000:3b:00.0 \\
+        --addr 192.0.2.1/24
+
+  512 MiB with a capture, every frame checked, results as JSON:
+    tsonami send 10.77.0.1 -n 512M --pcap run.pcap --check-tx -J
+
+'tsonami doctor' tells what is missing; 'tsonami --help' lists the exit codes.";

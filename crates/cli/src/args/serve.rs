@@ -1,0 +1,75 @@
+//! `tsonami serve`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{DEFAULT_PORT, DeviceArgs, OutputArgs, TuningArgs};
+use crate::units::{Size, parse_positive_duration};
+
+/// Receives: accepts connections, counts and hashes what arrives.
+///
+/// Each connection is read to its end and reported with its bytes and their SHA-256. Runs until Ctrl-C unless told
+/// otherwise.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// The port to listen on
+    #[arg(short, long, value_name = "PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+
+    /// Write what arrives to a file; with several connections, PATH.1, PATH.2, ... from the second on
+    #[arg(long, value_name = "PATH", help_heading = "What to do with it")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Do not hash, only count
+    #[arg(long, help_heading = "What to do with it")]
+    pub(crate) no_hash: bool,
+
+    /// End after one connection
+    #[arg(short = '1', long, conflicts_with = "connections", help_heading = "When to stop")]
+    pub(crate) once: bool,
+
+    /// End after this many connections
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
+          help_heading = "When to stop")]
+    pub(crate) connections: Option<u64>,
+
+    /// Connections that may wait to be accepted
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536),
+          help_heading = "How to receive")]
+    pub(crate) backlog: u32,
+
+    /// Receive buffer of each connection
+    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to receive")]
+    pub(crate) receive_buffer: Option<Size>,
+
+    /// Give up on a peer that does not answer for this long
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, default_value = "10",
+          help_heading = "How to receive")]
+    pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+
+    /// Print one JSON object per connection and one at the end instead of text
+    #[arg(short = 'J', long, help_heading = "Output")]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  The far end of a vhost-user wire (start it first; both need hugepages):
+    tsonami serve --dev vhost:/tmp/wire.sock --addr 10.78.0.1/24 --once
+    tsonami send 10.78.0.1 --dev virtio-user:/tmp/wire.sock --addr 10.78.0.2/24
+
+  From this machine's kernel, over a TAP:
+    tsonami serve --out received.bin --once &
+    socat -u OPEN:data.bin TCP:10.77.0.2:5001";

@@ -1,0 +1,281 @@
+//! Sizes, rates and lengths of time as people write and read them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A number of bytes, as typed: `1500`, `128K`, `512M`, `10GiB`, `1.5G`, `100MB`.
+///
+/// One letter and `KiB`-style suffixes are powers of 1024, as in iperf3; `KB`-style suffixes are powers of 1000.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// Why a size or a length of time could not be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum UnitError {
+    #[error("'{0}' does not begin with a number")]
+    NoNumber(String),
+    #[error("'{unit}' is no unit: use {known}")]
+    UnknownUnit { unit: String, known: &'static str },
+    #[error("'{0}' is too large")]
+    TooLarge(String),
+    #[error("'{0}' must be more than zero")]
+    Zero(String),
+}
+
+/// Splits `text` into its number and what follows it.
+fn split_number(text: &str) -> Result<(f64, &str), UnitError> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].parse::<f64>().map_err(|_| UnitError::NoNumber(text.to_owned()))?;
+    Ok((number, text[end..].trim_start()))
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Size, UnitError> {
+        let (number, unit) = split_number(text)?;
+        let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            "kb" => 1_000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
+            "tb" => 1_000_000_000_000,
+            _ => {
+                return Err(UnitError::UnknownUnit {
+                    unit: unit.to_owned(),
+                    known: "K, M, G, T (powers of 1024, as are KiB, MiB, ...) or KB, MB, GB, TB (powers of 1000)",
+                });
+            }
+        };
+        // Whole numbers stay exact; only fractions such as 1.5G go through floating point.
+        let whole = text.trim().trim_end_matches(|c: char| !c.is_ascii_digit());
+        let bytes = match whole.parse::<u64>() {
+            Ok(n) => n.checked_mul(factor),
+            Err(_) => {
+                let bytes = number * factor as f64;
+                (bytes < u64::MAX as f64).then_some(bytes as u64)
+            }
+        };
+        bytes.map(Size).ok_or_else(|| UnitError::TooLarge(text.to_owned()))
+    }
+}
+
+impl Size {
+    /// Parses a size that must not be zero.
+    pub(crate) fn parse_positive(text: &str) -> Result<Size, UnitError> {
+        match text.parse()? {
+            Size(0) => Err(UnitError::Zero(text.to_owned())),
+            size => Ok(size),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    /// Three significant digits in powers of 1024: `512 MiB`, `1.50 GiB`, `999 B`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+        let mut value = self.0 as f64;
+        let mut unit = 0;
+        while value >= 999.5 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        if unit == 0 || value >= 99.95 {
+            write!(f, "{value:.0} {}", UNITS[unit])
+        } else if value >= 9.995 {
+            write!(f, "{value:.1} {}", UNITS[unit])
+        } else {
+            write!(f, "{value:.2} {}", UNITS[unit])
+        }
+    }
+}
+
+/// A length of time as typed: `10` (seconds), `2.5s`, `500ms`, `50us`, `2m`, `1h`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let (number, unit) = split_number(text)?;
+    let seconds = match unit.to_ascii_lowercase().as_str() {
+        "" | "s" => number,
+        "us" => number / 1e6,
+        "ms" => number / 1e3,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => {
+            return Err(UnitError::UnknownUnit {
+                unit: unit.to_owned(),
+                known: "us, ms, s (the default), m or h",
+            });
+        }
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| UnitError::TooLarge(text.to_owned()))
+}
+
+/// Parses a length of time that must not be zero.
+pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, UnitError> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(UnitError::Zero(text.to_owned())),
+        duration => Ok(duration),
+    }
+}
+
+/// Bits per second of `bytes` moved in `elapsed`; zero when no time passed.
+pub(crate) fn bits_per_second(bytes: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 }
+}
+
+/// A rate in powers of 1000, as link rates are given: `9.41 Gbit/s`, `880 Mbit/s`.
+pub(crate) struct Rate(pub(crate) f64);
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, unit) = match self.0 {
+            r if r >= 0.9995e9 => (r / 1e9, "Gbit/s"),
+            r if r >= 0.9995e6 => (r / 1e6, "Mbit/s"),
+            r if r >= 0.9995e3 => (r / 1e3, "kbit/s"),
+            r => return write!(f, "{r:.0} bit/s"),
+        };
+        if value >= 99.95 {
+            write!(f, "{value:.0} {unit}")
+        } else if value >= 9.995 {
+            write!(f, "{value:.1} {unit}")
+        } else {
+            write!(f, "{value:.2} {unit}")
+        }
+    }
+}
+
+/// A short length of time, such as a round trip: `87 µs`, `1.25 ms`.
+pub(crate) struct Short(pub(crate) Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ns = self.0.as_nanos() as f64;
+        if ns >= 0.9995e9 {
+            write!(f, "{:.2} s", ns / 1e9)
+        } else if ns >= 99.95e6 {
+            write!(f, "{:.0} ms", ns / 1e6)
+        } else if ns >= 0.9995e6 {
+            write!(f, "{:.2} ms", ns / 1e6)
+        } else if ns >= 99.95e3 {
+            write!(f, "{:.0} µs", ns / 1e3)
+        } else {
+            write!(f, "{:.1} µs", ns / 1e3)
+        }
+    }
+}
+
+/// An integer with thousands separated: `1 234 567`.
+pub(crate) struct Grouped(pub(crate) u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut text = String::with_capacity(digits.len() * 4 / 3);
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                text.push(' ');
+            }
+            text.push(digit);
+        }
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(text: &str) -> u64 {
+        text.parse::<Size>().unwrap().0
+    }
+
+    #[test]
+    fn sizes_follow_iperf3_and_iec_and_si() {
+        assert_eq!(size("1500"), 1500);
+        assert_eq!(size("0"), 0);
+        assert_eq!(size("128K"), 128 << 10);
+        assert_eq!(size("512M"), 512 << 20);
+        assert_eq!(size("512m"), 512 << 20);
+        assert_eq!(size("10GiB"), 10 << 30);
+        assert_eq!(size("10 GiB"), 10 << 30);
+        assert_eq!(size("100MB"), 100_000_000);
+        assert_eq!(size("1.5G"), 3 << 29);
+        assert_eq!(size("2T"), 2 << 40);
+    }
+
+    #[test]
+    fn large_whole_sizes_stay_exact() {
+        assert_eq!(size("18446744073709551615"), u64::MAX);
+        assert_eq!(size("9007199254740993"), 9_007_199_254_740_993);
+    }
+
+    #[test]
+    fn bad_sizes_say_what_is_wrong() {
+        assert_eq!("M".parse::<Size>(), Err(UnitError::NoNumber("M".into())));
+        assert_eq!("".parse::<Size>(), Err(UnitError::NoNumber(String::new())));
+        assert_eq!("-3".parse::<Size>(), Err(UnitError::NoNumber("-3".into())));
+        assert_eq!("1.2.3".parse::<Size>(), Err(UnitError::NoNumber("1.2.3".into())));
+        assert_eq!("99999999T".parse::<Size>(), Err(UnitError::TooLarge("99999999T".into())));
+        assert_eq!("99999999.5T".parse::<Size>(), Err(UnitError::TooLarge("99999999.5T".into())));
+        assert_eq!(Size::parse_positive("0K"), Err(UnitError::Zero("0K".into())));
+        let error = "10X".parse::<Size>().unwrap_err().to_string();
+        assert!(error.contains("'X' is no unit") && error.contains("powers of 1024"), "{error}");
+    }
+
+    #[test]
+    fn durations_default_to_seconds() {
+        assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("2.5"), Ok(Duration::from_millis(2500)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse_positive_duration("0"), Err(UnitError::Zero("0".into())));
+        assert!(parse_duration("99999999999999999999999h").is_err());
+        assert!(parse_duration("5 parsecs").is_err());
+    }
+
+    #[test]
+    fn sizes_and_rates_show_three_digits() {
+        assert_eq!(Size(0).to_string(), "0 B");
+        assert_eq!(Size(999).to_string(), "999 B");
+        assert_eq!(Size(1000).to_string(), "0.98 KiB");
+        assert_eq!(Size(1 << 10).to_string(), "1.00 KiB");
+        assert_eq!(Size(512 << 20).to_string(), "512 MiB");
+        assert_eq!(Size(3 << 29).to_string(), "1.50 GiB");
+        assert_eq!(Size(u64::MAX).to_string(), "16384 PiB");
+        assert_eq!(Rate(9.412e9).to_string(), "9.41 Gbit/s");
+        assert_eq!(Rate(47.3e9).to_string(), "47.3 Gbit/s");
+        assert_eq!(Rate(880e6).to_string(), "880 Mbit/s");
+        assert_eq!(Rate(12.0).to_string(), "12 bit/s");
+        assert_eq!(Rate(0.0).to_string(), "0 bit/s");
+    }
+
+    #[test]
+    fn rates_of_no_time_are_zero_not_infinite() {
+        assert_eq!(bits_per_second(100, Duration::ZERO), 0.0);
+        assert_eq!(bits_per_second(125, Duration::from_millis(1)), 1e6);
+    }
+
+    #[test]
+    fn short_times_pick_their_unit() {
+        assert_eq!(Short(Duration::from_nanos(8_700)).to_string(), "8.7 µs");
+        assert_eq!(Short(Duration::from_micros(187)).to_string(), "187 µs");
+        assert_eq!(Short(Duration::from_micros(1250)).to_string(), "1.25 ms");
+        assert_eq!(Short(Duration::from_millis(200)).to_string(), "200 ms");
+        assert_eq!(Short(Duration::from_secs(3)).to_string(), "3.00 s");
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(Grouped(7).to_string(), "7");
+        assert_eq!(Grouped(1_234_567).to_string(), "1 234 567");
+        assert_eq!(Grouped(100).to_string(), "100");
+    }
+}

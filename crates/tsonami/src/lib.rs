@@ -1,0 +1,1 @@
+//! The library people depend on: a userspace TCP sender over DPDK.
