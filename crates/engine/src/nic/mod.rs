@@ -4,6 +4,15 @@
 //! offload metadata, and payload by reference. Frames are staged in order, then offered to the device in one
 //! burst; what the device does not take was *not sent* (`S24`) and is dropped by the NIC, never offered again.
 
+pub mod check;
+mod checked;
+mod pcap;
+mod traced;
+
+pub use checked::{CheckReport, Checked};
+pub use pcap::PcapWriter;
+pub use traced::{Direction, FrameSink, Traced};
+
 use core::ops::{DerefMut, Range};
 
 use tcp::Payload;

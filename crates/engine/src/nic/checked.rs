@@ -1,0 +1,135 @@
+//! A NIC that looks over the engine's shoulder: every staged frame goes through the offload checker.
+
+use core::ops::Range;
+
+use tcp::Payload;
+
+use super::check::{Checker, Violation};
+use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
+
+/// Violations kept word for word; later ones are only counted.
+const KEPT: usize = 16;
+
+/// What the checker found so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CheckReport {
+    /// Frames looked at.
+    pub frames: u64,
+    /// Things wrong with them, in all.
+    pub violations: u64,
+    /// The first few of those, each with the number of its frame, counted from 1.
+    pub first: Vec<(u64, Violation)>,
+}
+
+impl CheckReport {
+    /// Counts `violation` against the newest frame.
+    pub fn add(&mut self, violation: Violation) {
+        self.violations += 1;
+        if self.first.len() < KEPT {
+            self.first.push((self.frames, violation));
+        }
+    }
+}
+
+/// Checks each frame on its way to the NIC it wraps, and changes nothing: a faulty frame is sent all the same,
+/// so that a run shows every fault and the device's own reaction. Allocates; not for the fast path.
+#[derive(Debug)]
+pub struct Checked<N> {
+    inner: N,
+    report: CheckReport,
+    staged: usize,
+}
+
+impl<N> Checked<N> {
+    /// Wraps `inner`.
+    pub fn new(inner: N) -> Self {
+        Checked { inner, report: CheckReport::default(), staged: 0 }
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &CheckReport {
+        &self.report
+    }
+
+    /// The wrapped NIC.
+    pub fn inner(&self) -> &N {
+        &self.inner
+    }
+
+    /// The wrapped NIC.
+    pub fn inner_mut(&mut self) -> &mut N {
+        &mut self.inner
+    }
+
+    /// The wrapped NIC, and what was found.
+    pub fn into_parts(self) -> (N, CheckReport) {
+        (self.inner, self.report)
+    }
+}
+
+impl<N: Nic> Nic for Checked<N> {
+    type Buf = N::Buf;
+    type Header = N::Header;
+    type Tail = N::Tail;
+
+    fn limits(&self) -> &NicLimits {
+        self.inner.limits()
+    }
+
+    fn mac(&self) -> [u8; 6] {
+        self.inner.mac()
+    }
+
+    fn rx_burst(&mut self, out: &mut Vec<RxPiece<N::Buf>>) -> usize {
+        self.inner.rx_burst(out)
+    }
+
+    fn lend_header(&mut self) -> Option<N::Header> {
+        self.inner.lend_header()
+    }
+
+    fn stage<'a, I>(&mut self, frame: TxFrame<N::Header>, payload: I) -> Result<(), StageError>
+    where
+        I: Iterator<Item = (&'a N::Buf, Range<usize>)>,
+        N::Buf: 'a,
+    {
+        let payload: Vec<_> = payload.collect();
+        let mut chain = Vec::with_capacity(1 + payload.len());
+        chain.push(&frame.header[..usize::from(frame.header_len)]);
+        chain.extend(payload.iter().map(|(buf, range)| &buf.as_slice()[range.clone()]));
+        self.report.frames += 1;
+        let report = &mut self.report;
+        Checker::new(self.inner.limits(), self.inner.mac())
+            .staged(&chain, &frame.meta, &mut |violation| report.add(violation));
+        let staged = self.inner.stage(frame, payload.into_iter());
+        if staged.is_ok() {
+            self.staged += 1;
+            let batch = self.inner.limits().tx_batch;
+            if self.staged > usize::from(batch) {
+                self.report.add(Violation::OverBatch(self.staged, batch));
+            }
+        }
+        staged
+    }
+
+    fn tx_burst(&mut self) -> TxOutcome {
+        self.staged = 0;
+        self.inner.tx_burst()
+    }
+
+    fn tx_completed(&mut self) -> Option<u64> {
+        self.inner.tx_completed()
+    }
+
+    fn reclaim(&mut self) {
+        self.inner.reclaim();
+    }
+
+    fn alloc_tail(&mut self) -> Option<N::Tail> {
+        self.inner.alloc_tail()
+    }
+
+    fn cycles(&self) -> u64 {
+        self.inner.cycles()
+    }
+}
