@@ -2,6 +2,7 @@
 # What the scripts share: messages, packages, the toolchain, processes, and cleaning up after themselves.
 # Sourced by bash scripts that ran `set -euo pipefail`; they stand in the repository's root afterwards.
 
+[ -z "${TSONAMI:-}" ] || TSONAMI=$(realpath -- "$TSONAMI")
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT" || exit
 
@@ -121,9 +122,9 @@ need_packages() {
     sudo apt-get install -y ${missing[*]}"
     fi
     log=$(mktemp)
-    on_exit "rm -f '$log'"
     apt_install "${missing[@]}" >"$log" 2>&1 &
-    attend $! || { cat "$log" >&2; fail "could not install ${missing[*]}"; }
+    attend $! || { cat "$log" >&2; rm -f "$log"; fail "could not install ${missing[*]}"; }
+    rm -f "$log"
 }
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -164,6 +165,27 @@ target_folder() {
 }
 
 # ---------------------------------------------------------------------------------------------------------------
+# Namespaces: made by unshare, so that they are gone with the last process in them, whatever happens to the script.
+
+# enter_namespace KIND ARGUMENT...: runs this script again, with these arguments, in a namespace of its own of this kind
+# (net or mount); an ordinary user becomes root of a user namespace for it. Returns only once inside.
+enter_namespace() {
+    local unshare=(unshare "--$1")
+    shift
+    if [ -n "${TSONAMI_INSIDE:-}" ]; then
+        unset TSONAMI_INSIDE
+        return
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        unshare+=(--user --map-root-user)
+        "${unshare[@]}" true 2>/dev/null || fail "this kernel does not let ordinary users make namespaces.
+    Run this as root: sudo $0 $*"
+    fi
+    export TSONAMI_INSIDE=1
+    exec "${unshare[@]}" -- "$0" "$@"
+}
+
+# ---------------------------------------------------------------------------------------------------------------
 # Hugepages
 
 HUGEPAGES=/proc/sys/vm/nr_hugepages
@@ -176,9 +198,20 @@ need_hugepages() {
     [ "$(id -u)" = 0 ] || fail "$want free hugepages are needed and $free are there. Run this, then try again:
     echo $want | sudo tee $HUGEPAGES"
     before=$(cat $HUGEPAGES)
-    on_exit "echo $before > $HUGEPAGES"
+    on_exit "release_hugepages $before"
     echo $((before + want - free)) >$HUGEPAGES
     free=$(awk '/^HugePages_Free:/ {print $2}' /proc/meminfo)
     [ "$free" -ge "$want" ] || fail "asked the kernel for $want free hugepages and got $free: memory is fragmented or short.
     Reboot, or reserve them at boot: hugepages=$want on the kernel's command line"
+}
+
+# Gives the pages back that were reserved beyond this number, except those somebody uses by now.
+release_hugepages() { echo "$1" >$HUGEPAGES; }
+
+# hugetlbfs FOLDER: makes sure that a file system of hugepages is mounted; FOLDER is used when there is none yet.
+# To be called in a mount namespace, with which the mount ends.
+hugetlbfs() {
+    grep -q ' hugetlbfs ' /proc/mounts && return
+    mkdir -p "$1"
+    mount -t hugetlbfs tsonami "$1"
 }
