@@ -1,6 +1,11 @@
 //! The `tsonami` command.
 
 mod args;
+mod console;
+mod exit;
+mod failure;
+mod report;
+mod signals;
 mod target;
 mod units;
 

@@ -1,0 +1,10 @@
+//! What a run tells: lines while it goes, a summary when it ends, as text or as JSON with the same content.
+
+mod interval;
+mod progress;
+mod summary;
+mod text;
+
+pub(crate) use interval::{Interval, Intervals};
+pub(crate) use progress::{Goal, Progress};
+pub(crate) use summary::{ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary};
