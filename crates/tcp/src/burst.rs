@@ -36,6 +36,16 @@ impl Burst {
     pub fn segments(&self) -> u32 {
         self.len.div_ceil(u32::from(self.mss)).max(1)
     }
+
+    /// The first `len` bytes of this burst alone: what is committed when a device took only part of it. FIN and
+    /// PSH stay with the part that did not leave.
+    #[must_use]
+    pub fn first(&self, len: u32) -> Burst {
+        if len >= self.len {
+            return *self;
+        }
+        Burst { len, flags: self.flags.without(TcpFlags::FIN | TcpFlags::PSH), ..*self }
+    }
 }
 
 /// Why a burst is sent: what to count, and which of the invariants may be excepted.

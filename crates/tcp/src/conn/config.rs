@@ -1,0 +1,101 @@
+//! What a connection is told when it is made.
+
+use super::cc::ControllerKind;
+use crate::Nanos;
+
+/// Settings of one connection. Every field has a default that suits the open Internet.
+///
+/// Values out of range are brought into it when a connection is made; each field says how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnConfig {
+    /// Path MTU to begin with: bytes of an IP packet, at least 576 (IPv4) or 1280 (IPv6); lower values are
+    /// raised to that. Default 1500.
+    pub mtu: u16,
+    /// Bounds the MSS beyond what the MTU allows: the one announced (RFC 9293 §3.7.1, MUST-67) and the one
+    /// used. At least 88 bytes; lower values are raised to that. Default: no bound.
+    pub max_mss: Option<u16>,
+    /// Bytes that may wait in the send queue, sent or not, until the peer acknowledges them. Default 4 MiB.
+    pub send_buffer: usize,
+    /// Bytes that may wait for the application to read; also what the receive window offers at most. At most
+    /// 1 GiB (RFC 7323 §2.3). Default 1 MiB.
+    pub receive_buffer: usize,
+    /// Small segments leave at once instead of waiting for an ACK: Nagle's algorithm off (MUST-17). Default
+    /// false.
+    pub no_delay: bool,
+    /// Offer and accept the Timestamps option (RFC 7323). Default true.
+    pub timestamps: bool,
+    /// Offer and accept SACK (RFC 2018). Default true.
+    pub sack: bool,
+    /// Offer and accept window scaling (RFC 7323 §2). Without it no window exceeds 65535 bytes. Default true.
+    pub window_scale: bool,
+    /// Retransmission timeout before the first RTT sample. Default 1 s (RFC 6298 §2.1).
+    pub initial_rto: Nanos,
+    /// Lower bound of the retransmission timeout. RFC 6298 §2.4 says 1 s; everybody, and so the default, is
+    /// 200 ms. Datacentres may go down to 1 ms.
+    pub min_rto: Nanos,
+    /// Upper bound of the retransmission timeout and of the interval between window probes, at least 60 s by
+    /// RFC 6298 §2.5. Default 120 s.
+    pub max_rto: Nanos,
+    /// How long to try to open before the connection fails with `TimedOut`. Default 180 s (MUST-23).
+    pub connect_timeout: Nanos,
+    /// How long bytes may stay unacknowledged before the connection fails with `TimedOut`: R2 of RFC 9293
+    /// §3.8.3 (MUST-20, MUST-21). At least 100 s unless the application knows better (SHLD-11). Default 300 s.
+    pub user_timeout: Nanos,
+    /// How long a delayed ACK may wait, below 500 ms (MUST-40); higher values are lowered to that. Default
+    /// 40 ms.
+    pub delayed_ack: Nanos,
+    /// Initial congestion window in segments; the bytes are bounded by RFC 6928 §2 when this is 10 or less.
+    /// Default 10.
+    pub initial_window: u32,
+    /// What closing does with bytes not acknowledged yet. Default: [`Linger::Background`].
+    pub linger: Linger,
+    /// How long a closed connection waits for the peer's FIN once its own is acknowledged. Without an
+    /// application nobody else would end the wait. Default 60 s.
+    pub fin_wait_timeout: Nanos,
+    /// Length of TIME-WAIT: twice the segment lifetime that is assumed (MUST-13). Default 60 s, as Linux.
+    pub time_wait: Nanos,
+    /// The congestion controller. Default NewReno.
+    pub controller: ControllerKind,
+}
+
+impl Default for ConnConfig {
+    fn default() -> ConnConfig {
+        ConnConfig {
+            mtu: 1500,
+            max_mss: None,
+            send_buffer: 4 << 20,
+            receive_buffer: 1 << 20,
+            no_delay: false,
+            timestamps: true,
+            sack: true,
+            window_scale: true,
+            initial_rto: Nanos::from_secs(1),
+            min_rto: Nanos::from_millis(200),
+            max_rto: Nanos::from_secs(120),
+            connect_timeout: Nanos::from_secs(180),
+            user_timeout: Nanos::from_secs(300),
+            delayed_ack: Nanos::from_millis(40),
+            initial_window: 10,
+            linger: Linger::Background,
+            fin_wait_timeout: Nanos::from_secs(60),
+            time_wait: Nanos::from_secs(60),
+            controller: ControllerKind::NewReno,
+        }
+    }
+}
+
+/// What [`close`](super::Connection::close) does with bytes the peer has not acknowledged (`S45`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Linger {
+    /// Deliver them and the FIN, for as long as the user timeout allows.
+    Background,
+    /// Deliver them within this time, then reset. Zero resets at once.
+    Bounded(Nanos),
+}
+
+/// How one send differs from others.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct SendFlags {
+    /// More is coming at once: no PSH at the end of this send (`S14`).
+    pub more: bool,
+}

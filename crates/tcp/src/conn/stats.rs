@@ -1,0 +1,68 @@
+//! What a connection counts.
+
+use crate::Nanos;
+
+/// Counters and gauges of one connection. Counters only grow; segments are those of the wire, bursts what was
+/// handed to the device (`S28`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConnStats {
+    /// Payload bytes sent for the first time.
+    pub bytes_sent: u64,
+    /// Payload bytes acknowledged.
+    pub bytes_acked: u64,
+    /// Payload bytes sent again.
+    pub bytes_retransmitted: u64,
+    /// Payload bytes received in order.
+    pub bytes_received: u64,
+    /// Bursts sent that carry payload, first time or again.
+    pub bursts: u64,
+    /// Segments sent, of every kind.
+    pub segments_sent: u64,
+    /// Segments sent again, SYN and FIN included.
+    pub segments_retransmitted: u64,
+    /// Segments received; one that the device coalesced counts once.
+    pub segments_received: u64,
+    /// Segments received that lie outside the window or fail another check of RFC 9293 §3.10.7.4.
+    pub segments_unacceptable: u64,
+    /// Segments received with bytes beyond a gap.
+    pub segments_out_of_order: u64,
+    /// Segments received whose timestamp is too old (RFC 7323 §5).
+    pub paws_rejected: u64,
+    /// Duplicate ACKs received, by the definition of RFC 5681 §2.
+    pub dup_acks: u64,
+    /// Recoveries begun by duplicate ACKs.
+    pub fast_recoveries: u64,
+    /// Expirations of the retransmission timer, the SYN's included.
+    pub timeouts: u64,
+    /// Probes of a closed window sent.
+    pub window_probes: u64,
+    /// Segments of limited transmit sent: beyond cwnd by what RFC 3042 allows.
+    pub limited_transmits: u64,
+    /// First retransmissions of a recovery that left although the pipe was full (RFC 5681 §3.2 step 3).
+    pub recovery_exceptions: u64,
+    /// Challenge ACKs sent (RFC 5961).
+    pub challenge_acks: u64,
+    /// ICMP errors believed.
+    pub icmp_errors: u64,
+
+    /// Smoothed round-trip time, `None` before the first sample.
+    pub srtt: Option<Nanos>,
+    /// Its mean deviation.
+    pub rttvar: Nanos,
+    /// Smallest round-trip time seen.
+    pub min_rtt: Option<Nanos>,
+    /// The retransmission timeout now, backed off as it is.
+    pub rto: Nanos,
+    /// Congestion window, bytes.
+    pub cwnd: u64,
+    /// Slow start threshold, bytes; `u64::MAX` while unknown.
+    pub ssthresh: u64,
+    /// The peer's window, bytes, scaled.
+    pub send_window: u64,
+    /// The window we offer, bytes.
+    pub receive_window: u64,
+    /// Payload bytes of a full segment, after options.
+    pub mss: u32,
+    /// Bytes in the send queue that were never sent.
+    pub unsent: u64,
+}
