@@ -1,16 +1,16 @@
 //! The receive queue: what arrived, put in order (RFC 9293 §3.10.7.4, RFC 2018, `S46`).
 //!
-//! Bytes stay where the NIC put them: the queue holds payload handles. Handles in order wait for the application;
-//! handles beyond a gap are held back, disjoint and ordered, until the gap closes. Of bytes that arrive twice the
-//! first win, so that what was once acknowledged can never change.
+//! Bytes stay where the NIC put them: the queue holds payload handles. Handles in order wait for the
+//! application; handles beyond a gap are held back, disjoint and ordered, until the gap closes. Of bytes that
+//! arrive twice the first win, so that what was once acknowledged can never change.
 
 use core::ops::Range;
 use std::collections::VecDeque;
 
 use crate::{Offset, Payload};
 
-/// Out-of-order pieces held at most. A window full of one-byte segments would otherwise pin a whole buffer of the
-/// NIC with each byte.
+/// Out-of-order pieces held at most. A window full of one-byte segments would otherwise pin a whole buffer of
+/// the NIC with each byte.
 const MAX_HELD: usize = 1024;
 
 /// Received bytes of one direction, from any order into stream order.
@@ -154,8 +154,8 @@ impl<P: Payload> RecvQueue<P> {
         pushed
     }
 
-    /// Notes that the stream ends at `at`: the offset behind its last byte, where the peer's FIN stands. Later
-    /// bytes are refused.
+    /// Notes that the stream ends at `at`: the offset behind its last byte, where the peer's FIN stands.
+    /// Later bytes are refused.
     ///
     /// Returns false, and forgets it, when the end cannot be there: beyond the window, before bytes that were
     /// received, or elsewhere than an earlier FIN said.
@@ -190,7 +190,8 @@ impl<P: Payload> RecvQueue<P> {
         self.next
     }
 
-    /// The offset behind the last byte the queue would take: `capacity` beyond what was read. Never moves left.
+    /// The offset behind the last byte the queue would take: `capacity` beyond what was read. Never moves
+    /// left.
     pub fn right_edge(&self) -> Offset {
         self.next + self.window()
     }
@@ -226,13 +227,14 @@ impl<P: Payload> RecvQueue<P> {
         !self.held.is_empty()
     }
 
-    /// The contiguous blocks beyond the first gap, the one touched last first (RFC 2018 §4): a SACK option takes
-    /// as many from the front as it has room for.
+    /// The contiguous blocks beyond the first gap, the one touched last first (RFC 2018 §4): a SACK option
+    /// takes as many from the front as it has room for.
     pub fn sack_blocks(&self) -> impl Iterator<Item = Range<Offset>> + '_ {
         self.blocks.iter().cloned()
     }
 
-    /// Drops every payload, read or not, and keeps the positions: for a connection nobody reads from any more.
+    /// Drops every payload, read or not, and keeps the positions: for a connection nobody reads from any
+    /// more.
     pub fn clear(&mut self) {
         self.ready.clear();
         self.ready_len = 0;

@@ -137,8 +137,8 @@ impl OptionBytes {
     /// No options.
     pub const EMPTY: OptionBytes = OptionBytes { bytes: [0; 40], len: 0 };
 
-    /// The options of a SYN or SYN,ACK: all that `options` has except SACK blocks, in the order Linux uses, so
-    /// that middleboxes meet nothing they have not seen. At most 20 bytes.
+    /// The options of a SYN or SYN,ACK: all that `options` has except SACK blocks, in the order Linux uses,
+    /// so that middleboxes meet nothing they have not seen. At most 20 bytes.
     ///
     /// # Panics
     /// In debug builds, when the window scale is above 14.
@@ -169,7 +169,8 @@ impl OptionBytes {
     }
 
     /// The options of every other segment: timestamps, then as many of `sack`'s blocks as fit behind them, in
-    /// the order given: three with timestamps, four without (RFC 2018 §3). An MSS has no place here (MUST-65).
+    /// the order given: three with timestamps, four without (RFC 2018 §3). An MSS has no place here
+    /// (MUST-65).
     pub fn established(
         timestamps: Option<Timestamps>,
         sack: impl IntoIterator<Item = (Seq, Seq)>,
