@@ -1,0 +1,17 @@
+//! A deterministic network: everything that happens follows from one seed.
+//!
+//! Hosts are real engines with the real protocol on [simulated NICs](SimNic), which perform TSO as hardware does
+//! and whose every frame is checked; a [link](Link) joins them, and the clock is virtual.
+#![forbid(unsafe_code)]
+
+mod buf;
+mod link;
+mod nic;
+mod receive;
+mod rng;
+pub mod tso;
+
+pub use buf::{Pool, SimBuf, SimHeader, SimTail};
+pub use link::{Link, LinkConfig, LinkCounts, transmission_time};
+pub use nic::{Faults, NicConfig, NicCounts, Release, SimNic};
+pub use rng::Rng;
