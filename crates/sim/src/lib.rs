@@ -7,6 +7,8 @@
 mod buf;
 mod link;
 mod nic;
+mod observer;
+mod packet;
 mod receive;
 mod rng;
 pub mod tso;
@@ -14,4 +16,6 @@ pub mod tso;
 pub use buf::{Pool, SimBuf, SimHeader, SimTail};
 pub use link::{Link, LinkConfig, LinkCounts, transmission_time};
 pub use nic::{Faults, NicConfig, NicCounts, Release, SimNic};
+pub use observer::Observer;
+pub use packet::{Decoded, Packet, decode};
 pub use rng::Rng;
