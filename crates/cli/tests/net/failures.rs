@@ -1,0 +1,217 @@
+//! What can go wrong ends with its message and its exit code, in time.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::lab::{KERNEL, Lab, Outcome, PATIENCE, PORT, Process, TAP, is_root, volume};
+
+/// What `tsonami` exits with; `tsonami --help` lists them.
+mod exit {
+    pub(super) const USAGE: i32 = 2;
+    pub(super) const START: i32 = 3;
+    pub(super) const REFUSED: i32 = 4;
+    pub(super) const UNREACHABLE: i32 = 5;
+    pub(super) const TIMED_OUT: i32 = 6;
+    pub(super) const RESET: i32 = 7;
+    pub(super) const INTERRUPTED: i32 = 130;
+    pub(super) const TERMINATED: i32 = 143;
+}
+
+/// The `--timeout` of these tests.
+const TIMEOUT: &str = "3";
+/// By then everything that `TIMEOUT` governs has ended, start and end of EAL included.
+const LIMIT: Duration = Duration::from_secs(3 + 7);
+/// An amount that takes longer to send than any of these tests.
+const ENDLESS: &str = "-t 60";
+
+/// Asserts that standard error names what happened.
+fn explains(outcome: &Outcome, words: &[&str]) {
+    let said = outcome.stderr.to_lowercase();
+    for word in words {
+        assert!(said.contains(&word.to_lowercase()), "'{word}' is not in the message:\n{}", outcome.stderr);
+    }
+}
+
+/// Starts to send without end to a receiver of this mode; returns when bytes arrive.
+fn under_way(lab: &Lab, mode: &str) -> (Process, Process) {
+    let receiver = lab.receiver(mode, 1);
+    let sender = lab.send(&format!("{KERNEL}:{PORT} {ENDLESS} --timeout {TIMEOUT}"));
+    receiver.says("got ", PATIENCE);
+    (receiver, sender)
+}
+
+#[test]
+fn a_refused_connection_is_reported() {
+    let lab = Lab::new();
+    let outcome = lab.send(&format!("{KERNEL}:{PORT} --timeout {TIMEOUT}")).ends_with(exit::REFUSED, LIMIT);
+    explains(&outcome, &["refused", KERNEL]);
+}
+
+#[test]
+fn s49_a_peer_that_answers_no_arp_is_unreachable() {
+    let lab = Lab::new();
+    let outcome =
+        lab.send(&format!("10.77.0.99:{PORT} --timeout {TIMEOUT}")).ends_with(exit::UNREACHABLE, LIMIT);
+    explains(&outcome, &["10.77.0.99", "ARP"]);
+}
+
+#[test]
+fn a_peer_that_answers_no_syn_times_out() {
+    let lab = Lab::new();
+    // The kernel is the gateway, does not forward, and says nothing about it.
+    let words = format!("192.0.2.1:{PORT} --gateway {KERNEL} --timeout {TIMEOUT}");
+    let outcome = lab.send(&words).ends_with(exit::TIMED_OUT, LIMIT);
+    explains(&outcome, &["192.0.2.1", "no answer"]);
+}
+
+#[test]
+fn a_gateway_without_a_route_makes_the_peer_unreachable() {
+    let lab = Lab::new();
+    lab.run("sysctl -w net.ipv4.ip_forward=1");
+    let words = format!("192.0.2.1:{PORT} --gateway {KERNEL} --timeout {TIMEOUT}");
+    let outcome = lab.send(&words).ends_with(exit::UNREACHABLE, LIMIT);
+    explains(&outcome, &["192.0.2.1", "unreachable"]);
+}
+
+#[test]
+fn a_peer_that_falls_silent_times_out() {
+    let lab = Lab::new();
+    let (receiver, mut sender) = under_way(&lab, "plain");
+    lab.run(&format!("ip address flush dev {TAP}"));
+    receiver.is_silent_for(Duration::from_millis(500));
+    let outcome = sender.ends_with(exit::TIMED_OUT, PATIENCE);
+    explains(&outcome, &["timed out"]);
+}
+
+#[test]
+fn a_killed_peer_resets() {
+    let lab = Lab::new();
+    let (receiver, mut sender) = under_way(&lab, "plain");
+    receiver.signal(Signal::KILL);
+    let outcome = sender.ends_with(exit::RESET, LIMIT);
+    explains(&outcome, &["reset"]);
+}
+
+#[test]
+fn an_interface_that_goes_down_and_up_again_costs_time_but_no_byte() {
+    let lab = Lab::new();
+    let bytes = 4 * volume();
+    let (file, hash) = lab.random_file(bytes);
+    let mut receiver = lab.receiver("slow", 1);
+    let mut sender = lab.send(&format!("{KERNEL}:{PORT} --file {}", file.display()));
+    receiver.says("got ", PATIENCE);
+    lab.run(&format!("ip link set {TAP} down"));
+    receiver.is_silent_for(Duration::from_millis(700));
+    lab.run(&format!("ip link set {TAP} up"));
+    sender.ends_with(0, PATIENCE);
+    let report = receiver.ends_with(0, PATIENCE).stdout;
+    assert!(report.contains(&format!("done {bytes} {hash}")), "{report}");
+}
+
+#[test]
+fn an_interface_that_stays_down_times_out() {
+    let lab = Lab::new();
+    let (receiver, mut sender) = under_way(&lab, "plain");
+    lab.run(&format!("ip link set {TAP} down"));
+    receiver.is_silent_for(Duration::from_millis(500));
+    sender.ends_with(exit::TIMED_OUT, PATIENCE);
+}
+
+#[test]
+fn interrupting_ends_with_the_summary() {
+    let lab = Lab::new();
+    for (signal, code) in [(Signal::INT, exit::INTERRUPTED), (Signal::TERM, exit::TERMINATED)] {
+        let (_receiver, mut sender) = under_way(&lab, "plain");
+        sender.signal(signal);
+        let outcome = sender.ends_with(code, PATIENCE);
+        assert!(outcome.stdout.contains("Gbit/s"), "no summary: {outcome:?}");
+    }
+}
+
+#[test]
+fn s21_a_peer_that_never_reads_does_not_keep_us_from_ending() {
+    let lab = Lab::new();
+    let _receiver = lab.receiver("deaf", 1);
+    let words = format!("{KERNEL}:{PORT} -t 2 --timeout {TIMEOUT}");
+    // After two seconds it closes, waits for the peer as long as --timeout says, and gives up.
+    lab.send(&words).ends_with(exit::TIMED_OUT, Duration::from_secs(2) + LIMIT);
+}
+
+#[test]
+fn a_wrong_device_is_named_with_the_right_ones() {
+    let lab = Lab::new();
+    let outcome = lab.send_over("tapp", KERNEL).ends_with(exit::USAGE, LIMIT);
+    explains(&outcome, &["tapp", "tap", "pci:", "virtio-user:"]);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() {
+    let lab = Lab::new();
+    let outcome = lab.send_over("pci:0000:ff:1f.7", KERNEL).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["0000:ff:1f.7"]);
+}
+
+#[test]
+fn s49_an_address_the_kernel_owns_is_refused_on_af_packet() {
+    let lab = Lab::new();
+    lab.run("ip link add ts-veth0 type veth peer name ts-veth1");
+    lab.run("ip address add 10.77.0.2/24 dev ts-veth0");
+    lab.run("ip link set ts-veth0 up");
+    lab.run("ip link set ts-veth1 up");
+    let outcome = lab.send_over("af_packet:ts-veth0", KERNEL).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["10.77.0.2", "ip address del 10.77.0.2/24 dev ts-veth0"]);
+}
+
+#[test]
+fn missing_hugepages_are_named_with_the_command_that_reserves_them() {
+    let lab = Lab::new();
+    // More than any machine that runs these tests has reserved.
+    let outcome = lab.send(&format!("{KERNEL} --hugepages on --memory 1T")).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["hugepages", "nr_hugepages"]);
+}
+
+#[test]
+fn a_missing_permission_is_named_with_what_grants_it() {
+    let lab = Lab::new();
+    // In a place that everybody may enter, since this user is nobody.
+    let program = lab.path("tsonami");
+    std::fs::copy(env!("CARGO_BIN_EXE_tsonami"), &program).expect("a copy of the program");
+    lab.run(&format!("chmod 755 {} {}", program.display(), lab.path("").display()));
+    let mut command = if is_root() {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(&program);
+        command
+    } else {
+        std::process::Command::new(&program)
+    };
+    command.args(["send", KERNEL]).current_dir("/");
+    let outcome = Process::spawn("tsonami", command).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["permission", "unshare -Urn"]);
+}
+
+/// Sends a file with these further words and asserts that it arrives.
+fn arrives_with(words: &str) {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume() / 4);
+    let socat = lab.socat();
+    lab.send(&format!("{KERNEL}:{PORT} --file {} {words}", file.display())).ends_with(0, PATIENCE);
+    socat.says(&hash, PATIENCE);
+}
+
+#[test]
+fn s5_a_pool_of_64_buffers_is_enough_to_send() {
+    arrives_with("--mbufs 64");
+}
+
+#[test]
+fn s24_rings_of_32_descriptors_are_enough_to_send() {
+    arrives_with("--tx-ring 32 --rx-ring 32 -P 4");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let lab = Lab::new();
+    let outcome = lab.send(&format!("{KERNEL} --file /nonexistent/data")).ends_with(1, LIMIT);
+    explains(&outcome, &["/nonexistent/data"]);
+}

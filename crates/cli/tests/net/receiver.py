@@ -1,0 +1,64 @@
+"""A plain TCP receiver that knows nothing of tsonami.
+
+usage: receiver.py MODE PORT CONNECTIONS
+
+Prints "listening", "got BYTES" now and then, and for each connection "done BYTES SHA256". Modes:
+  plain      reads
+  slow       reads 64 KiB, rests, reads on, with a small receive buffer: the window closes again and again
+  answer     answers every piece it reads while more is coming
+  half-close sends its own FIN first, then reads to the end
+  deaf       accepts and never reads
+"""
+
+import hashlib
+import socket
+import sys
+import threading
+import time
+
+
+def serve(conn, mode):
+    digest, total, told = hashlib.sha256(), 0, 0
+    if mode == "half-close":
+        conn.sendall(b"nothing more from me")
+        conn.shutdown(socket.SHUT_WR)
+    while mode != "deaf":
+        piece = conn.recv(1 << 16)
+        if not piece:
+            break
+        digest.update(piece)
+        total += len(piece)
+        if total - told >= 1 << 20:
+            told = total
+            print("got", total, flush=True)
+        if mode == "slow":
+            time.sleep(0.002)
+        if mode == "answer":
+            conn.sendall(b"read %d bytes so far\n" % total)
+    if mode == "deaf":
+        threading.Event().wait()
+    if mode == "answer":
+        conn.sendall(b"that was all\n")
+    conn.close()
+    print("done", total, digest.hexdigest(), flush=True)
+
+
+def main():
+    mode, port, connections = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if mode == "slow":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+    listener.bind(("0.0.0.0", port))
+    listener.listen(connections)
+    print("listening", flush=True)
+    threads = []
+    for _ in range(connections):
+        conn, _ = listener.accept()
+        threads.append(threading.Thread(target=serve, args=(conn, mode)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+
+
+main()

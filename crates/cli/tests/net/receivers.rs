@@ -1,0 +1,80 @@
+//! Any plain TCP receiver gets the bytes that were sent: all, in order, once.
+
+use crate::lab::{KERNEL, Lab, PATIENCE, PORT, volume};
+
+#[test]
+fn socat_gets_a_file_three_times_in_a_row() {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume());
+    let socat = lab.socat();
+    for round in 1..=3 {
+        lab.send(&format!("{KERNEL}:{PORT} --file {}", file.display())).ends_with(0, PATIENCE);
+        socat.says_times(round, &hash, PATIENCE);
+    }
+    assert_eq!(lab.kernel_counter("TcpInCsumErrors"), 0);
+}
+
+#[test]
+fn socat_gets_a_file_from_each_of_eight_connections_three_times_in_a_row() {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume() / 4);
+    let socat = lab.socat();
+    for round in 1..=3 {
+        lab.send(&format!("{KERNEL}:{PORT} --file {} -P 8", file.display())).ends_with(0, PATIENCE);
+        socat.says_times(8 * round, &hash, PATIENCE);
+    }
+    assert_eq!(lab.kernel_counter("TcpInCsumErrors"), 0);
+}
+
+#[test]
+fn s29_socat_gets_a_file_sent_without_a_copy() {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume());
+    let socat = lab.socat();
+    lab.send(&format!("{KERNEL}:{PORT} --file {} --zerocopy --check-tx", file.display()))
+        .ends_with(0, PATIENCE);
+    socat.says(&hash, PATIENCE);
+}
+
+#[test]
+fn nc_gets_a_file() {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume());
+    let command = format!("nc -l -N -v {PORT} </dev/null | sha256sum");
+    let mut nc = lab.spawn("sh", ["-c", &command]);
+    nc.says("Listening on", PATIENCE);
+    lab.send(&format!("{KERNEL}:{PORT} --file {}", file.display())).ends_with(0, PATIENCE);
+    assert_eq!(nc.ends_with(0, PATIENCE).stdout[..64], hash);
+}
+
+/// Sends a file over one connection to a receiver in this mode, which must report it whole.
+fn python_receives(mode: &str, bytes: u64) {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(bytes);
+    let mut receiver = lab.receiver(mode, 1);
+    lab.send(&format!("{KERNEL}:{PORT} --file {}", file.display())).ends_with(0, PATIENCE);
+    let report = receiver.ends_with(0, PATIENCE).stdout;
+    assert!(report.contains(&format!("done {bytes} {hash}")), "{report}");
+}
+
+#[test]
+fn s21_a_slow_reader_whose_window_closes_gets_every_byte() {
+    python_receives("slow", volume() / 2);
+}
+
+#[test]
+fn s46_a_reader_that_answers_meanwhile_gets_every_byte() {
+    python_receives("answer", volume());
+}
+
+#[test]
+fn s45_a_reader_that_finished_its_own_direction_first_gets_every_byte() {
+    python_receives("half-close", volume());
+}
+
+#[test]
+fn a_file_of_one_byte_and_one_just_over_a_segment_arrive() {
+    for bytes in [1, 1461] {
+        python_receives("plain", bytes);
+    }
+}
