@@ -1,0 +1,243 @@
+//! The kernel's side of things: an address for a TAP interface, and addresses that are not ours to use.
+
+use core::mem;
+use std::ffi::CStr;
+use std::io;
+use std::net::IpAddr;
+
+use crate::DeviceSpec;
+
+/// A change to an interface that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{interface}: {step} failed: {source}. By hand: `{command}`")]
+pub struct HostError {
+    interface: String,
+    step: &'static str,
+    command: String,
+    source: io::Error,
+}
+
+/// An address that the kernel owns on an interface it keeps using: it would answer our peers with resets.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{addr} belongs to the kernel's interface {interface}: the kernel sees the same frames and would reset our \
+     connections. Use an address the kernel does not own, or take it away: `sudo ip addr del {addr} dev {interface}`"
+)]
+pub struct KernelOwnsAddress {
+    /// The address.
+    pub addr: IpAddr,
+    /// The interface that has it.
+    pub interface: String,
+}
+
+/// Refuses `addr` on a device whose frames the kernel sees too, when the kernel owns it.
+///
+/// # Errors
+/// [`KernelOwnsAddress`].
+pub fn refuse_kernel_address(device: &DeviceSpec, addr: IpAddr) -> Result<(), KernelOwnsAddress> {
+    let shared = match device {
+        DeviceSpec::AfPacket { .. } => true,
+        DeviceSpec::Vdev { raw } => raw.starts_with("net_af_") || raw.starts_with("net_pcap"),
+        _ => false,
+    };
+    match kernel_interface_of(addr) {
+        Some(interface) if shared => Err(KernelOwnsAddress { addr, interface }),
+        _ => Ok(()),
+    }
+}
+
+/// The interface that has `addr`, in this network namespace.
+fn kernel_interface_of(addr: IpAddr) -> Option<String> {
+    let mut list: *mut libc::ifaddrs = core::ptr::null_mut();
+    // SAFETY: writes one pointer to a list that is freed below.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return None;
+    }
+    let mut found = None;
+    let mut entry = list;
+    while !entry.is_null() && found.is_none() {
+        // SAFETY: an entry of the list; `ifa_addr` is null or an address of its family's type.
+        unsafe {
+            let e = &*entry;
+            if socket_address(e.ifa_addr) == Some(addr) {
+                found = Some(CStr::from_ptr(e.ifa_name).to_string_lossy().into_owned());
+            }
+            entry = e.ifa_next;
+        }
+    }
+    // SAFETY: made by `getifaddrs`, freed once.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
+/// # Safety
+/// `sa` is null or points to a socket address of the type its family says.
+unsafe fn socket_address(sa: *const libc::sockaddr) -> Option<IpAddr> {
+    if sa.is_null() {
+        return None;
+    }
+    // SAFETY: by the contract; read unaligned, since only the family's alignment is promised.
+    unsafe {
+        match i32::from((*sa).sa_family) {
+            libc::AF_INET => {
+                let v4 = sa.cast::<libc::sockaddr_in>().read_unaligned();
+                Some(IpAddr::from(v4.sin_addr.s_addr.to_ne_bytes()))
+            }
+            libc::AF_INET6 => {
+                let v6 = sa.cast::<libc::sockaddr_in6>().read_unaligned();
+                Some(IpAddr::from(v6.sin6_addr.s6_addr))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The kernel's side of a TAP interface.
+#[derive(Clone, Debug)]
+pub struct TapHost {
+    index: u32,
+    name: String,
+}
+
+impl TapHost {
+    /// The interface with the kernel's index `index` ([`PortInfo::if_index`](crate::PortInfo::if_index)).
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn new(index: u32) -> io::Result<TapHost> {
+        let mut name = [0; libc::IF_NAMESIZE];
+        // SAFETY: writes a NUL-terminated name of at most that size.
+        if unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the name just written.
+        let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
+        Ok(TapHost { index, name })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it the wire's MTU (DPDK's side of a TAP needs a higher one), an address, and brings it up.
+    ///
+    /// # Errors
+    /// [`HostError`] with the command that does it by hand.
+    pub fn configure(&self, addr: Option<(IpAddr, u8)>, mtu: u16) -> Result<(), HostError> {
+        let dev = &self.name;
+        self.set_mtu(mtu)
+            .map_err(|e| self.error("setting its MTU", format!("sudo ip link set {dev} mtu {mtu}"), e))?;
+        if let Some((addr, len)) = addr {
+            self.set_address(addr, len).map_err(|e| {
+                self.error("adding its address", format!("sudo ip addr add {addr}/{len} dev {dev}"), e)
+            })?;
+        }
+        self.set_up(true).map_err(|e| self.error("bringing it up", format!("sudo ip link set {dev} up"), e))
+    }
+
+    fn error(&self, step: &'static str, command: String, source: io::Error) -> HostError {
+        HostError { interface: self.name.clone(), step, command, source }
+    }
+
+    /// A request with the interface's name in it.
+    fn request(&self) -> libc::ifreq {
+        // SAFETY: a plain C structure, for which zeros are valid.
+        let mut req: libc::ifreq = unsafe { mem::zeroed() };
+        for (to, from) in req.ifr_name.iter_mut().zip(self.name.bytes().take(libc::IF_NAMESIZE - 1)) {
+            *to = from as libc::c_char;
+        }
+        req
+    }
+
+    fn set_mtu(&self, mtu: u16) -> io::Result<()> {
+        let mut req = self.request();
+        req.ifr_ifru.ifru_mtu = mtu.into();
+        // SAFETY: SIOCSIFMTU reads an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCSIFMTU, &raw mut req) }
+    }
+
+    /// Brings it up or down.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_up(&self, up: bool) -> io::Result<()> {
+        let mut req = self.request();
+        // SAFETY: SIOCGIFFLAGS writes the flags into an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCGIFFLAGS, &raw mut req)? };
+        let bit = libc::IFF_UP as libc::c_short;
+        // SAFETY: the kernel has written this member.
+        let flags = unsafe { req.ifr_ifru.ifru_flags };
+        req.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
+        // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCSIFFLAGS, &raw mut req) }
+    }
+
+    fn set_address(&self, addr: IpAddr, len: u8) -> io::Result<()> {
+        match addr {
+            IpAddr::V4(addr) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+                let mut req = self.request();
+                req.ifr_ifru.ifru_addr = sockaddr_v4(u32::from_ne_bytes(addr.octets()));
+                // SAFETY: SIOCSIFADDR reads an `ifreq` with an IPv4 address in it.
+                unsafe { control(libc::AF_INET, libc::SIOCSIFADDR, &raw mut req)? };
+                req.ifr_ifru.ifru_netmask = sockaddr_v4(mask.to_be());
+                // SAFETY: SIOCSIFNETMASK likewise.
+                unsafe { control(libc::AF_INET, libc::SIOCSIFNETMASK, &raw mut req) }
+            }
+            IpAddr::V6(addr) => {
+                let mut req = libc::in6_ifreq {
+                    ifr6_addr: libc::in6_addr { s6_addr: addr.octets() },
+                    ifr6_prefixlen: len.into(),
+                    ifr6_ifindex: self.index as libc::c_int,
+                };
+                // SAFETY: on an IPv6 socket SIOCSIFADDR reads an `in6_ifreq`.
+                unsafe { control(libc::AF_INET6, libc::SIOCSIFADDR, &raw mut req) }
+            }
+        }
+    }
+}
+
+fn sockaddr_v4(addr_be: u32) -> libc::sockaddr {
+    let v4 = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: addr_be },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: both are plain C structures of 16 bytes; any bytes are a valid `sockaddr`.
+    unsafe { mem::transmute::<libc::sockaddr_in, libc::sockaddr>(v4) }
+}
+
+/// # Safety
+/// `argument` is what the kernel reads and writes for this request on a socket of this family.
+unsafe fn control<T>(family: libc::c_int, request: libc::Ioctl, argument: *mut T) -> io::Result<()> {
+    // SAFETY: makes a descriptor, which is closed below.
+    let fd = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: by the contract.
+    let rc = unsafe { libc::ioctl(fd, request, argument) };
+    let error = io::Error::last_os_error();
+    // SAFETY: our descriptor, closed once.
+    unsafe { libc::close(fd) };
+    if rc < 0 { Err(error) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_the_kernel_owns_is_refused_where_the_kernel_sees_the_frames() {
+        let mine: IpAddr = "127.0.0.1".parse().expect("an address");
+        let other: IpAddr = "192.0.2.77".parse().expect("an address");
+        let shared: DeviceSpec = "af_packet:lo".parse().expect("a device");
+        let e = refuse_kernel_address(&shared, mine).expect_err("the kernel owns it");
+        assert_eq!(e.interface, "lo");
+        assert!(e.to_string().contains("ip addr del 127.0.0.1 dev lo"), "{e}");
+        assert_eq!(refuse_kernel_address(&shared, other), Ok(()));
+        assert_eq!(refuse_kernel_address(&DeviceSpec::Null, mine), Ok(()));
+    }
+}

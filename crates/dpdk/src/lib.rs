@@ -1,0 +1,50 @@
+//! Safe DPDK, as much of it as a TCP sender needs.
+//!
+//! * [`Eal`] starts the environment, once per process.
+//! * [`Port`] is a probed device; starting it yields [`QueuePair`]s, each owned by one core.
+//! * [`Mempool`], [`Mbuf`], [`Chain`] and [`Frame`] are packet buffers on their way out, [`RxSlice`] on their way in.
+//! * [`BufPool`] is application memory that is sent by reference: external buffers with their own owner count.
+//!
+//! # What makes it sound
+//! A pool that is dropped while buffers of it are out stays allocated, and keeps EAL running with it; a port is
+//! stopped only when its last queue is gone. So no handle ever outlives the memory behind it, whatever the
+//! order of drops. [`Mempool::is_full`] and [`BufPool::is_full`] tell when everything came home.
+
+mod chain;
+mod clock;
+mod device;
+mod eal;
+mod errno;
+mod ext;
+mod free_list;
+mod host;
+mod log;
+mod mbuf;
+mod mempool;
+mod offload;
+mod port;
+mod queue;
+mod rss;
+mod rx;
+
+pub use chain::{AttachError, Chain, Frame};
+pub use clock::{Clock, cycles};
+pub use device::{DeviceSpec, Needs, ParseDeviceError};
+pub use eal::{Eal, EalConfig, EalError, ThreadRegistration};
+pub use errno::Errno;
+pub use ext::{BufMut, BufPool, BufPoolConfig, MAX_DEVICE_REFERENCES, Slice};
+pub use host::{HostError, KernelOwnsAddress, TapHost, refuse_kernel_address};
+pub use log::LogLevel;
+pub use mbuf::{Mbuf, MbufStash};
+pub use mempool::{Mempool, MempoolConfig, PoolError};
+pub use offload::{RxFlags, RxOffloads, TxOffload, TxOffloads};
+pub use port::{Link, Port, PortConfig, PortError, PortHandle, PortInfo, PortStats};
+pub use queue::{QueuePair, TxResult};
+pub use rss::{RssInfo, RssUnknown};
+pub use rx::RxSlice;
+
+/// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
+pub fn version() -> String {
+    // SAFETY: returns a pointer to a NUL-terminated string that lives as long as the library.
+    unsafe { core::ffi::CStr::from_ptr(dpdk_sys::rte_version()) }.to_string_lossy().into_owned()
+}
