@@ -9,6 +9,7 @@
 
 mod burst;
 pub mod conn;
+pub mod endpoint;
 mod event;
 mod icmp;
 mod payload;
@@ -20,6 +21,7 @@ mod time;
 pub mod wire;
 
 pub use burst::{Burst, BurstKind, TxLimits};
+pub use endpoint::Endpoint;
 pub use event::{ConnError, ConnErrorKind, Event, Marks};
 pub use icmp::{IcmpError, IcmpErrorKind};
 pub use payload::Payload;
