@@ -167,11 +167,10 @@ target_folder() {
 # ---------------------------------------------------------------------------------------------------------------
 # Namespaces: made by unshare, so that they are gone with the last process in them, whatever happens to the script.
 
-# enter_namespace KIND ARGUMENT...: runs this script again, with these arguments, in a namespace of its own of this kind
-# (net or mount); an ordinary user becomes root of a user namespace for it. Returns only once inside.
+# enter_namespace ARGUMENT...: runs this script again, with these arguments, in a network namespace of its own; an
+# ordinary user becomes root of a user namespace for it. Returns only once inside.
 enter_namespace() {
-    local unshare=(unshare "--$1")
-    shift
+    local unshare=(unshare --net)
     if [ -n "${TSONAMI_INSIDE:-}" ]; then
         unset TSONAMI_INSIDE
         return
@@ -207,11 +206,3 @@ need_hugepages() {
 
 # Gives the pages back that were reserved beyond this number, except those somebody uses by now.
 release_hugepages() { echo "$1" >$HUGEPAGES; }
-
-# hugetlbfs FOLDER: makes sure that a file system of hugepages is mounted; FOLDER is used when there is none yet.
-# To be called in a mount namespace, with which the mount ends.
-hugetlbfs() {
-    grep -q ' hugetlbfs ' /proc/mounts && return
-    mkdir -p "$1"
-    mount -t hugetlbfs tsonami "$1"
-}
