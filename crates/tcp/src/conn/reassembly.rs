@@ -18,8 +18,8 @@ const MAX_HELD: usize = 1024;
 /// Positions are stream [`Offset`]s; the owner translates sequence numbers, and counts SYN and FIN itself.
 ///
 /// The window is the queue's to give: it takes bytes up to [`right_edge`](RecvQueue::right_edge), which is
-/// `capacity` beyond what the application read and so never moves left. What is held out of order lies inside the
-/// window too, so `capacity` bounds all that is buffered.
+/// `capacity` beyond what the application read and so never moves left. What is held out of order lies inside
+/// the window too, so `capacity` bounds all that is buffered.
 ///
 /// Allocates only when more pieces are queued than ever before.
 #[derive(Debug)]

@@ -181,8 +181,8 @@ impl Endpoint {
     /// family; several listeners may share a port, and the one on the exact address goes first (MUST-42).
     /// Connections get the settings `cfg`.
     ///
-    /// `backlog` bounds how many connections may be half open, in SYN-RECEIVED, at once (at least one); further SYNs
-    /// are dropped and counted.
+    /// `backlog` bounds how many connections may be half open, in SYN-RECEIVED, at once (at least one);
+    /// further SYNs are dropped and counted.
     ///
     /// # Errors
     /// [`ListenError`].
@@ -207,8 +207,9 @@ impl Endpoint {
     /// Opens a connection from `local` to `remote`: checks the addresses, chooses a port unless one is given,
     /// and an initial sequence number. The SYN comes from the connection's `poll_transmit`.
     ///
-    /// `in_use` tells which tuples other connections have; `usable`, which ones arrive at their owner (receive-side
-    /// scaling may send them to another queue). Both are asked once for each port of the range at most.
+    /// `in_use` tells which tuples other connections have; `usable`, which ones arrive at their owner
+    /// (receive-side scaling may send them to another queue). Both are asked once for each port of the range
+    /// at most.
     ///
     /// # Errors
     /// [`ConnectError`]. Nothing has changed then.
