@@ -1,0 +1,373 @@
+//! What the application calls between two polls.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hdrhistogram::Histogram;
+use tcp::conn::{ConnConfig, ConnStats, SendFlags, State, WriteErrorKind};
+use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
+use tcp::{Event, FourTuple, Marks, Offset, Payload, Time};
+
+use crate::counters::Counters;
+use crate::engine::Engine;
+use crate::error::{ConnectError, SendError, SendRefusal};
+use crate::events::EngineEvent;
+use crate::flow::ConnId;
+use crate::nic::{Nic, TailBuf};
+use crate::slot::Slot;
+
+impl<N: Nic> Engine<N> {
+    /// Opens a connection to `remote`, from a port of our choice. The handshake takes place in later polls;
+    /// [`Event::Connected`] or [`Event::Closed`] says how it went. The MTU in `cfg` is lowered to the engine's.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing was sent then.
+    pub fn connect(
+        &mut self,
+        now: Time,
+        remote: SocketAddr,
+        cfg: &ConnConfig,
+    ) -> Result<ConnId, ConnectError> {
+        self.connect_from(now, None, remote, cfg)
+    }
+
+    /// Like [`connect`](Engine::connect), from the given local port.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing was sent then.
+    pub fn connect_from(
+        &mut self,
+        now: Time,
+        local_port: Option<u16>,
+        remote: SocketAddr,
+        cfg: &ConnConfig,
+    ) -> Result<ConnId, ConnectError> {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let to = self.routes.destination(remote)?;
+        let hop = self.routes.next_hop(*to.ip())?;
+        if self.slots.is_full() {
+            return Err(ConnectError::TooManyConnections(self.cfg.max_connections));
+        }
+        let neighbour = self
+            .neighbours
+            .hold(hop, now)
+            .map_err(|_| ConnectError::TooManyNeighbours(self.cfg.neighbours.max))?;
+        let cfg = self.fitting(cfg);
+        let (flows, slots) = (&self.flows, &self.slots);
+        let in_use = |t: &FourTuple| flows.contains(t, |k| slots.get(k).map(|s| s.conn.tuple()));
+        let source = IpAddr::V4(self.routes.source());
+        let made = self.endpoint.connect(now, source, local_port, remote, &cfg, in_use, |_| true);
+        let added = made.map_err(ConnectError::from).and_then(|(tuple, conn)| {
+            let slot = Slot::new(conn, neighbour, 0, cfg.send_buffer);
+            let full = ConnectError::TooManyConnections(self.cfg.max_connections);
+            let id = self.slots.insert(slot).map_err(|_| full.clone())?;
+            if self.flows.insert(&tuple, id.index).is_err() {
+                self.slots.remove(id.index);
+                return Err(full);
+            }
+            Ok(id)
+        });
+        match &added {
+            Ok(id) => {
+                self.counters.connections_opened += 1;
+                self.used(id.index);
+            }
+            Err(_) => self.neighbours.release(neighbour),
+        }
+        added
+    }
+
+    /// Accepts connections to `local`, at most `backlog` of them half open at once. Each announces itself by
+    /// [`EngineEvent::Accepted`].
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        cfg: ConnConfig,
+    ) -> Result<ListenerId, ListenError> {
+        let cfg = self.fitting(&cfg);
+        self.endpoint.listen(local, backlog, cfg)
+    }
+
+    /// Ends a listener; its connections live on. False when there is no such listener.
+    pub fn unlisten(&mut self, id: ListenerId) -> bool {
+        self.endpoint.unlisten(id)
+    }
+
+    /// The next thing that happened, in the order in which the connections had something to tell.
+    pub fn poll_event(&mut self) -> Option<(ConnId, EngineEvent)> {
+        loop {
+            let index = *self.events.front()?;
+            let id = self.slots.id_of(index);
+            let slot = self.slots.get_mut(index).filter(|s| s.eventful && !s.released);
+            let (Some(id), Some(slot)) = (id, slot) else {
+                self.events.pop_front();
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.eventful = false;
+                }
+                continue;
+            };
+            if let Some(event) = slot.next_event() {
+                self.app_active = true;
+                return Some((id, event));
+            }
+            slot.eventful = false;
+            self.events.pop_front();
+        }
+    }
+
+    /// Sends `buf` without copying it. All or nothing.
+    ///
+    /// From the first such send on, payloads come home through [`pop_reclaimed`](Engine::pop_reclaimed), and the
+    /// application must take them there; [`keep_reclaimed`](Engine::keep_reclaimed) changes that.
+    ///
+    /// # Errors
+    /// [`SendError`] hands `buf` back and says why.
+    pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
+        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
+            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
+        };
+        if buf.len() > slot.send_buffer {
+            return Err(SendError { payload: buf, reason: SendRefusal::TooLarge });
+        }
+        match slot.conn.write(buf, flags) {
+            Ok(offset) => {
+                slot.returns |= !slot.discards;
+                self.used(id.index);
+                Ok(offset)
+            }
+            Err(e) => Err(SendError { payload: e.payload, reason: refusal(e.reason) }),
+        }
+    }
+
+    /// Copies as much of `bytes` as there is room for into the connection's own buffers and sends it; returns how
+    /// much that was, more than 0 unless `bytes` is empty.
+    ///
+    /// # Errors
+    /// [`SendError`] says why nothing was taken.
+    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, SendError<()>> {
+        let none = |reason| Err(SendError { payload: (), reason });
+        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
+            return none(SendRefusal::NoSuchConnection);
+        };
+        let mut taken = 0;
+        let mut stop = None;
+        while taken < bytes.len() {
+            let room = slot.conn.capacity().min(bytes.len() - taken);
+            if room == 0 {
+                // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
+                stop = Some(None);
+                break;
+            }
+            if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
+                slot.tail = self.nic.alloc_tail();
+            }
+            let Some(tail) = &mut slot.tail else {
+                stop = Some(Some(SendRefusal::NoBuffers));
+                break;
+            };
+            let spare = tail.spare();
+            let n = room.min(spare.len());
+            spare[..n].copy_from_slice(&bytes[taken..taken + n]);
+            let piece = tail.freeze(n);
+            // The end of a piece is not the end of the send.
+            let more = flags.more || taken + n < bytes.len();
+            match slot.conn.write(piece, SendFlags { more, ..flags }) {
+                Ok(_) => taken += n,
+                Err(e) => {
+                    stop = Some(Some(refusal(e.reason)));
+                    break;
+                }
+            }
+        }
+        slot.tail_ready = false;
+        if stop == Some(Some(SendRefusal::NoBuffers)) {
+            self.counters.tail_exhausted += 1;
+            if !slot.wants_tail {
+                slot.wants_tail = true;
+                self.tail_waiters.push_back(id.index);
+            }
+        }
+        if taken > 0 {
+            self.used(id.index);
+            return Ok(taken);
+        }
+        match stop {
+            None => Ok(0),
+            Some(reason) => none(reason.unwrap_or(SendRefusal::Full)),
+        }
+    }
+
+    /// The next received bytes, in order. Reading opens the window to the peer.
+    pub fn read(&mut self, id: ConnId) -> Option<N::Buf> {
+        let payload = self.slots.find_mut(id)?.conn.read()?;
+        self.used(id.index);
+        Some(payload)
+    }
+
+    /// The next payload that was acknowledged and that the port no longer reads, with the offset it was sent at.
+    /// Those of copying sends are among them; they may be dropped.
+    pub fn pop_reclaimed(&mut self, id: ConnId) -> Option<(Offset, N::Buf)> {
+        self.app_active = true;
+        self.slots.find_mut(id)?.conn.pop_reclaimed()
+    }
+
+    /// Whether payloads of [`send`](Engine::send) wait for [`pop_reclaimed`](Engine::pop_reclaimed) (`true`) or are
+    /// dropped by the engine, which returns them to their pool (`false`).
+    pub fn keep_reclaimed(&mut self, id: ConnId, keep: bool) {
+        if let Some(slot) = self.slots.find_mut(id) {
+            slot.returns = keep;
+            slot.discards = !keep;
+            self.touch(id.index);
+        }
+    }
+
+    /// Ends our direction behind what was sent; reading goes on.
+    pub fn shutdown_write(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.find_mut(id) {
+            slot.conn.shutdown_write();
+            self.used(id.index);
+        }
+    }
+
+    /// Resets the connection. The handle stays valid until it is [released](Engine::release).
+    pub fn abort(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.find_mut(id) {
+            slot.conn.abort();
+            self.used(id.index);
+        }
+    }
+
+    /// Gives up the handle, which is stale from here on. What was sent is still delivered, then the connection ends,
+    /// within its linger time; what arrives is discarded. Payloads go back to their pools.
+    pub fn release(&mut self, id: ConnId) {
+        let now = self.now;
+        if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
+            slot.released = true;
+            slot.conn.close(now);
+            self.used(id.index);
+        }
+    }
+
+    /// Bytes that can be sent now; 0 for a stale handle.
+    pub fn capacity(&self, id: ConnId) -> usize {
+        self.live(id).map_or(0, |s| s.conn.capacity())
+    }
+
+    /// How far the stream has come; `None` for a stale handle.
+    pub fn marks(&self, id: ConnId) -> Option<Marks> {
+        self.live(id).map(|s| s.conn.marks())
+    }
+
+    /// What the connection counted; `None` for a stale handle.
+    pub fn stats(&self, id: ConnId) -> Option<ConnStats> {
+        self.live(id).map(|s| s.conn.stats())
+    }
+
+    /// Where the connection stands; `None` for a stale handle.
+    pub fn state(&self, id: ConnId) -> Option<State> {
+        self.live(id).map(|s| s.conn.state())
+    }
+
+    /// Who talks to whom; `None` for a stale handle.
+    pub fn tuple(&self, id: ConnId) -> Option<FourTuple> {
+        self.live(id).map(|s| *s.conn.tuple())
+    }
+
+    /// Connections that exist, those nobody holds any more included; without those in TIME-WAIT.
+    pub fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Everything the loop counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What the protocol counts beside its connections.
+    pub fn endpoint_counters(&self) -> &EndpointCounters {
+        self.endpoint.counters()
+    }
+
+    /// Connections in TIME-WAIT.
+    pub fn time_wait_count(&self) -> usize {
+        self.endpoint.time_wait_count()
+    }
+
+    /// Round-trip times of all connections, nanoseconds.
+    pub fn rtt_histogram(&self) -> &Histogram<u64> {
+        &self.rtt
+    }
+
+    /// The MTU in force, bytes of an IP packet.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// The NIC.
+    pub fn nic(&self) -> &N {
+        &self.nic
+    }
+
+    /// The NIC, for what the engine does not do: statistics, buffers for zero-copy sends.
+    pub fn nic_mut(&mut self) -> &mut N {
+        &mut self.nic
+    }
+
+    /// Ends the engine: every connection is dropped on the spot, without a word to its peer, and every buffer
+    /// returned. To end them properly see [`close_all`](Engine::close_all).
+    pub fn into_nic(self) -> N {
+        self.nic
+    }
+
+    fn live(&self, id: ConnId) -> Option<&Slot<N>> {
+        self.slots.find(id).filter(|s| !s.released)
+    }
+
+    /// The application did something with this connection.
+    fn used(&mut self, index: u32) {
+        self.app_active = true;
+        self.enqueue(index);
+        self.touch(index);
+    }
+
+    /// `cfg` with what the port cannot do lowered to what it can.
+    fn fitting(&self, cfg: &ConnConfig) -> ConnConfig {
+        let mut cfg = cfg.clone();
+        cfg.mtu = cfg.mtu.min(self.mtu);
+        cfg
+    }
+}
+
+impl<N: Nic> Slot<N> {
+    /// What the application is to hear next.
+    fn next_event(&mut self) -> Option<EngineEvent> {
+        if std::mem::take(&mut self.tell_stuck) {
+            return Some(EngineEvent::Stuck { errno: self.errno });
+        }
+        if self.embryonic {
+            // Not complete yet: the application does not know of it.
+            return None;
+        }
+        if std::mem::take(&mut self.tail_ready) {
+            return Some(EngineEvent::Conn(Event::Writable));
+        }
+        match self.conn.poll_event()? {
+            Event::Connected => Some(match self.accepted_by.take() {
+                Some(listener) => EngineEvent::Accepted(listener),
+                None => EngineEvent::Conn(Event::Connected),
+            }),
+            event => Some(EngineEvent::Conn(event)),
+        }
+    }
+}
+
+fn refusal(reason: WriteErrorKind) -> SendRefusal {
+    match reason {
+        WriteErrorKind::Full => SendRefusal::Full,
+        WriteErrorKind::Finished | WriteErrorKind::Closed => SendRefusal::Finished,
+    }
+}

@@ -1,0 +1,421 @@
+//! The engine: what it owns, and one iteration of its loop.
+
+use std::collections::VecDeque;
+
+use hdrhistogram::Histogram;
+use tcp::{Endpoint, Time};
+
+use crate::config::EngineConfig;
+use crate::counters::Counters;
+use crate::error::ConfigError;
+use crate::events::Progress;
+use crate::flow::{FlowTable, Slab};
+use crate::frame::{Framer, MAX_HEADERS};
+use crate::neigh::{Action, Neighbours};
+use crate::nic::{Nic, RxPiece};
+use crate::occupancy::PortQueue;
+use crate::reserve::Reserve;
+use crate::route::Routes;
+use crate::segment::Cutter;
+use crate::slot::Slot;
+use crate::tx::{Backoff, Staged};
+use crate::wheel::Wheel;
+
+/// Connections that get their buffers back in one iteration.
+const MAX_RECLAIMS: usize = 64;
+/// Payloads returned to one connection's owner before the next one has its turn.
+const MAX_RECLAIMS_EACH: usize = 64;
+/// Neighbours looked after in one iteration.
+const MAX_NEIGHBOUR_ACTIONS: usize = 32;
+
+/// One core's loop over one NIC queue pair: connections, timers, neighbours.
+///
+/// It has no thread and no clock: whoever owns it calls [`poll`](Engine::poll) with the time, again and again, and
+/// between the calls uses the connections. Times given to one engine must not go back.
+///
+/// Everything an iteration does is bounded by [`Bounds`](crate::Bounds). Nothing on the way of a byte allocates once
+/// the queues have grown to their working size.
+pub struct Engine<N: Nic> {
+    pub(crate) nic: N,
+    pub(crate) cfg: EngineConfig,
+    /// The MTU in force.
+    pub(crate) mtu: u16,
+    pub(crate) routes: Routes,
+    pub(crate) framer: Framer,
+    pub(crate) cutter: Cutter,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) slots: Slab<Slot<N>>,
+    pub(crate) flows: FlowTable,
+    pub(crate) timers: Wheel,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) port: PortQueue,
+    /// What the port had completed before we came.
+    completed_before: u64,
+    pub(crate) reserve: Reserve<N::Header>,
+    pub(crate) counters: Counters,
+    pub(crate) rtt: Histogram<u64>,
+    iterations: Histogram<u64>,
+    /// The time of the last call that brought one.
+    pub(crate) now: Time,
+
+    /// Connections that may have something to send, first come first served.
+    pub(crate) run: VecDeque<u32>,
+    /// Connections whose device budget is used up.
+    pub(crate) parked: VecDeque<u32>,
+    /// Connections without header buffers.
+    pub(crate) starved: VecDeque<u32>,
+    /// Connections that changed.
+    pub(crate) touched: Vec<u32>,
+    /// Connections with something to tell.
+    pub(crate) events: VecDeque<u32>,
+    /// Connections with buffers to return.
+    pub(crate) reclaims: VecDeque<u32>,
+    /// Connections that wait for a buffer to copy into.
+    pub(crate) tail_waiters: VecDeque<u32>,
+
+    pub(crate) staged: Vec<Staged>,
+    pub(crate) staged_frames: u16,
+    pub(crate) backoff: Backoff,
+    pub(crate) received: Vec<RxPiece<N::Buf>>,
+    pub(crate) fired: Vec<u32>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) woken: Vec<u32>,
+    pub(crate) refused: Vec<u32>,
+    pub(crate) pieces: Vec<N::Buf>,
+    /// When we last told others that our address is ours.
+    pub(crate) defended_at: Option<Time>,
+
+    /// The cycle counter at the end of the last iteration.
+    cycles: u64,
+    /// The application used a connection since then.
+    pub(crate) app_active: bool,
+}
+
+impl<N: Nic> Engine<N> {
+    /// An engine without connections.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that makes no sense.
+    pub fn new(mut nic: N, cfg: EngineConfig) -> Result<Engine<N>, ConfigError> {
+        let limits = nic.limits().clone();
+        cfg.check(&limits)?;
+        let mut mtu = cfg.mtu.unwrap_or(limits.mtu).min(limits.mtu);
+        if limits.max_chain <= 1 {
+            // Without scatter-gather a whole packet lies in the header buffer.
+            mtu = mtu.min(limits.header_room.saturating_sub(crate::frame::ETHERNET_LEN as u16));
+        }
+        if usize::from(limits.header_room) < MAX_HEADERS + 1 || mtu < crate::route::MIN_MTU {
+            return Err(ConfigError::HeaderRoom { room: limits.header_room, needed: MAX_HEADERS as u16 + 1 });
+        }
+        let max = cfg.max_connections as usize;
+        let cutter = Cutter::new(&limits);
+        let routes = Routes::new(cfg.address, cfg.prefix, cfg.gateway);
+        let mut endpoint = cfg.endpoint.clone();
+        endpoint.broadcasts.extend(routes.broadcast());
+        Ok(Engine {
+            mtu,
+            routes,
+            framer: Framer::new(&limits, nic.mac(), cfg.ttl),
+            port: PortQueue::new(&limits, &cfg.device, cutter.limits().max_len),
+            cutter,
+            endpoint: Endpoint::new(endpoint),
+            slots: Slab::new(max),
+            flows: FlowTable::new(max, cfg.flow_key.0),
+            timers: Wheel::new(Time::ZERO, 0),
+            neighbours: Neighbours::new(cfg.neighbours, Time::ZERO),
+            completed_before: nic.tx_completed().unwrap_or(0),
+            reserve: Reserve::new(),
+            counters: Counters::default(),
+            rtt: histogram(),
+            iterations: histogram(),
+            now: Time::ZERO,
+            run: VecDeque::new(),
+            parked: VecDeque::new(),
+            starved: VecDeque::new(),
+            touched: Vec::new(),
+            events: VecDeque::new(),
+            reclaims: VecDeque::new(),
+            tail_waiters: VecDeque::new(),
+            staged: Vec::with_capacity(usize::from(limits.tx_batch)),
+            staged_frames: 0,
+            backoff: Backoff::default(),
+            received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces)),
+            fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
+            actions: Vec::new(),
+            woken: Vec::new(),
+            refused: Vec::new(),
+            pieces: Vec::new(),
+            defended_at: None,
+            cycles: nic.cycles(),
+            app_active: false,
+            nic,
+            cfg,
+        })
+    }
+
+    /// One bounded iteration: receives and processes a burst, lets timers fire, sends, returns buffers.
+    ///
+    /// Call it again at once while [`Progress::more`] says so or the loop is busy, else at
+    /// [`next_deadline`](Engine::next_deadline) or when frames arrive, whichever comes first.
+    pub fn poll(&mut self, now: Time) -> Progress {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let start = self.nic.cycles();
+        let mut progress = Progress { received: self.receive(now), ..Progress::default() };
+        let mut touched = self.look_after(now);
+        let received = self.nic.cycles();
+        progress.timers = self.expire(now, &mut progress.more);
+        touched |= self.look_after(now);
+        let expired = self.nic.cycles();
+        progress.sent = self.transmit(now);
+        touched |= self.look_after(now);
+        let sent = self.nic.cycles();
+        let returned = self.complete();
+        let end = self.nic.cycles();
+
+        progress.more |= !self.touched.is_empty() || (!self.run.is_empty() && self.backoff.may_send(now));
+        let app = start.wrapping_sub(self.cycles);
+        let (rx, timer) = (received.wrapping_sub(start), expired.wrapping_sub(received));
+        let (tx, completion) = (sent.wrapping_sub(expired), end.wrapping_sub(sent));
+        self.cycles = end;
+        let c = &mut self.counters;
+        *(if self.app_active { &mut c.cycles_app_busy } else { &mut c.cycles_app_idle }) += app;
+        if progress.is_busy() || touched || returned {
+            c.iterations_busy += 1;
+            c.cycles_rx_busy += rx;
+            c.cycles_timer_busy += timer;
+            c.cycles_tx_busy += tx;
+            c.cycles_completion_busy += completion;
+            self.iterations.saturating_record(end.wrapping_sub(start));
+        } else {
+            c.iterations_idle += 1;
+            c.cycles_rx_idle += rx;
+            c.cycles_timer_idle += timer;
+            c.cycles_tx_idle += tx;
+            c.cycles_completion_idle += completion;
+        }
+        self.app_active = false;
+        progress
+    }
+
+    /// When to call [`poll`](Engine::poll) at the latest, if nothing is received before: the earliest of timers,
+    /// retries and work that is waiting (then a time that has passed). `None`: nothing will happen by itself.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.touched.is_empty() {
+            return Some(self.now);
+        }
+        let run = (!self.run.is_empty()).then(|| self.backoff.retry_at().max(self.now));
+        let starved = (!self.starved.is_empty()).then(|| self.reserve.retry_at().max(self.now));
+        let parked = if self.parked.is_empty() { None } else { Some(self.port.next().unwrap_or(self.now)) };
+        let reclaims = if self.reclaims.is_empty() && self.tail_waiters.is_empty() {
+            None
+        } else {
+            Some(self.now + RECLAIM_INTERVAL)
+        };
+        [
+            self.timers.next(),
+            self.neighbours.next(),
+            self.endpoint.next_timeout(),
+            run,
+            starved,
+            parked,
+            reclaims,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Puts a connection on the list of those to look after, before the next iteration sends anything.
+    pub(crate) fn touch(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !slot.touched
+        {
+            slot.touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    /// Puts a connection into the run queue.
+    pub(crate) fn enqueue(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.run.push_back(index);
+        }
+    }
+
+    /// Lets timers fire; returns how many.
+    fn expire(&mut self, now: Time, more: &mut bool) -> u32 {
+        if self.endpoint.next_timeout().is_some_and(|t| t <= now) {
+            self.endpoint.on_timer(now);
+        }
+        self.neighbour_timers(now);
+        if self.timers.next().is_none_or(|t| t > now) {
+            return 0;
+        }
+        let bound = usize::from(self.cfg.bounds.timers);
+        let mut fired = std::mem::take(&mut self.fired);
+        let handled = self.timers.expire(now, bound, &mut fired);
+        if handled == bound {
+            self.counters.timers_bounded += 1;
+            *more = true;
+        }
+        self.counters.timers_moved += (handled - fired.len()) as u64;
+        let mut due = 0;
+        for index in fired.drain(..) {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            if slot.retry_at.is_some_and(|t| t <= now) {
+                slot.retry_at = None;
+                self.enqueue(index);
+            }
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            match slot.conn.next_timeout() {
+                Some(t) if t <= now && !slot.is_over() => {
+                    slot.conn.on_timer(now);
+                    due += 1;
+                    self.enqueue(index);
+                }
+                // The deadline moved while the entry stayed: look_after arms it anew.
+                _ => self.counters.timers_moved += 1,
+            }
+            self.touch(index);
+        }
+        self.fired = fired;
+        self.counters.timers_fired += u64::from(due);
+        due
+    }
+
+    /// Asks for neighbours, and gives up on those that do not answer.
+    fn neighbour_timers(&mut self, now: Time) {
+        if self.neighbours.next().is_none_or(|t| t > now) {
+            return;
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.neighbours.expire(now, MAX_NEIGHBOUR_ACTIONS, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Request { ip, to } => {
+                    if self.send_arp_request(ip, to) {
+                        self.counters.arp_requests_sent += 1;
+                    } else {
+                        self.neighbours.not_sent(ip, now);
+                    }
+                }
+                Action::Failed(n) => {
+                    self.counters.arp_failed += 1;
+                    let mut woken = std::mem::take(&mut self.woken);
+                    self.neighbours.take_waiting(n, &mut woken);
+                    for index in woken.drain(..) {
+                        let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) else { continue };
+                        slot.waiting = false;
+                        slot.conn.on_unreachable(now);
+                        self.enqueue(index);
+                        self.touch(index);
+                    }
+                    self.woken = woken;
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// Connections that waited for an address have it.
+    pub(crate) fn wake(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        for index in woken.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) {
+                slot.waiting = false;
+                self.enqueue(index);
+            }
+        }
+        self.woken = woken;
+    }
+
+    /// Returns buffers to their owners; true when there were any.
+    fn complete(&mut self) -> bool {
+        if let Some(completed) = self.nic.tx_completed() {
+            self.port.leave(completed.saturating_sub(self.completed_before));
+        }
+        let mut returned = false;
+        for _ in 0..self.reclaims.len().min(MAX_RECLAIMS) {
+            let Some(index) = self.reclaims.pop_front() else { break };
+            let Some(slot) = self.slots.get_mut(index).filter(|s| s.reclaiming) else { continue };
+            let mut left = MAX_RECLAIMS_EACH;
+            while left > 0 && slot.conn.pop_reclaimed().is_some() {
+                returned = true;
+                left -= 1;
+            }
+            if has_unreclaimed(slot) {
+                // The device still reads some, or there are very many: go on another time.
+                self.reclaims.push_back(index);
+            } else {
+                slot.reclaiming = false;
+                if slot.released {
+                    self.touch(index);
+                }
+            }
+        }
+        if !self.reclaims.is_empty() && !returned {
+            self.nic.reclaim();
+        }
+        self.serve_tail_waiters();
+        returned
+    }
+
+    /// Gives tail buffers to connections that wait for one, while there are any.
+    fn serve_tail_waiters(&mut self) {
+        while let Some(&index) = self.tail_waiters.front() {
+            let waits = self.slots.get(index).is_some_and(|s| s.wants_tail && !s.is_over());
+            if waits {
+                let Some(tail) = self.nic.alloc_tail() else {
+                    self.nic.reclaim();
+                    return;
+                };
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.tail = Some(tail);
+                    slot.tail_ready = true;
+                }
+                self.tell(index);
+            }
+            self.tail_waiters.pop_front();
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.wants_tail = false;
+            }
+        }
+    }
+
+    /// What the connection's owner is to hear.
+    pub(crate) fn tell(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !slot.eventful
+        {
+            slot.eventful = true;
+            self.events.push_back(index);
+        }
+    }
+
+    /// Cycles of each iteration that did work, from its first receive to its last returned buffer (`P10`).
+    pub fn iteration_histogram(&self) -> &Histogram<u64> {
+        &self.iterations
+    }
+}
+
+/// How often buffers are looked for that the device has not let go of.
+pub(crate) const RECLAIM_INTERVAL: tcp::Nanos = tcp::Nanos::from_micros(100);
+
+/// Whether the connection still holds payload that it will give back.
+pub(crate) fn has_unreclaimed<N: Nic>(slot: &Slot<N>) -> bool {
+    let marks = slot.conn.marks();
+    let due = if slot.is_over() { marks.accepted } else { marks.acked };
+    marks.reclaimed < due
+}
+
+/// Three significant digits, up to an hour of nanoseconds; longer samples count as that.
+fn histogram() -> Histogram<u64> {
+    match Histogram::new_with_bounds(1, 3_600_000_000_000, 3) {
+        Ok(h) => h,
+        Err(e) => unreachable!("constant bounds are valid: {e}"),
+    }
+}

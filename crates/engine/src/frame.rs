@@ -1,0 +1,194 @@
+//! From a burst to a frame: the Ethernet, IPv4 and TCP headers, and who computes which checksum.
+
+use core::ops::Range;
+use std::net::{IpAddr, SocketAddrV4};
+
+use tcp::wire::{ChecksumBy, IPV4_HEADER_LEN, Ipv4Header, PROTOCOL_TCP, Sum, TCP_HEADER_LEN, TcpHeader};
+use tcp::{Burst, Payload};
+
+use crate::nic::{NicLimits, TxMeta};
+
+/// Length of an Ethernet header without VLAN tag.
+pub(crate) const ETHERNET_LEN: usize = 14;
+/// IPv4 and TCP headers at the longest we send: no IP options, 40 bytes of TCP options.
+pub(crate) const MAX_TCP_IP_HEADERS: usize = IPV4_HEADER_LEN + TCP_HEADER_LEN + 40;
+/// All headers of a frame, at the longest.
+pub(crate) const MAX_HEADERS: usize = ETHERNET_LEN + MAX_TCP_IP_HEADERS;
+
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+pub(crate) const ETHERTYPE_VLAN: [u16; 2] = [0x8100, 0x88a8];
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
+
+/// Payload up to this many bytes is copied behind the header (`S15`): a frame in one buffer costs the driver one
+/// descriptor instead of two and spares a reference. 256 bytes are four cache lines, about what the second
+/// descriptor and the reference counting cost.
+pub(crate) const COPY_BREAK: u32 = 256;
+
+/// Whom a frame is for.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Address {
+    pub(crate) mac: [u8; 6],
+    pub(crate) local: SocketAddrV4,
+    pub(crate) remote: SocketAddrV4,
+    /// IPv4 identification. Meaningless with DF set (RFC 6864 §4.1), but devices that segment count on from it.
+    pub(crate) ip_id: u16,
+}
+
+/// Writes headers for one port.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Framer {
+    mac: [u8; 6],
+    ttl: u8,
+    ip_checksum: bool,
+    tcp_checksum: bool,
+    /// Bytes of a header buffer.
+    room: usize,
+    /// Buffers of a frame.
+    max_chain: usize,
+    /// Buffers of one segment of a TSO frame.
+    max_chain_per_segment: usize,
+}
+
+impl Framer {
+    pub(crate) fn new(nic: &NicLimits, mac: [u8; 6], ttl: u8) -> Framer {
+        Framer {
+            mac,
+            ttl,
+            ip_checksum: nic.tx_ip_checksum,
+            tcp_checksum: nic.tx_tcp_checksum,
+            room: usize::from(nic.header_room),
+            max_chain: usize::from(nic.max_chain.max(1)),
+            max_chain_per_segment: usize::from(nic.max_chain_per_segment.max(1)),
+        }
+    }
+
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    pub(crate) fn ttl(&self) -> u8 {
+        self.ttl
+    }
+
+    /// Writes the Ethernet header.
+    pub(crate) fn ethernet(&self, to: [u8; 6], ethertype: u16, out: &mut [u8]) {
+        out[..6].copy_from_slice(&to);
+        out[6..12].copy_from_slice(&self.mac);
+        out[12..14].copy_from_slice(&ethertype.to_be_bytes());
+    }
+
+    /// Writes all headers of `burst`, with the TCP checksum still to be [finished](Framer::finish); returns their
+    /// length and what the device must know. `tso` says that the device cuts it.
+    pub(crate) fn headers(&self, to: &Address, burst: &Burst, tso: bool, out: &mut [u8]) -> (usize, TxMeta) {
+        self.ethernet(to.mac, ETHERTYPE_IPV4, out);
+        let (src, dst) = (*to.local.ip(), *to.remote.ip());
+        let l4 = &mut out[ETHERNET_LEN + IPV4_HEADER_LEN..];
+        let header = TcpHeader {
+            src_port: to.local.port(),
+            dst_port: to.remote.port(),
+            seq: burst.seq,
+            ack: burst.ack,
+            flags: burst.flags,
+            window: burst.window,
+            urgent: 0,
+        };
+        let l4_len = header.emit(&burst.options, l4);
+        let tcp_len = l4_len as u32 + burst.len;
+        if self.tcp_checksum {
+            // For TSO the device adds each segment's length itself.
+            let len = if tso { 0 } else { tcp_len };
+            let pseudo = Sum::pseudo_header(IpAddr::V4(src), IpAddr::V4(dst), PROTOCOL_TCP, len);
+            TcpHeader::set_checksum(l4, pseudo.folded());
+        }
+        let ip = Ipv4Header {
+            src,
+            dst,
+            protocol: PROTOCOL_TCP,
+            tos: 0,
+            ttl: self.ttl,
+            id: to.ip_id,
+            dont_fragment: true,
+            payload_len: tcp_len as u16,
+        };
+        let by = if self.ip_checksum { ChecksumBy::Device } else { ChecksumBy::Software };
+        ip.emit(&mut out[ETHERNET_LEN..], by);
+        let meta = TxMeta {
+            l2_len: ETHERNET_LEN as u8,
+            l3_len: IPV4_HEADER_LEN as u16,
+            l4_len: l4_len as u8,
+            ipv6: false,
+            ip_checksum: self.ip_checksum,
+            tcp_checksum: self.tcp_checksum,
+            tso_segsz: if tso { burst.mss } else { 0 },
+            payload_len: 0,
+        };
+        (ETHERNET_LEN + IPV4_HEADER_LEN + l4_len, meta)
+    }
+
+    /// Computes the TCP checksum where the device does not: over the header, which `headers` wrote into `frame`,
+    /// and `payload`, wherever it lies.
+    pub(crate) fn finish<'p>(
+        &self,
+        to: &Address,
+        meta: &TxMeta,
+        frame: &mut [u8],
+        payload_len: u32,
+        payload: impl Iterator<Item = &'p [u8]>,
+    ) {
+        if self.tcp_checksum {
+            return;
+        }
+        let (src, dst) = (IpAddr::V4(*to.local.ip()), IpAddr::V4(*to.remote.ip()));
+        let l4_len = u32::from(meta.l4_len);
+        let l4 = &mut frame[ETHERNET_LEN + IPV4_HEADER_LEN..][..l4_len as usize];
+        let mut sum = Sum::pseudo_header(src, dst, PROTOCOL_TCP, l4_len + payload_len);
+        sum.add(l4);
+        for piece in payload {
+            sum.add(piece);
+        }
+        TcpHeader::set_checksum(l4, sum.checksum());
+    }
+
+    /// Whether `len` bytes of payload fit behind `headers` bytes of headers in one header buffer.
+    pub(crate) fn fits_behind(&self, headers: usize, len: u32) -> bool {
+        headers + len as usize <= self.room
+    }
+
+    /// Whether the port takes a frame of these slices: all of them, and (`S10`) those of each stretch of one MSS, the
+    /// header buffer included both times.
+    pub(crate) fn chain_fits<'p, B: Payload + 'p>(
+        &self,
+        tso_segsz: u16,
+        slices: impl Iterator<Item = (&'p B, Range<usize>)>,
+    ) -> bool {
+        let per_segment = self.max_chain_per_segment.min(self.max_chain);
+        let mss = usize::from(tso_segsz);
+        let mut chain = 1;
+        let mut stretch = 1; // buffers of the segment being laid out, its header included
+        let mut left = mss; // payload bytes it still lacks
+        for (_, range) in slices {
+            chain += 1;
+            if chain > self.max_chain {
+                return false;
+            }
+            stretch += 1;
+            if stretch > per_segment {
+                return false;
+            }
+            if mss == 0 {
+                continue;
+            }
+            let mut len = range.len();
+            if len >= left {
+                // Segments that lie in this slice entirely span two buffers each; what counts is how it ends.
+                len = (len - left) % mss;
+                left = mss;
+                stretch = 1 + usize::from(len > 0);
+            }
+            left -= len;
+        }
+        true
+    }
+}

@@ -1,0 +1,248 @@
+//! Cutting a burst into frames: whole for a port that segments, per MSS for one that does not.
+//!
+//! Where the port has no TSO, or the MSS lies under its minimum, a burst still travels through the connection as
+//! one and is cut here, at the last moment: what it costs to propose and commit is paid once for many segments.
+
+use tcp::wire::TcpFlags;
+use tcp::{Burst, TxLimits};
+
+use crate::frame::MAX_TCP_IP_HEADERS;
+use crate::nic::NicLimits;
+
+/// Payload bytes of the longest burst: with IPv4 and TCP headers at their longest the packet's length fits its 16-bit
+/// field (the emulated igb loses longer ones without a word).
+pub(crate) const MAX_BURST: u32 = 65_535 - MAX_TCP_IP_HEADERS as u32;
+
+/// Segments of one burst where we cut it ourselves. More would save little and delay the others' turns.
+const MAX_SOFT_SEGMENTS: u16 = 32;
+
+/// Slices of one burst where the chain is ours to lay out again.
+const MAX_SOFT_SLICES: u16 = 64;
+
+/// How a burst becomes frames.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Cuts {
+    /// Payload bytes of a frame.
+    unit: u32,
+    /// The device segments each frame.
+    pub(crate) tso: bool,
+    /// The FIN follows in a frame of its own: some devices lose it on a TSO frame.
+    pub(crate) fin_alone: bool,
+    /// Payload is copied, not referenced.
+    pub(crate) copy: bool,
+    /// How many frames.
+    pub(crate) frames: u32,
+}
+
+/// Decides how to cut, by what the port can do.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Cutter {
+    /// The device segments.
+    tso: bool,
+    min_mss: u16,
+    /// Payload never travels by reference: no scatter-gather.
+    copy: bool,
+    /// Bytes of a header buffer.
+    room: u32,
+    limits: TxLimits,
+}
+
+impl Cutter {
+    pub(crate) fn new(nic: &NicLimits) -> Cutter {
+        // A device that segments must compute checksums: without that offload it cannot be asked to.
+        let tso = nic.tso_max_len > 0 && nic.tx_tcp_checksum && nic.max_chain > 1;
+        let limits = if tso {
+            TxLimits {
+                max_len: nic.tso_max_len.min(MAX_BURST),
+                max_segments: nic.tso_max_segments.max(1),
+                max_slices: (nic.max_chain - 1).max(1),
+                min_tso_mss: 1,
+                budget: u32::MAX,
+            }
+        } else {
+            TxLimits {
+                max_len: MAX_BURST,
+                max_segments: MAX_SOFT_SEGMENTS.min(nic.tx_batch).max(1),
+                max_slices: MAX_SOFT_SLICES,
+                min_tso_mss: 1,
+                budget: u32::MAX,
+            }
+        };
+        Cutter {
+            tso,
+            min_mss: nic.tso_min_mss,
+            copy: nic.max_chain <= 1,
+            room: u32::from(nic.header_room),
+            limits,
+        }
+    }
+
+    /// What a connection may propose. The minimum MSS is not among it: this cuts what the device cannot.
+    pub(crate) fn limits(&self) -> &TxLimits {
+        &self.limits
+    }
+
+    /// How to send `burst`. `plain` asks for the humblest form: a frame for each segment, in one buffer.
+    pub(crate) fn cuts(&self, burst: &Burst, plain: bool) -> Cuts {
+        let mss = u32::from(burst.mss.max(1));
+        let tso = self.tso && !plain && burst.len > mss && burst.mss >= self.min_mss;
+        if tso {
+            let fin_alone = burst.flags.has(TcpFlags::FIN);
+            return Cuts { unit: burst.len, tso, fin_alone, copy: false, frames: 1 + u32::from(fin_alone) };
+        }
+        let frames = burst.len.div_ceil(mss).max(1);
+        Cuts { unit: mss, tso, fin_alone: false, copy: plain || self.copy, frames }
+    }
+
+    /// How to send the beginning of `burst` when there is nothing but a header buffer: one small frame.
+    pub(crate) fn last_resort(&self, burst: &Burst) -> Cuts {
+        let headers = (crate::frame::ETHERNET_LEN + MAX_TCP_IP_HEADERS) as u32;
+        let unit = u32::from(burst.mss.max(1)).min(self.room.saturating_sub(headers)).max(1);
+        Cuts { unit, tso: false, fin_alone: false, copy: true, frames: burst.len.div_ceil(unit).max(1) }
+    }
+}
+
+impl Cuts {
+    /// Payload bytes that the first `frames` frames cover.
+    pub(crate) fn covered(&self, burst: &Burst, frames: u32) -> u32 {
+        self.unit.saturating_mul(frames).min(burst.len)
+    }
+
+    /// What the first `frames` frames carry, as a burst.
+    pub(crate) fn first(&self, burst: &Burst, frames: u32) -> Burst {
+        let mut first = part(burst, 0, self.covered(burst, frames));
+        if self.fin_alone && frames == 1 {
+            first.flags = first.flags.without(TcpFlags::FIN);
+        }
+        first
+    }
+
+    /// Frame number `n`, counted from 0, as a burst of its own: what its headers say.
+    pub(crate) fn nth(&self, burst: &Burst, n: u32) -> Burst {
+        if self.fin_alone && n == 1 {
+            let mut fin = part(burst, burst.len, 0);
+            fin.flags = fin.flags.without(TcpFlags::PSH);
+            return fin;
+        }
+        let at = self.covered(burst, n);
+        let mut cut = part(burst, at, self.unit.min(burst.len - at));
+        if self.fin_alone {
+            cut.flags = cut.flags.without(TcpFlags::FIN);
+        }
+        cut
+    }
+}
+
+/// The part of `burst` that begins `at` payload bytes into it and is `len` long. SYN and CWR stay with its first byte,
+/// FIN and PSH with its last.
+pub(crate) fn part(burst: &Burst, at: u32, len: u32) -> Burst {
+    let mut part = Burst { seq: burst.seq + at, offset: burst.offset + u64::from(at), len, ..*burst };
+    if at > 0 {
+        part.flags = part.flags.without(TcpFlags::SYN | TcpFlags::CWR);
+    }
+    if at + len < burst.len {
+        part.flags = part.flags.without(TcpFlags::FIN | TcpFlags::PSH);
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use tcp::wire::OptionBytes;
+    use tcp::{BurstKind, Offset, Seq};
+
+    use super::*;
+    use crate::fake::limits;
+
+    fn burst(len: u32, flags: TcpFlags) -> Burst {
+        Burst {
+            seq: Seq(u32::MAX - 500),
+            ack: Seq(7),
+            flags: flags | TcpFlags::ACK,
+            window: 100,
+            options: OptionBytes::EMPTY,
+            offset: Offset(1000),
+            len,
+            mss: 1000,
+            kind: BurstKind::New,
+        }
+    }
+
+    fn frames(c: &Cuts, b: &Burst) -> Vec<(u32, u64, u32, TcpFlags)> {
+        (0..c.frames)
+            .map(|n| c.nth(b, n))
+            .map(|f| (f.seq.0, f.offset.0, f.len, f.flags.without(TcpFlags::ACK)))
+            .collect()
+    }
+
+    #[test]
+    fn a_port_that_segments_gets_the_burst_whole() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, ..limits() });
+        let b = burst(3500, TcpFlags::PSH);
+        let cuts = c.cuts(&b, false);
+        assert!(cuts.tso && !cuts.copy);
+        assert_eq!(frames(&cuts, &b), [(b.seq.0, 1000, 3500, TcpFlags::PSH)]);
+        assert_eq!(c.limits().max_len, MAX_BURST);
+        assert!(!c.cuts(&burst(1000, TcpFlags::NONE), false).tso, "one segment needs no segmenting");
+    }
+
+    #[test]
+    fn a_fin_follows_a_tso_frame_in_its_own() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, ..limits() });
+        let b = burst(3500, TcpFlags::PSH | TcpFlags::FIN);
+        let cuts = c.cuts(&b, false);
+        assert_eq!(
+            frames(&cuts, &b),
+            [(b.seq.0, 1000, 3500, TcpFlags::PSH), ((b.seq + 3500).0, 4500, 0, TcpFlags::FIN)]
+        );
+        assert_eq!((cuts.covered(&b, 0), cuts.covered(&b, 1), cuts.covered(&b, 2)), (0, 3500, 3500));
+    }
+
+    #[test]
+    fn without_tso_each_frame_is_a_segment_and_only_the_ends_carry_flags() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 0, ..limits() });
+        let b = burst(2500, TcpFlags::PSH | TcpFlags::FIN | TcpFlags::CWR);
+        let cuts = c.cuts(&b, false);
+        assert_eq!(
+            frames(&cuts, &b),
+            [
+                (b.seq.0, 1000, 1000, TcpFlags::CWR),
+                ((b.seq + 1000).0, 2000, 1000, TcpFlags::NONE),
+                ((b.seq + 2000).0, 3000, 500, TcpFlags::PSH | TcpFlags::FIN),
+            ]
+        );
+        assert_eq!((cuts.covered(&b, 1), cuts.covered(&b, 3)), (1000, 2500));
+    }
+
+    #[test]
+    fn s8_below_the_devices_smallest_mss_we_segment() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, tso_min_mss: 1001, ..limits() });
+        let cuts = c.cuts(&burst(2500, TcpFlags::NONE), false);
+        assert!(!cuts.tso);
+        assert_eq!(cuts.frames, 3);
+    }
+
+    #[test]
+    fn without_checksum_offload_there_is_no_tso() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, tx_tcp_checksum: false, ..limits() });
+        assert_eq!(c.cuts(&burst(2500, TcpFlags::NONE), false).frames, 3);
+    }
+
+    #[test]
+    fn a_burst_without_payload_is_one_frame() {
+        let c = Cutter::new(&limits());
+        for flags in [TcpFlags::SYN, TcpFlags::FIN, TcpFlags::NONE] {
+            let b = burst(0, flags);
+            assert_eq!(frames(&c.cuts(&b, false), &b), [(b.seq.0, 1000, 0, flags)]);
+            assert_eq!(c.last_resort(&b).frames, 1);
+        }
+    }
+
+    #[test]
+    fn parts_put_together_are_the_whole() {
+        let b = burst(2500, TcpFlags::PSH | TcpFlags::FIN);
+        let (first, rest) = (part(&b, 0, 700), part(&b, 700, 1800));
+        assert_eq!(first.flags, TcpFlags::ACK);
+        assert_eq!((rest.seq, rest.offset, rest.flags), (b.seq + 700, Offset(1700), b.flags));
+    }
+}

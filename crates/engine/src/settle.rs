@@ -1,0 +1,96 @@
+//! Looking after a connection once something happened to it: its timer, its events, its buffers, its end.
+
+use tcp::Time;
+
+use crate::engine::{Engine, has_unreclaimed};
+use crate::nic::Nic;
+
+impl<N: Nic> Engine<N> {
+    /// Looks after all connections that were touched; true when there were any.
+    pub(crate) fn look_after(&mut self, now: Time) -> bool {
+        if self.touched.is_empty() {
+            return false;
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for &index in &touched {
+            self.settle(index, now);
+        }
+        touched.clear();
+        // Keep the larger allocation; what was touched meanwhile waits for the next call.
+        touched.append(&mut self.touched);
+        self.touched = touched;
+        true
+    }
+
+    fn settle(&mut self, index: u32, now: Time) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.touched = false;
+
+        if let Some(rtt) = slot.conn.take_rtt_sample() {
+            self.rtt.saturating_record(rtt.as_nanos());
+        }
+        let marks = slot.conn.marks();
+        if let Some(frame) = slot.occupancy.acked(marks.acked) {
+            self.port.leave(frame);
+        }
+        if slot.embryonic && (slot.conn.state().is_synchronized() || slot.is_over()) {
+            slot.embryonic = false;
+            if let Some(listener) = slot.accepted_by {
+                self.endpoint.settled(listener);
+            }
+            // One that never was complete: the application will not hear of it, so it cannot let go of it either.
+            slot.released |= slot.is_over();
+        }
+        if slot.attached {
+            let time_wait = slot.conn.time_wait();
+            if time_wait.is_some() || slot.is_over() {
+                self.detach(index);
+            }
+            if let Some(tw) = time_wait {
+                self.endpoint.time_wait(now, tw);
+            }
+        }
+
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if slot.released {
+            while slot.conn.read().is_some() {}
+            while slot.conn.poll_event().is_some() {}
+        }
+        // Buffers of an application that has no use for them go back from here.
+        let unreclaimed = has_unreclaimed(slot);
+        if unreclaimed && (!slot.returns || slot.released) && !slot.reclaiming {
+            slot.reclaiming = true;
+            self.reclaims.push_back(index);
+        }
+        if marks.acked == marks.accepted && !slot.tail_ready {
+            // An idle connection holds no memory.
+            slot.tail = None;
+        }
+        match slot.deadline() {
+            Some(at) => self.timers.insert_no_later(index, at),
+            None => self.timers.remove(index),
+        }
+        if slot.released && slot.is_over() && !unreclaimed {
+            self.free(index);
+        } else if !slot.released {
+            self.tell(index);
+        }
+    }
+
+    /// Takes a connection out of the flow table: segments of its tuple are the endpoint's from now on.
+    fn detach(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.attached = false;
+        let tuple = *slot.conn.tuple();
+        let slots = &self.slots;
+        self.flows.remove(&tuple, |k| slots.get(k).map(|s| s.conn.tuple()));
+        self.timers.remove(index);
+    }
+
+    fn free(&mut self, index: u32) {
+        if let Some(slot) = self.slots.remove(index) {
+            self.neighbours.release(slot.neighbour);
+            self.counters.connections_closed += 1;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the engine keeps beside each connection.
+
+use tcp::Time;
+use tcp::conn::Connection;
+use tcp::endpoint::ListenerId;
+
+use crate::nic::Nic;
+use crate::occupancy::Occupancy;
+
+/// A connection and its place in the loop. A flag that says "in a queue" is true exactly while the slot's number is
+/// in that queue; a number found in a queue whose flag is false is left over from a slot's former owner.
+#[derive(Debug)]
+pub(crate) struct Slot<N: Nic> {
+    pub(crate) conn: Connection<N::Buf>,
+    /// The neighbour its frames go to.
+    pub(crate) neighbour: u32,
+    pub(crate) occupancy: Occupancy,
+    /// Bytes it may still send in this turn (deficit round robin).
+    pub(crate) deficit: i64,
+    /// IPv4 identification of the next segment.
+    pub(crate) ip_id: u16,
+    /// Where copying sends go.
+    pub(crate) tail: Option<N::Tail>,
+    /// Bytes its send buffer holds at most.
+    pub(crate) send_buffer: usize,
+    /// The listener it came from, until the application was told of it.
+    pub(crate) accepted_by: Option<ListenerId>,
+    /// Since when the port has refused all its frames.
+    pub(crate) refused_since: Option<Time>,
+    /// When a connection whose plain frames are rejected tries again.
+    pub(crate) retry_at: Option<Time>,
+    /// The errno of the last rejection.
+    pub(crate) errno: Option<i32>,
+
+    /// In the run queue: it may have something to send.
+    pub(crate) queued: bool,
+    /// In the list of those that changed and are to be looked after.
+    pub(crate) touched: bool,
+    /// In the event queue.
+    pub(crate) eventful: bool,
+    /// In the queue of those with buffers to return.
+    pub(crate) reclaiming: bool,
+    /// Waiting for its earlier bursts to leave the port.
+    pub(crate) parked: bool,
+    /// Waiting for header buffers.
+    pub(crate) starved: bool,
+    /// Waiting for its neighbour's address.
+    pub(crate) waiting: bool,
+    /// Waiting for a buffer to copy into.
+    pub(crate) wants_tail: bool,
+    /// A buffer came: the application is to hear `Writable`.
+    pub(crate) tail_ready: bool,
+
+    /// The driver rejected a frame of it: build plain ones until one is taken.
+    pub(crate) plain: bool,
+    /// The port does not take its frames; given up.
+    pub(crate) stuck: bool,
+    /// The application has still to hear that it is stuck.
+    pub(crate) tell_stuck: bool,
+    /// In the flow table: segments of its tuple come here.
+    pub(crate) attached: bool,
+    /// The endpoint counts it towards a listener's backlog.
+    pub(crate) embryonic: bool,
+    /// The application gave up its handle.
+    pub(crate) released: bool,
+    /// The application takes payloads back itself.
+    pub(crate) returns: bool,
+    /// The application said that it does not.
+    pub(crate) discards: bool,
+}
+
+impl<N: Nic> Slot<N> {
+    pub(crate) fn new(conn: Connection<N::Buf>, neighbour: u32, ip_id: u16, send_buffer: usize) -> Slot<N> {
+        Slot {
+            conn,
+            neighbour,
+            occupancy: Occupancy::default(),
+            deficit: 0,
+            ip_id,
+            tail: None,
+            send_buffer,
+            accepted_by: None,
+            refused_since: None,
+            retry_at: None,
+            errno: None,
+            queued: false,
+            touched: false,
+            eventful: false,
+            reclaiming: false,
+            parked: false,
+            starved: false,
+            waiting: false,
+            wants_tail: false,
+            tail_ready: false,
+            plain: false,
+            stuck: false,
+            tell_stuck: false,
+            attached: true,
+            embryonic: false,
+            released: false,
+            returns: false,
+            discards: false,
+        }
+    }
+
+    /// True when it will neither send nor receive any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stuck || !self.attached || self.conn.is_closed()
+    }
+
+    /// When it wants attention next.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        if self.stuck || !self.attached {
+            return None;
+        }
+        match (self.conn.next_timeout(), self.retry_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
