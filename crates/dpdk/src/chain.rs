@@ -200,6 +200,20 @@ impl Frame {
         TxOffload::read(self.head().ol_flags, self.head().tx_offload)
     }
 
+    /// The flags that [`offload`](Frame::offload) reads, each as it is, for a checker: whether the IP header is
+    /// said to be IPv4, IPv6, whether the IPv4 checksum, the TCP checksum and segmentation are asked for.
+    pub fn raw_flags(&self) -> RawFlags {
+        let flags = self.head().ol_flags;
+        RawFlags {
+            ipv4: flags & dpdk_sys::RTE_MBUF_F_TX_IPV4 != 0,
+            ipv6: flags & dpdk_sys::RTE_MBUF_F_TX_IPV6 != 0,
+            ip_checksum: flags & dpdk_sys::RTE_MBUF_F_TX_IP_CKSUM != 0,
+            tcp_checksum: flags & dpdk_sys::RTE_MBUF_F_TX_L4_MASK == dpdk_sys::RTE_MBUF_F_TX_TCP_CKSUM,
+            tcp_seg: flags & dpdk_sys::RTE_MBUF_F_TX_TCP_SEG != 0,
+            tso_segsz: (self.head().tx_offload >> 24) as u16,
+        }
+    }
+
     /// What the port said of it, for a frame on its way in.
     #[inline]
     pub fn rx_flags(&self) -> RxFlags {
@@ -225,6 +239,23 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Frame({} bytes in {} mbufs, {:?})", self.len(), self.segment_count(), self.offload())
     }
+}
+
+/// Flags of a frame on its way out, each on its own.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct RawFlags {
+    /// `RTE_MBUF_F_TX_IPV4`.
+    pub ipv4: bool,
+    /// `RTE_MBUF_F_TX_IPV6`.
+    pub ipv6: bool,
+    /// `RTE_MBUF_F_TX_IP_CKSUM`.
+    pub ip_checksum: bool,
+    /// `RTE_MBUF_F_TX_TCP_CKSUM`.
+    pub tcp_checksum: bool,
+    /// `RTE_MBUF_F_TX_TCP_SEG`.
+    pub tcp_seg: bool,
+    /// `tso_segsz`, whatever the flags.
+    pub tso_segsz: u16,
 }
 
 /// The bytes of each mbuf of a frame.

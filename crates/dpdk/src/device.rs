@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Errno;
+use crate::host::interface_exists;
 
 /// A device, as a user writes it.
 ///
@@ -322,7 +323,7 @@ impl DeviceSpec {
 fn free_interface_name() -> String {
     (0..1000)
         .map(|i| format!("tsonami{i}"))
-        .find(|name| !Path::new("/sys/class/net").join(name).exists())
+        .find(|name| !interface_exists(name))
         .unwrap_or_else(|| "tsonami".into())
 }
 

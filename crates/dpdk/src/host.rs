@@ -1,7 +1,7 @@
 //! The kernel's side of things: an address for a TAP interface, and addresses that are not ours to use.
 
 use core::mem;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::net::IpAddr;
 
@@ -92,6 +92,12 @@ unsafe fn socket_address(sa: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
+/// True when this network namespace has an interface of that name.
+pub(crate) fn interface_exists(name: &str) -> bool {
+    // SAFETY: reads a NUL-terminated string.
+    CString::new(name).is_ok_and(|name| unsafe { libc::if_nametoindex(name.as_ptr()) } != 0)
+}
+
 /// The kernel's side of a TAP interface.
 #[derive(Clone, Debug)]
 pub struct TapHost {
@@ -120,12 +126,38 @@ impl TapHost {
         &self.name
     }
 
-    /// Gives it the wire's MTU (DPDK's side of a TAP needs a higher one), an address, and brings it up.
+    /// Its MTU.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn mtu(&self) -> io::Result<u16> {
+        let mut req = self.request();
+        // SAFETY: SIOCGIFMTU writes the MTU into an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCGIFMTU, &raw mut req)? };
+        // SAFETY: the kernel has written this member.
+        Ok(unsafe { req.ifr_ifru.ifru_mtu }.try_into().unwrap_or(u16::MAX))
+    }
+
+    /// Gives it the wire's MTU (DPDK's side of a TAP needs a higher one), an Ethernet address of its own next to
+    /// the port's (net_tap gives both sides the same), an IP address, and brings it up.
     ///
     /// # Errors
     /// [`HostError`] with the command that does it by hand.
-    pub fn configure(&self, addr: Option<(IpAddr, u8)>, mtu: u16) -> Result<(), HostError> {
+    pub fn configure(
+        &self,
+        port_mac: [u8; 6],
+        addr: Option<(IpAddr, u8)>,
+        mtu: u16,
+    ) -> Result<(), HostError> {
         let dev = &self.name;
+        let mut mac = port_mac;
+        // Unicast, locally administered, and never the port's.
+        mac[0] = (mac[0] | 2) & !1;
+        mac[5] ^= 1;
+        let text = mac.map(|b| format!("{b:02x}")).join(":");
+        self.set_mac(mac).map_err(|e| {
+            self.error("setting its Ethernet address", format!("sudo ip link set {dev} address {text}"), e)
+        })?;
         self.set_mtu(mtu)
             .map_err(|e| self.error("setting its MTU", format!("sudo ip link set {dev} mtu {mtu}"), e))?;
         if let Some((addr, len)) = addr {
@@ -148,6 +180,17 @@ impl TapHost {
             *to = from as libc::c_char;
         }
         req
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        let mut req = self.request();
+        let mut addr = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+        for (to, from) in addr.sa_data.iter_mut().zip(mac) {
+            *to = from as libc::c_char;
+        }
+        req.ifr_ifru.ifru_hwaddr = addr;
+        // SAFETY: SIOCSIFHWADDR reads an `ifreq` with an Ethernet address in it.
+        unsafe { control(libc::AF_INET, libc::SIOCSIFHWADDR, &raw mut req) }
     }
 
     fn set_mtu(&self, mtu: u16) -> io::Result<()> {

@@ -27,7 +27,7 @@ mod queue;
 mod rss;
 mod rx;
 
-pub use chain::{AttachError, Chain, Frame};
+pub use chain::{AttachError, Chain, Frame, Pieces, RawFlags, Segments};
 pub use clock::{Clock, cycles};
 pub use device::{DeviceSpec, Needs, ParseDeviceError};
 pub use eal::{Eal, EalConfig, EalError, ThreadRegistration};

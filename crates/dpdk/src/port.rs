@@ -86,7 +86,7 @@ pub struct PortInfo {
     pub if_index: Option<u32>,
     /// Smallest MTU.
     pub min_mtu: u16,
-    /// Largest MTU.
+    /// Largest MTU at which everything works, TSO included.
     pub max_mtu: u16,
     /// Receive queues.
     pub max_rx_queues: u16,
@@ -330,7 +330,12 @@ impl Inner {
         info.socket = (socket >= 0).then_some(socket);
         info.if_index = (raw.if_index != 0).then_some(raw.if_index);
         info.min_mtu = raw.min_mtu;
-        info.max_mtu = raw.max_mtu;
+        // DPDK also checks the frame, and takes 18 bytes around the packet where a driver states no MTU.
+        let by_frame = match raw.max_mtu {
+            u16::MAX => raw.max_rx_pktlen.saturating_sub(18).min(u16::MAX.into()) as u16,
+            stated => stated,
+        };
+        info.max_mtu = by_frame.saturating_sub(hidden_overhead(&info.driver));
         info.max_rx_queues = raw.max_rx_queues;
         info.max_tx_queues = raw.max_tx_queues;
         info.rx_offloads = RxOffloads(raw.rx_offload_capa);
@@ -347,10 +352,9 @@ impl Inner {
         Ok(())
     }
 
-    /// net_tap compares the length of a segment *with* its Ethernet header to the MTU, and refuses the burst for
-    /// ever when it is longer: its MTU is set that much higher than the wire's.
+    /// What the driver is told for a wire whose packets are `wire` bytes.
     fn device_mtu(&self, wire: u16) -> u16 {
-        if self.info.driver == "net_tap" { wire.saturating_add(18) } else { wire }
+        wire.saturating_add(hidden_overhead(&self.info.driver))
     }
 
     fn configure(&mut self, config: &PortConfig) -> Result<(u16, u16), PortError> {
@@ -359,10 +363,9 @@ impl Inner {
         if config.queues == 0 || config.queues > max {
             return Err(PortError::Queues { port: self.title(), queues: config.queues, max });
         }
-        let mtu = self.device_mtu(config.mtu);
-        if mtu < info.min_mtu || mtu > info.max_mtu {
-            let max = info.max_mtu - (mtu - config.mtu).min(info.max_mtu);
-            return Err(PortError::Mtu { port: self.title(), mtu: config.mtu, min: info.min_mtu, max });
+        if config.mtu < info.min_mtu || config.mtu > info.max_mtu {
+            let (min, max) = (info.min_mtu, info.max_mtu);
+            return Err(PortError::Mtu { port: self.title(), mtu: config.mtu, min, max });
         }
         let missing =
             |names: Vec<String>| PortError::Offload { port: self.title(), missing: names.join(" ") };
@@ -376,7 +379,7 @@ impl Inner {
         }
 
         let mut conf = dpdk_sys::rte_eth_conf::default();
-        conf.rxmode.mtu = mtu.into();
+        conf.rxmode.mtu = self.device_mtu(config.mtu).into();
         conf.rxmode.offloads = config.rx_offloads.0;
         conf.txmode.offloads = config.tx_offloads.0;
         if config.queues > 1 && info.rss_hashes != 0 {
@@ -514,6 +517,14 @@ impl PortHandle {
         let info = &self.inner.info;
         rss::read(info.id, info.rss_key_size, info.rss_table_size)
     }
+}
+
+/// Bytes around a packet that the driver wrongly counts towards its MTU.
+///
+/// net_tap compares a TSO segment *with* its Ethernet header to the MTU, and refuses the burst for ever when it is
+/// longer. Its MTU must be that much above the wire's, and in 22.11 it is 1504 at most: the wire gets 1490.
+fn hidden_overhead(driver: &str) -> u16 {
+    if driver == "net_tap" { 14 } else { 0 }
 }
 
 /// # Safety

@@ -5,6 +5,7 @@
 //! `tx_done_cleanup` are offered by some. The header mbuf then goes straight back to the stash it came from.
 //! It is as late as the driver's own freeing, which [`QueuePair::reclaim`] can hasten on some.
 
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
@@ -144,7 +145,14 @@ impl QueuePair {
 
     /// Offers the staged frames to the device, in order. What it does not take is freed: a driver may already
     /// have edited it, so it is never offered again.
+    #[inline]
     pub fn transmit(&mut self) -> TxResult {
+        self.transmit_inspected(|_| ())
+    }
+
+    /// As [`transmit`](QueuePair::transmit), and shows each frame as the driver's `tx_prepare` left it, just before
+    /// the device gets it.
+    pub fn transmit_inspected(&mut self, mut inspect: impl FnMut(&Frame)) -> TxResult {
         // More than these cannot be told apart later; then the ring counts as full.
         let n = self.staged.len().min(self.pending.room());
         for frame in &self.staged[..n] {
@@ -158,6 +166,10 @@ impl QueuePair {
             usize::from(unsafe { dpdk_sys::shim_eth_tx_prepare(self.id, self.index, frames, n as u16) })
                 .min(n);
         let mut rejected = (prepared < n).then(Errno::last);
+        for &frame in &self.staged[..prepared] {
+            // SAFETY: staged frames are ours; the view is forgotten, not dropped.
+            inspect(&ManuallyDrop::new(unsafe { Frame::from_raw(frame) }));
+        }
         let sent = if prepared == 0 {
             0
         } else {

@@ -4,11 +4,17 @@
 //! offload metadata, and payload by reference. Frames are staged in order, then offered to the device in one
 //! burst; what the device does not take was *not sent* (`S24`) and is dropped by the NIC, never offered again.
 
+mod buf;
+mod chain;
 pub mod check;
 mod checked;
+pub mod dpdk;
 mod pcap;
+pub mod profile;
 mod traced;
 
+pub use buf::{Buf, Tail};
+pub use chain::HeaderBuf;
 pub use checked::{CheckReport, Checked};
 pub use pcap::PcapWriter;
 pub use traced::{Direction, FrameSink, Traced};

@@ -1,0 +1,563 @@
+//! A NIC that is one queue pair of a DPDK port. It translates one to one and decides nothing.
+
+use core::ops::Range;
+
+use ::dpdk::{
+    BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError,
+    Port, PortConfig, PortError, PortHandle, QueuePair, RxFlags, RxOffloads, Slice, TapHost, TxOffloads,
+    cycles,
+};
+
+use super::chain::Builder;
+use super::check::{Checker, MbufFacts, TsoSum};
+use super::profile::{self, Setup};
+use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxChecksum, RxPiece, StageError, Tail, TxFrame};
+use super::{TxOutcome, TxStop};
+
+/// How to open a port, and how much memory each of its queues gets. Sizes are per queue.
+#[derive(Clone, Debug)]
+pub struct DpdkConfig {
+    /// Bytes of one IP packet on the wire; `None`: 1500, or the most that the port takes when that is less (a TAP
+    /// of DPDK 22.11 takes 1490).
+    pub mtu: Option<u16>,
+    /// Receive descriptors; rounded to what the port takes.
+    pub rx_descriptors: u16,
+    /// Transmit descriptors; rounded to what the port takes.
+    pub tx_descriptors: u16,
+    /// Receive buffers, beside those that fill the ring.
+    pub rx_buffers: u32,
+    /// Bytes of a receive buffer; `None`: what suits the device.
+    pub rx_buffer_size: Option<u16>,
+    /// Header buffers: bounds the frames in flight in the port.
+    pub headers: u32,
+    /// Bytes of a header buffer, at least 256; more where the port takes no chains.
+    pub header_room: u16,
+    /// Mbufs that refer to payload: bounds the slices in flight in the port.
+    pub links: u32,
+    /// Buffers that copying sends fill.
+    pub tail_buffers: u32,
+    /// Bytes of each.
+    pub tail_size: u32,
+    /// Let the port segment, where it can.
+    pub tso: bool,
+    /// Let the port compute checksums, where it can.
+    pub checksums: bool,
+}
+
+impl Default for DpdkConfig {
+    fn default() -> Self {
+        DpdkConfig {
+            mtu: None,
+            rx_descriptors: 1024,
+            tx_descriptors: 1024,
+            rx_buffers: 3072,
+            rx_buffer_size: None,
+            headers: 4096,
+            header_room: 512,
+            links: 8192,
+            tail_buffers: 256,
+            tail_size: 65536,
+            tso: true,
+            checksums: true,
+        }
+    }
+}
+
+/// Why a port could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The port.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// Its buffers.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The kernel's side of a TAP.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The kernel does not show the TAP interface it made.
+    #[error("the kernel does not show the interface behind {device}: {source}")]
+    NoInterface {
+        /// The device.
+        device: DeviceSpec,
+        /// The kernel's reason.
+        source: std::io::Error,
+    },
+    /// A size is outside its range.
+    #[error("{0}")]
+    Config(&'static str),
+}
+
+/// Received frames that the engine never saw.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct RxCounters {
+    /// Copied out of their receive buffers because more than half of those were held.
+    pub copied: u64,
+    /// Dropped because there was no memory left to copy to either.
+    pub dropped_no_memory: u64,
+    /// Dropped because they had more pieces than the engine takes at once.
+    pub dropped_oversize: u64,
+    /// Dropped because they were empty.
+    pub dropped_empty: u64,
+}
+
+/// One queue pair of a port.
+#[derive(Debug)]
+pub struct DpdkNic {
+    limits: NicLimits,
+    mac: [u8; 6],
+    builder: Builder,
+    queue: QueuePair,
+    port: PortHandle,
+    tails: BufPool,
+    rx: RxSide,
+    pools: Pools,
+    check: Option<CheckReport>,
+    host: Option<TapHost>,
+}
+
+#[derive(Clone, Debug)]
+struct Pools {
+    rx: Mempool,
+    headers: Mempool,
+    links: Mempool,
+    tails: BufPool,
+    rx_copies: BufPool,
+}
+
+impl DpdkNic {
+    /// Opens the device with one queue pair.
+    ///
+    /// # Errors
+    /// [`OpenError`]; everything taken is given back.
+    pub fn open(eal: &Eal, device: &DeviceSpec, config: &DpdkConfig) -> Result<DpdkNic, OpenError> {
+        Self::open_queues(eal, device, config, 1)?.pop().ok_or(OpenError::Config("a port needs a queue"))
+    }
+
+    /// Opens the device with `queues` queue pairs, a NIC for each.
+    ///
+    /// # Errors
+    /// [`OpenError`]; everything taken is given back.
+    pub fn open_queues(
+        eal: &Eal,
+        device: &DeviceSpec,
+        config: &DpdkConfig,
+        queues: u16,
+    ) -> Result<Vec<DpdkNic>, OpenError> {
+        if config.header_room < 256 {
+            return Err(OpenError::Config("a header buffer needs at least 256 bytes"));
+        }
+        let port = Port::probe(eal, device)?;
+        let info = port.info().clone();
+        let known = profile::profile(&info.driver);
+        let mtu = config.mtu.unwrap_or(info.max_mtu.min(1500));
+        let mut wanted = TxOffloads::MULTI_SEGS;
+        if config.checksums {
+            wanted = wanted | TxOffloads::IPV4_CKSUM | TxOffloads::TCP_CKSUM;
+        }
+        if config.checksums && config.tso {
+            wanted = wanted | TxOffloads::TCP_TSO;
+        }
+        let mut tx_offloads = wanted & info.tx_offloads;
+        // A device that segments computes the checksums of what it makes, and takes chains.
+        if !tx_offloads.contains(TxOffloads::TCP_CKSUM | TxOffloads::MULTI_SEGS) {
+            tx_offloads = tx_offloads.without(TxOffloads::TCP_TSO);
+        }
+        let rx_room = config.rx_buffer_size.unwrap_or_else(|| rx_buffer_size(device, mtu));
+        let mut rx_offloads = RxOffloads::IPV4_CKSUM | RxOffloads::TCP_CKSUM;
+        if u32::from(rx_room) < u32::from(mtu) + FRAME_OVERHEAD {
+            rx_offloads = rx_offloads | RxOffloads::SCATTER;
+        }
+        let tx_descriptors = config.tx_descriptors.clamp(info.tx_ring.0.max(1), info.tx_ring.1.max(1));
+        let port_config = PortConfig {
+            queues,
+            rx_descriptors: config.rx_descriptors,
+            tx_descriptors,
+            mtu,
+            tx_offloads,
+            rx_offloads: rx_offloads & info.rx_offloads,
+            promiscuous: false,
+            // Drivers want it below the ring's size less 3.
+            tx_free_thresh: (known.eager_free && tx_descriptors >= 8).then(|| tx_descriptors - 4),
+        };
+        let header_room = if tx_offloads.contains(TxOffloads::MULTI_SEGS) {
+            config.header_room
+        } else {
+            config.header_room.max(mtu.saturating_add(FRAME_OVERHEAD as u16))
+        };
+        let pools = (0..queues)
+            .map(|_| Pools::new(eal, config, rx_room, header_room, info.socket))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rx_pools: Vec<_> = pools.iter().map(|p| p.rx.clone()).collect();
+        let (port, queues) = port.start(&port_config, &rx_pools)?;
+        let host = match device {
+            DeviceSpec::Tap { host, .. } => Some(tap_host(device, &port, *host, mtu)?),
+            _ => None,
+        };
+        let link_bps = port.link().mbps.map(|m| u64::from(m) * 1_000_000);
+        Ok(queues
+            .into_iter()
+            .zip(pools)
+            .map(|(queue, pools)| {
+                let setup = Setup {
+                    mtu,
+                    header_room,
+                    tx_ring: queue.tx_descriptors(),
+                    tx_batch: queue.batch() as u16,
+                    link_bps: if host.is_some() { None } else { link_bps },
+                };
+                let limits = profile::limits(&info, tx_offloads, &setup);
+                DpdkNic {
+                    builder: Builder::new(&pools.headers, &pools.links, limits.max_chain),
+                    limits,
+                    mac: info.mac,
+                    rx: RxSide::new(&pools, queue.rx_descriptors()),
+                    queue,
+                    port: port.clone(),
+                    tails: pools.tails.clone(),
+                    pools,
+                    check: None,
+                    host: host.clone(),
+                }
+            })
+            .collect())
+    }
+
+    /// The port behind it.
+    pub fn port(&self) -> &PortHandle {
+        &self.port
+    }
+
+    /// The kernel's side, of a TAP.
+    pub fn host(&self) -> Option<&TapHost> {
+        self.host.as_ref()
+    }
+
+    /// Received frames that the engine never saw.
+    pub fn rx_counters(&self) -> RxCounters {
+        self.rx.counters
+    }
+
+    /// Frames the port was given and is not known to be done with.
+    pub fn in_device(&self) -> usize {
+        self.queue.in_device()
+    }
+
+    /// From now on, checks every frame as the driver's `tx_prepare` leaves it. Slow.
+    pub fn check_prepared(&mut self) {
+        self.check.get_or_insert_default();
+    }
+
+    /// What [`check_prepared`](DpdkNic::check_prepared) found.
+    pub fn check_report(&self) -> Option<&CheckReport> {
+        self.check.as_ref()
+    }
+
+    /// Closes the NICs of a port, all of them, and tells which buffers came home. Handles on payload that still
+    /// exist keep theirs.
+    pub fn close(nics: impl IntoIterator<Item = DpdkNic>) -> PoolReport {
+        // The port closes when its last queue goes, and only then gives back what it holds.
+        let pools: Vec<Pools> = nics.into_iter().map(|nic| nic.pools.clone()).collect();
+        PoolReport { pools: pools.iter().flat_map(Pools::report).collect() }
+    }
+}
+
+/// Which buffers of a closed port are home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PoolReport {
+    /// Each pool's purpose, buffers at home, and buffers in all.
+    pub pools: Vec<(&'static str, u32, u32)>,
+}
+
+impl PoolReport {
+    /// True when nothing is missing.
+    pub fn all_home(&self) -> bool {
+        self.pools.iter().all(|(_, home, all)| home == all)
+    }
+}
+
+impl core::fmt::Display for PoolReport {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (i, (name, home, all)) in self.pools.iter().enumerate() {
+            write!(f, "{}{name} {home}/{all}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Ethernet header, two VLAN tags and a checksum.
+const FRAME_OVERHEAD: u32 = 14 + 8 + 4;
+
+/// What DPDK puts before the bytes of each buffer.
+const HEADROOM: u16 = 128;
+
+fn rx_buffer_size(device: &DeviceSpec, mtu: u16) -> u16 {
+    if device.needs().large_rx_buffers {
+        // One copy per frame of 64 KiB, and no chain.
+        return u16::MAX - HEADROOM;
+    }
+    // Drivers count receive buffers in KiB.
+    (u32::from(mtu) + FRAME_OVERHEAD).next_multiple_of(1024).clamp(2048, 16384) as u16
+}
+
+fn tap_host(
+    device: &DeviceSpec,
+    port: &PortHandle,
+    addr: Option<(std::net::IpAddr, u8)>,
+    mtu: u16,
+) -> Result<TapHost, OpenError> {
+    let index = port.info().if_index.unwrap_or(0);
+    let host =
+        TapHost::new(index).map_err(|source| OpenError::NoInterface { device: device.clone(), source })?;
+    host.configure(port.info().mac, addr, mtu)?;
+    Ok(host)
+}
+
+impl Pools {
+    fn new(
+        eal: &Eal,
+        config: &DpdkConfig,
+        rx_room: u16,
+        header_room: u16,
+        socket: Option<i32>,
+    ) -> Result<Pools, PoolError> {
+        let mbufs = |name, count, cache, data_room| {
+            Mempool::new(eal, &MempoolConfig { name, count, cache, data_room, socket })
+        };
+        let rx_count = config.rx_buffers.saturating_add(config.rx_descriptors.into());
+        Ok(Pools {
+            rx: mbufs("rx", rx_count, 256, rx_room.saturating_add(HEADROOM))?,
+            headers: mbufs("header", config.headers, 0, header_room.saturating_add(HEADROOM))?,
+            links: mbufs("link", config.links, 256, 0)?,
+            tails: BufPool::new(
+                eal,
+                &BufPoolConfig { name: "tail", count: config.tail_buffers, size: config.tail_size, socket },
+            )?,
+            rx_copies: BufPool::new(eal, &BufPoolConfig { name: "rx-copy", count: 16, size: 65536, socket })?,
+        })
+    }
+
+    fn report(&self) -> Vec<(&'static str, u32, u32)> {
+        let mbufs = |name, p: &Mempool| (name, p.available(), p.size());
+        let bufs = |name, p: &BufPool| (name, p.available(), p.count());
+        vec![
+            mbufs("rx", &self.rx),
+            mbufs("header", &self.headers),
+            mbufs("link", &self.links),
+            bufs("tail", &self.tails),
+            bufs("rx-copy", &self.rx_copies),
+        ]
+    }
+}
+
+/// The receive side: frames become pieces, and receive buffers never run out because somebody keeps them.
+#[derive(Debug)]
+struct RxSide {
+    pool: Mempool,
+    copies: BufPool,
+    copy: Option<BufMut>,
+    /// Below this many free receive buffers, frames are copied out of them.
+    low: u32,
+    pressure: bool,
+    /// Bursts until the pool is looked at again.
+    countdown: u8,
+    counters: RxCounters,
+}
+
+/// Looking at a pool's level walks all cores' caches: done once in so many bursts.
+const LOOK_EVERY: u8 = 16;
+
+/// Frames up to this long carry no payload worth keeping: the engine is done with them at once.
+const SMALL: u32 = 128;
+
+impl RxSide {
+    fn new(pools: &Pools, ring: u16) -> RxSide {
+        RxSide {
+            low: pools.rx.size().saturating_sub(ring.into()) / 2,
+            pool: pools.rx.clone(),
+            copies: pools.rx_copies.clone(),
+            copy: None,
+            pressure: false,
+            countdown: 0,
+            counters: RxCounters::default(),
+        }
+    }
+
+    fn look(&mut self) {
+        if self.countdown == 0 {
+            self.countdown = LOOK_EVERY;
+            self.pressure = self.pool.available() < self.low;
+        }
+        self.countdown -= 1;
+    }
+
+    fn push(&mut self, frame: Frame, out: &mut Vec<RxPiece<Buf>>) {
+        let flags = frame.rx_flags();
+        let start = out.len();
+        if self.pressure && frame.len() > SMALL {
+            match self.copy_out(&frame) {
+                Some(copied) => {
+                    self.counters.copied += 1;
+                    out.push(piece(copied.into(), flags));
+                }
+                None => self.counters.dropped_no_memory += 1,
+            }
+            return;
+        }
+        for slice in frame.into_pieces() {
+            if slice.is_empty() {
+                continue;
+            }
+            if out.len() > start
+                && let Some(last) = out.last_mut()
+            {
+                last.more = true;
+            }
+            out.push(piece(slice.into(), flags));
+        }
+        if out.len() == start {
+            self.counters.dropped_empty += 1;
+        }
+    }
+
+    fn copy_out(&mut self, frame: &Frame) -> Option<Slice> {
+        let len = frame.len() as usize;
+        if self.copy.as_ref().is_none_or(|c| c.spare().len() < len) {
+            self.copy = self.copies.try_alloc();
+        }
+        let copy = self.copy.as_mut()?;
+        let mut to = copy.spare_mut().get_mut(..len)?;
+        for bytes in frame.segments() {
+            let (here, rest) = to.split_at_mut_checked(bytes.len())?;
+            here.copy_from_slice(bytes);
+            to = rest;
+        }
+        Some(copy.freeze(len))
+    }
+}
+
+fn piece(buf: Buf, flags: RxFlags) -> RxPiece<Buf> {
+    let verdict = |good| match good {
+        None => RxChecksum::Unknown,
+        Some(true) => RxChecksum::Good,
+        Some(false) => RxChecksum::Bad,
+    };
+    RxPiece {
+        buf,
+        more: false,
+        ip_checksum: verdict(flags.ip_checksum()),
+        l4_checksum: verdict(flags.l4_checksum()),
+    }
+}
+
+impl Nic for DpdkNic {
+    type Buf = Buf;
+    type Header = HeaderBuf;
+    type Tail = Tail;
+
+    fn limits(&self) -> &NicLimits {
+        &self.limits
+    }
+
+    fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    fn rx_burst(&mut self, out: &mut Vec<RxPiece<Buf>>) -> usize {
+        let before = out.len();
+        if self.queue.receive() == 0 {
+            return 0;
+        }
+        self.rx.look();
+        while let Some(segments) = self.queue.next_segments() {
+            let fits = usize::from(segments) <= out.capacity() - out.len();
+            if !fits && !out.is_empty() {
+                // The rest waits in the queue's burst for the next call.
+                break;
+            }
+            let Some(frame) = self.queue.next_frame() else { break };
+            if fits {
+                self.rx.push(frame, out);
+            } else {
+                // It never will: `out` is empty.
+                self.rx.counters.dropped_oversize += 1;
+            }
+        }
+        out.len() - before
+    }
+
+    #[inline]
+    fn lend_header(&mut self) -> Option<HeaderBuf> {
+        self.builder.lend_header()
+    }
+
+    #[inline]
+    fn stage<'a, I>(&mut self, frame: TxFrame<HeaderBuf>, payload: I) -> Result<(), StageError>
+    where
+        I: Iterator<Item = (&'a Buf, Range<usize>)>,
+    {
+        let frame = self.builder.build(frame, payload)?;
+        self.queue.stage(frame).map_err(|_| StageError::NoBuffers)
+    }
+
+    fn tx_burst(&mut self) -> TxOutcome {
+        let staged = self.queue.staged();
+        let result = match &mut self.check {
+            None => self.queue.transmit(),
+            Some(report) => {
+                let checker = Checker::new(&self.limits, self.mac);
+                let sum = if self.port.info().driver.starts_with("net_virtio") {
+                    TsoSum::WithLength
+                } else {
+                    TsoSum::WithoutLength
+                };
+                self.queue.transmit_inspected(|frame| check_prepared(&checker, frame, sum, report))
+            }
+        };
+        // Frames that are done give their header buffers back before the next are lent.
+        self.queue.completed(&mut self.builder.headers);
+        let stop = (result.sent < staged)
+            .then_some(result.rejected.map_or(TxStop::RingFull, |errno| TxStop::Rejected(errno.0)));
+        TxOutcome { sent: result.sent, stop }
+    }
+
+    fn tx_completed(&mut self) -> Option<u64> {
+        Some(self.queue.completed(&mut self.builder.headers))
+    }
+
+    fn reclaim(&mut self) {
+        // Drivers without the call free when more is sent; `Profile::eager_free` makes that early.
+        self.queue.reclaim();
+        self.queue.completed(&mut self.builder.headers);
+    }
+
+    fn alloc_tail(&mut self) -> Option<Tail> {
+        self.tails.try_alloc().map(Tail)
+    }
+
+    #[inline]
+    fn cycles(&self) -> u64 {
+        cycles()
+    }
+}
+
+fn check_prepared(checker: &Checker<'_>, frame: &Frame, sum: TsoSum, report: &mut CheckReport) {
+    let chain: Vec<&[u8]> = frame.segments().collect();
+    let (offload, flags) = (frame.offload(), frame.raw_flags());
+    let facts = MbufFacts {
+        l2_len: offload.l2_len,
+        l3_len: offload.l3_len,
+        l4_len: offload.l4_len,
+        tso_segsz: flags.tso_segsz,
+        ipv4: flags.ipv4,
+        ipv6: flags.ipv6,
+        ip_checksum: flags.ip_checksum,
+        tcp_checksum: flags.tcp_checksum,
+        tcp_seg: flags.tcp_seg,
+        pkt_len: frame.len(),
+        nb_segs: frame.segment_count(),
+    };
+    report.frames += 1;
+    checker.prepared(&chain, &facts, sum, &mut |violation| report.add(violation));
+}

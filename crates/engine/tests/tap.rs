@@ -1,0 +1,86 @@
+//! The DPDK NIC on a TAP whose other end is a real kernel, in a network namespace of its own.
+//! One test per file: EAL starts once per process.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use dpdk::{DeviceSpec, Eal, EalConfig};
+use engine::nic::dpdk::{DpdkConfig, DpdkNic};
+use engine::nic::{Nic, RxPiece, TxFrame, TxMeta};
+use tcp::Payload;
+
+/// Runs this test again inside a namespace; returns when it is inside already.
+fn enter_namespace(test: &str) {
+    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_some() {
+        return;
+    }
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    let e = Command::new("unshare")
+        .arg(if root { "-n" } else { "-Urn" })
+        .arg(std::env::current_exe().expect("our own path"))
+        .args(["--exact", test, "--nocapture"])
+        .env("TSONAMI_TEST_NAMESPACE", "1")
+        .exec();
+    panic!("unshare: {e}");
+}
+
+#[test]
+fn the_kernel_answers_an_arp_request_over_tap() {
+    enter_namespace("the_kernel_answers_an_arp_request_over_tap");
+    let device: DeviceSpec = "tap:ts0,host=10.9.0.1/24".parse().expect("a device");
+    let eal = Eal::start(EalConfig {
+        no_huge: true,
+        devices: vec![device.clone()],
+        log: Box::new(std::io::stderr()),
+        ..EalConfig::default()
+    })
+    .expect("EAL starts without hugepages");
+    let mut nic = DpdkNic::open(&eal, &device, &DpdkConfig::default()).expect("a TAP");
+    println!("{:#?}\n{:#?}", nic.port().info(), nic.limits());
+    let host = nic.host().expect("a TAP has a kernel side");
+    assert_eq!(host.name(), "ts0");
+    assert_eq!(host.mtu().expect("the kernel tells"), nic.limits().mtu, "the wire's; DPDK's side has more");
+    assert_eq!(nic.limits().tso_max_segments, 64);
+    assert!(nic.limits().mtu >= 1490, "{}", nic.limits().mtu);
+
+    let mac = nic.mac();
+    let mut request = Vec::new();
+    request.extend([0xff; 6]);
+    request.extend(mac);
+    request.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
+    request.extend(mac);
+    request.extend([10, 9, 0, 2, 0, 0, 0, 0, 0, 0, 10, 9, 0, 1]);
+    request.resize(60, 0);
+
+    let mut out: Vec<RxPiece<_>> = Vec::with_capacity(64);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut asked = 0;
+    'waiting: loop {
+        assert!(Instant::now() < deadline, "no ARP reply within 5 s; asked {asked} times");
+        let mut header = nic.lend_header().expect("a header");
+        header[..60].copy_from_slice(&request);
+        let frame = TxFrame { header, header_len: 60, meta: TxMeta::default() };
+        nic.stage(frame, std::iter::empty()).expect("staged");
+        let outcome = nic.tx_burst();
+        assert_eq!((outcome.sent, outcome.stop), (1, None));
+        asked += 1;
+        let retry = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < retry {
+            nic.rx_burst(&mut out);
+            for piece in out.drain(..) {
+                let f = piece.buf.as_slice();
+                if f[12..14] == [8, 6] && f[20..22] == [0, 2] {
+                    assert_eq!(f[28..32], [10, 9, 0, 1]);
+                    assert_eq!(f[..6], mac);
+                    assert_ne!(f[22..28], mac, "each side has an address of its own");
+                    break 'waiting;
+                }
+            }
+        }
+    }
+    assert_eq!(nic.tx_completed(), Some(asked), "TAP is done with a frame once it is written");
+    drop(out);
+    let report = DpdkNic::close([nic]);
+    assert!(report.all_home(), "{report}");
+}
