@@ -9,9 +9,12 @@ use std::collections::VecDeque;
 
 use crate::{Offset, Payload};
 
-/// Out-of-order pieces held at most. A window full of one-byte segments would otherwise pin a whole buffer of
-/// the NIC with each byte.
-const MAX_HELD: usize = 1024;
+/// Bytes of capacity for each piece that may be held out of order. A piece pins a whole buffer of the NIC,
+/// commonly 2 KiB, however small it is: so held pieces pin at most twice the capacity.
+const CAPACITY_PER_PIECE: u64 = 1024;
+
+/// Pieces that may be held with the smallest of capacities.
+const MIN_HELD: u64 = 64;
 
 /// Received bytes of one direction, from any order into stream order.
 ///
@@ -119,7 +122,8 @@ impl<P: Payload> RecvQueue<P> {
         }
         let had_gap = !self.held.is_empty();
         let before = self.next;
-        // Each turn passes one gap or one held piece, of which there are at most MAX_HELD.
+        let max_held = (self.capacity / CAPACITY_PER_PIECE).max(MIN_HELD) as usize;
+        // Each turn passes one gap or one held piece, of which there are not many.
         while from < stop {
             let i = self.held.partition_point(|h| h.end() <= from);
             let gap_end = match self.held.get(i) {
@@ -139,7 +143,7 @@ impl<P: Payload> RecvQueue<P> {
                 self.release();
                 from = self.next;
                 pushed.note_duplicate(gap_end..from.min(stop));
-            } else if self.held.len() < MAX_HELD {
+            } else if self.held.len() < max_held {
                 self.held.insert(i, Held { start: from, payload: piece() });
                 self.touch(from..gap_end);
                 pushed.out_of_order = true;
@@ -390,15 +394,16 @@ mod tests {
 
     #[test]
     fn the_number_of_held_pieces_is_bounded_and_in_order_bytes_still_fit() {
-        let mut q = RecvQueue::new(1 << 20);
-        for i in 0..MAX_HELD as u64 + 10 {
-            let pushed = push(&mut q, 1 + 2 * i..2 + 2 * i);
-            assert_eq!(pushed.refused, u64::from(i >= MAX_HELD as u64));
+        for (capacity, max) in [(1000, 64), (1 << 20, 1024)] {
+            let mut q = RecvQueue::new(capacity);
+            for i in 0..max + 10 {
+                assert_eq!(push(&mut q, 1 + 2 * i..2 + 2 * i).refused, u64::from(i >= max), "{i}");
+            }
+            assert_eq!(q.buffered(), max);
+            assert_eq!(push(&mut q, 0..1).advanced, 2);
+            q.clear();
+            assert_eq!((q.buffered(), q.next()), (0, Offset(2)));
         }
-        assert_eq!(q.buffered(), MAX_HELD as u64);
-        assert_eq!(push(&mut q, 0..1).advanced, 2);
-        q.clear();
-        assert_eq!((q.buffered(), q.next()), (0, Offset(2)));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Sum {
     }
 
     /// Appends a 32-bit number, in network byte order; only at an even offset.
-    fn add_u32(&mut self, number: u32) {
+    pub(super) fn add_u32(&mut self, number: u32) {
         debug_assert!(!self.odd);
         self.words += u64::from(number.to_be());
     }
@@ -95,19 +95,27 @@ fn fold(sum: u64) -> u16 {
 fn sum_native(bytes: &[u8]) -> u64 {
     const LANES: usize = 8;
     let (blocks, rest) = bytes.as_chunks::<{ 4 * LANES }>();
-    let mut lanes = [0u64; LANES];
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+    let mut sum = 0;
+    if !blocks.is_empty() {
+        let mut lanes = [0u64; LANES];
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+                *lane += u64::from(u32::from_ne_bytes(*word));
+            }
         }
+        sum = lanes.iter().sum();
     }
     let (words, tail) = rest.as_chunks::<4>();
-    let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
-    let mut last = [0; 4];
-    last[..tail.len()].copy_from_slice(tail);
-    sum += u64::from(u32::from_ne_bytes(last));
-    // Lanes are folded one by one, so that their own sum cannot overflow either.
-    sum + lanes.iter().map(|&lane| u64::from(fold(lane))).sum::<u64>()
+    for word in words {
+        sum += u64::from(u32::from_ne_bytes(*word));
+    }
+    let tail = match *tail {
+        [a] => [a, 0, 0, 0],
+        [a, b] => [a, b, 0, 0],
+        [a, b, c] => [a, b, c, 0],
+        _ => return sum,
+    };
+    sum + u64::from(u32::from_ne_bytes(tail))
 }
 
 #[cfg(test)]

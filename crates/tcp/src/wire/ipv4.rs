@@ -6,11 +6,13 @@ use std::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Malformed, checksum};
+use super::{Malformed, Sum, checksum};
 
 /// Length of the header without options, bytes: what we send.
 pub const IPV4_HEADER_LEN: usize = 20;
 
+/// Version 4, and a header of five words.
+const VERSION_IHL: u8 = 0x45;
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
@@ -114,21 +116,33 @@ impl Ipv4Header {
     pub fn emit(&self, out: &mut [u8], checksum_by: ChecksumBy) {
         let total_len = self.payload_len.checked_add(IPV4_HEADER_LEN as u16);
         debug_assert!(total_len.is_some(), "{} bytes of payload", self.payload_len);
-        let mut raw = Raw {
-            version_ihl: 0x45,
+        let total_len = total_len.unwrap_or(u16::MAX);
+        let fragment = if self.dont_fragment { DONT_FRAGMENT } else { 0 };
+        let checksum = match checksum_by {
+            ChecksumBy::Device => 0,
+            ChecksumBy::Software => {
+                // Over the fields, which are at hand, rather than over the bytes about to be written.
+                let mut sum = Sum::ZERO;
+                sum.add_u32(u32::from_be_bytes([VERSION_IHL, self.tos, 0, 0]) | u32::from(total_len));
+                sum.add_u32(u32::from(self.id) << 16 | u32::from(fragment));
+                sum.add_u32(u32::from_be_bytes([self.ttl, self.protocol, 0, 0]));
+                sum.add_u32(self.src.to_bits());
+                sum.add_u32(self.dst.to_bits());
+                sum.checksum()
+            }
+        };
+        let raw = Raw {
+            version_ihl: VERSION_IHL,
             tos: self.tos,
-            total_len: total_len.unwrap_or(u16::MAX).into(),
+            total_len: total_len.into(),
             id: self.id.into(),
-            fragment: if self.dont_fragment { DONT_FRAGMENT } else { 0 }.into(),
+            fragment: fragment.into(),
             ttl: self.ttl,
             protocol: self.protocol,
-            checksum: 0.into(),
+            checksum: checksum.into(),
             src: self.src.octets(),
             dst: self.dst.octets(),
         };
-        if checksum_by == ChecksumBy::Software {
-            raw.checksum = checksum(raw.as_bytes()).into();
-        }
         out[..IPV4_HEADER_LEN].copy_from_slice(raw.as_bytes());
     }
 }

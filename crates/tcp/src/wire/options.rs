@@ -150,14 +150,8 @@ impl OptionBytes {
         }
         match (options.timestamps, options.sack_permitted) {
             // SACK permitted takes the place of the two NOPs that would align the timestamps.
-            (Some(ts), true) => {
-                out.push(&[SACK_PERMITTED, 2]);
-                out.push_timestamps(ts);
-            }
-            (Some(ts), false) => {
-                out.push(&[NOP, NOP]);
-                out.push_timestamps(ts);
-            }
+            (Some(ts), true) => out.push_timestamps([SACK_PERMITTED, 2], ts),
+            (Some(ts), false) => out.push_timestamps([NOP, NOP], ts),
             (None, true) => out.push(&[NOP, NOP, SACK_PERMITTED, 2]),
             (None, false) => {}
         }
@@ -177,8 +171,7 @@ impl OptionBytes {
     ) -> OptionBytes {
         let mut out = OptionBytes::EMPTY;
         if let Some(ts) = timestamps {
-            out.push(&[NOP, NOP]);
-            out.push_timestamps(ts);
+            out.push_timestamps([NOP, NOP], ts);
         }
         let fits = (out.bytes.len() - out.len() - 4) / 8;
         let header = out.len();
@@ -204,10 +197,10 @@ impl OptionBytes {
         usize::from(self.len)
     }
 
-    fn push_timestamps(&mut self, ts: Timestamps) {
-        self.push(&[TIMESTAMPS, 10]);
-        self.push(&ts.val.to_be_bytes());
-        self.push(&ts.ecr.to_be_bytes());
+    /// Appends timestamps behind the two bytes that align them.
+    fn push_timestamps(&mut self, [x, y]: [u8; 2], ts: Timestamps) {
+        let ([a, b, c, d], [e, f, g, h]) = (ts.val.to_be_bytes(), ts.ecr.to_be_bytes());
+        self.push(&[x, y, TIMESTAMPS, 10, a, b, c, d, e, f, g, h]);
     }
 
     /// Appends bytes; the callers above never reach 40.
