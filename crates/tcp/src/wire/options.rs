@@ -252,6 +252,45 @@ mod tests {
         assert_eq!(OptionBytes::established(None, []).len(), 0);
     }
 
+    /// The kinds of encoded options, walked by their lengths to the end.
+    fn kinds(options: &OptionBytes) -> Vec<u8> {
+        let mut rest = options.as_slice();
+        let mut kinds = Vec::new();
+        while let [kind, tail @ ..] = rest {
+            kinds.push(*kind);
+            rest = if *kind <= NOP { tail } else { &rest[usize::from(tail[0])..] };
+        }
+        kinds
+    }
+
+    #[test]
+    fn must_65_only_a_syn_says_the_mss() {
+        let established = OptionBytes::established(Some(TS), [(Seq(1), Seq(2))]);
+        assert_eq!(kinds(&established), [NOP, NOP, TIMESTAMPS, NOP, NOP, SACK]);
+        let syn = TcpOptions { mss: Some(536), ..TcpOptions::default() };
+        assert_eq!(kinds(&OptionBytes::syn(&syn)), [MSS]);
+    }
+
+    #[test]
+    fn must_68_69_options_have_lengths_and_fill_whole_words() {
+        for bits in 0u8..16 {
+            let on = |bit: u8| bits & 1 << bit != 0;
+            let syn = TcpOptions {
+                mss: on(0).then_some(1460),
+                window_scale: on(1).then_some(7),
+                sack_permitted: on(2),
+                timestamps: on(3).then_some(TS),
+                sack: SackBlocks::default(),
+            };
+            let encoded = OptionBytes::syn(&syn);
+            assert!(encoded.len().is_multiple_of(4), "{syn:?}");
+            assert_eq!(kinds(&encoded).iter().filter(|k| **k > NOP).count(), bits.count_ones() as usize);
+            let blocks = (0..u32::from(bits)).map(|i| (Seq(i), Seq(i)));
+            let encoded = OptionBytes::established(syn.timestamps, blocks);
+            assert!(encoded.len().is_multiple_of(4) && kinds(&encoded).len() <= 6);
+        }
+    }
+
     #[test]
     fn must_64_options_at_any_alignment() {
         let bytes = [1, 2, 4, 5, 220, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
