@@ -1,14 +1,46 @@
 //! One connection.
+//!
+//! # Required reading
+//! RFC 9293 (TCP), RFC 5681 and 6582 (congestion control, NewReno), RFC 6298 (retransmission timer), RFC 7323
+//! (timestamps, window scaling), RFC 2018 (SACK), RFC 5961 (blind attacks). Code cites them at the branch.
+//!
+//! # Polling
+//! A [`Connection`] does nothing by itself. Whoever owns one feeds it and asks it, and the documentation of each
+//! method says what must be asked again afterwards. In short: after feeding it anything,
+//! 1. [`poll_transmit`](Connection::poll_transmit) until `None`, with
+//!    [`on_sent`](Connection::on_sent) or [`on_refused`](Connection::on_refused) for each burst;
+//! 2. [`poll_event`](Connection::poll_event) until `None`;
+//! 3. [`next_timeout`](Connection::next_timeout), and [`on_timer`](Connection::on_timer) by then.
+//!
+//! # Offsets
+//! Inside, all positions are 64-bit stream offsets, and never wrap. A FIN stands at the offset behind the last
+//! byte; a SYN has none, and the state tells where it is. Sequence numbers exist only in segments.
 
+mod ack;
+mod acknowledge;
 pub mod cc;
+mod close;
 mod config;
+mod events;
+mod expiry;
+mod flight;
+mod input;
+mod open;
+mod output;
+mod persist;
 mod reassembly;
+mod recovery;
+mod rtt;
+mod send_queue;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod time_wait;
+mod timers;
+mod window;
 
 use core::fmt;
-use core::ops::Range;
 
 pub use config::{ConnConfig, Linger, SendFlags};
 pub use reassembly::{Pushed, RecvQueue};
@@ -16,9 +48,26 @@ pub use state::State;
 pub use stats::ConnStats;
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
-use crate::{
-    Burst, Event, FourTuple, IcmpError, Marks, Nanos, Offset, Payload, Segment, Seq, Time, TxLimits,
-};
+use self::ack::AckState;
+use self::cc::{Cc, Controller};
+use self::events::Events;
+use self::flight::Flight;
+use self::open::Syn;
+use self::output::Proposed;
+use self::persist::Persist;
+use self::recovery::Recovery;
+use self::rtt::RttEstimator;
+use self::send_queue::SendQueue;
+use self::state::Trigger;
+use self::timers::{Timer, Timers};
+use self::window::{RecvWindow, Room, SendWindow};
+use crate::{Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
+
+/// The longest an ACK may be delayed (MUST-40).
+const LONGEST_ACK_DELAY: Nanos = Nanos::from_millis(499);
+
+/// The largest receive buffer a window can express (RFC 7323 §2.3).
+const LARGEST_RECEIVE_BUFFER: usize = 1 << 30;
 
 /// The timestamp clock of RFC 7323 at `now`: one tick per millisecond, before the connection's own offset.
 pub fn timestamp_clock(now: Time) -> u32 {
@@ -51,136 +100,371 @@ impl<P> fmt::Debug for WriteError<P> {
     }
 }
 
-/// One TCP connection.
+/// Our FIN.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Fin {
+    /// The application may still write.
+    Open,
+    /// It follows what is queued.
+    Queued,
+    /// It left.
+    Sent,
+    /// It was acknowledged, and with it everything.
+    Acked,
+}
+
+/// What the peer's SYN agreed to.
+#[derive(Copy, Clone, Debug)]
+struct Peer {
+    /// The peer's MSS option, or what stands for it.
+    mss: u32,
+    /// Both use timestamps.
+    timestamps: bool,
+    /// Both know SACK.
+    sack: bool,
+    /// Both scale windows.
+    scaled: bool,
+}
+
+/// The state of timestamps (RFC 7323).
+#[derive(Copy, Clone, Debug)]
+struct Stamps {
+    /// Added to our clock.
+    offset: u32,
+    /// TS.Recent.
+    recent: u32,
+    /// When TS.Recent was updated.
+    recent_at: Time,
+}
+
+/// A RST to send.
+#[derive(Copy, Clone, Debug)]
+struct Reset {
+    seq: Seq,
+    ack: Option<Seq>,
+}
+
+/// One TCP connection; see the [module](self) for how to drive it.
 #[derive(Debug)]
 pub struct Connection<P> {
+    cfg: ConnConfig,
     tuple: FourTuple,
     state: State,
+    /// Made by a SYN of the peer (MUST-11).
+    passive: bool,
+    /// The application closed it: nobody reads, nobody writes.
+    detached: bool,
+    peer: Peer,
+    stamps: Stamps,
+    /// Path MTU as far as known.
+    mtu: u16,
+
+    // Our direction.
+    iss: Seq,
+    syn: Syn,
+    fin: Fin,
+    queue: SendQueue<P>,
+    flight: Flight,
+    window: SendWindow,
+    persist: Persist,
+    recovery: Recovery,
+    rtt: RttEstimator,
+    cc: Cc,
+    proposed: Proposed,
+    /// End of the last segment shorter than the MSS: Minshall's SND.SML.
+    small_end: Offset,
+    /// Bytes before this were sent while cwnd was what held us back.
+    limited_until: Offset,
+    /// A write was refused and its `Writable` is outstanding.
+    write_refused: bool,
+
+    // The peer's direction.
+    irs: Seq,
     recv: RecvQueue<P>,
+    recv_window: RecvWindow,
+    ack: AckState,
+    /// Last.ACK.sent as an offset (RFC 7323 §4.3).
+    acked_to: Offset,
+    /// The peer's FIN was received in order.
+    peer_fin: bool,
+
+    // The whole.
+    timers: Timers,
+    events: Events,
+    reset: Option<Reset>,
+    /// Somebody reported the peer unreachable and nothing has arrived since.
+    unreachable: bool,
+    time_wait_ends: Time,
+    counts: ConnStats,
 }
 
 impl<P: Payload> Connection<P> {
-    /// Opens actively; the SYN comes from [`poll_transmit`](Connection::poll_transmit).
-    pub fn connect(cfg: &ConnConfig, tuple: FourTuple, _iss: Seq, _ts_offset: u32, _now: Time) -> Self {
-        Connection { tuple, state: State::SynSent, recv: RecvQueue::new(cfg.receive_buffer) }
+    /// Opens actively. `iss` is the initial sequence number (RFC 6528) and `ts_offset` what is added to the
+    /// timestamp clock; both come from the endpoint's secrets.
+    ///
+    /// The SYN comes from `poll_transmit`.
+    pub fn connect(cfg: &ConnConfig, tuple: FourTuple, iss: Seq, ts_offset: u32, now: Time) -> Self {
+        let mut conn = Connection::new(cfg, tuple, iss, ts_offset, now);
+        conn.transition(Trigger::ActiveOpen);
+        conn.syn.due = true;
+        conn
     }
 
-    /// Answers the SYN `syn`.
+    /// Answers `syn`, a SYN without ACK or RST that a listener accepts. Text in it is not taken: the peer repeats it.
+    ///
+    /// The SYN,ACK comes from `poll_transmit`; [`Event::Connected`] when the peer acknowledges it.
     pub fn accept(
         cfg: &ConnConfig,
         tuple: FourTuple,
-        _iss: Seq,
-        _ts_offset: u32,
-        _syn: &Segment<P>,
-        _now: Time,
+        iss: Seq,
+        ts_offset: u32,
+        syn: &Segment<P>,
+        now: Time,
     ) -> Self {
-        Connection { tuple, state: State::SynReceived, recv: RecvQueue::new(cfg.receive_buffer) }
+        let mut conn = Connection::new(cfg, tuple, iss, ts_offset, now);
+        conn.passive = true;
+        conn.state = State::Listen;
+        conn.transition(Trigger::Syn);
+        conn.on_peer_syn(now, syn.seq, &syn.options);
+        // A window on a SYN is not scaled (RFC 7323 §2.2).
+        conn.window.begin(Offset::ZERO, Offset::ZERO, u64::from(syn.window));
+        conn.syn.due = true;
+        conn
     }
 
-    /// A segment arrived.
-    pub fn on_segment(&mut self, _now: Time, _seg: Segment<P>) {}
+    fn new(cfg: &ConnConfig, tuple: FourTuple, iss: Seq, ts_offset: u32, now: Time) -> Self {
+        let mut cfg = cfg.clone();
+        cfg.mtu = cfg.mtu.max(if tuple.local.is_ipv6() { 1280 } else { 576 });
+        cfg.receive_buffer = cfg.receive_buffer.min(LARGEST_RECEIVE_BUFFER);
+        let mut conn = Connection {
+            tuple,
+            state: State::Closed,
+            passive: false,
+            detached: false,
+            peer: Peer { mss: 536, timestamps: false, sack: false, scaled: false },
+            stamps: Stamps { offset: ts_offset, recent: 0, recent_at: now },
+            mtu: cfg.mtu,
+            iss,
+            syn: Syn::default(),
+            fin: Fin::Open,
+            queue: SendQueue::new(cfg.send_buffer),
+            flight: Flight::default(),
+            window: SendWindow::new(),
+            persist: Persist::default(),
+            recovery: Recovery::new(),
+            rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
+            cc: Cc::new(cfg.controller, 0, 536),
+            proposed: Proposed::default(),
+            small_end: Offset::ZERO,
+            limited_until: Offset::ZERO,
+            write_refused: false,
+            irs: Seq::default(),
+            recv: RecvQueue::new(cfg.receive_buffer),
+            recv_window: RecvWindow::new(),
+            ack: AckState::new(536),
+            acked_to: Offset::ZERO,
+            peer_fin: false,
+            timers: Timers::new(),
+            events: Events::default(),
+            reset: None,
+            unreachable: false,
+            time_wait_ends: Time::MAX,
+            counts: ConnStats::default(),
+            cfg,
+        };
+        conn.ack = AckState::new(conn.announced_mss());
+        conn.timers.arm(Timer::Connect, now + conn.cfg.connect_timeout);
+        conn
+    }
 
-    /// A deadline may have passed.
-    pub fn on_timer(&mut self, _now: Time) {}
-
-    /// When to call `on_timer`.
+    /// When [`on_timer`](Connection::on_timer) must be called next, `None` for never. Ask again after feeding
+    /// anything in and after every proposal.
     pub fn next_timeout(&self) -> Option<Time> {
-        None
+        self.timers.next()
     }
 
-    /// Queues `payload`, all or nothing.
-    pub fn write(&mut self, payload: P, _flags: SendFlags) -> Result<Offset, WriteError<P>> {
-        Err(WriteError { payload, reason: WriteErrorKind::Full })
+    /// Queues `payload`, all or nothing (`S3`), and returns the offset of its first byte. Before ESTABLISHED it
+    /// waits for that. An empty payload is taken and dropped at once. When nothing is queued any length is taken.
+    ///
+    /// Makes `poll_transmit` productive.
+    ///
+    /// # Errors
+    /// [`WriteError`] with the payload: [`Full`](WriteErrorKind::Full) until [`Event::Writable`];
+    /// [`Finished`](WriteErrorKind::Finished) after `shutdown_write`; [`Closed`](WriteErrorKind::Closed).
+    pub fn write(&mut self, payload: P, flags: SendFlags) -> Result<Offset, WriteError<P>> {
+        let reason = match self.state {
+            State::Closed => Some(WriteErrorKind::Closed),
+            state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            return Err(WriteError { payload, reason });
+        }
+        self.queue.write(payload, !flags.more, self.window.max() / 2).map_err(|payload| {
+            self.write_refused = true;
+            WriteError { payload, reason: WriteErrorKind::Full }
+        })
     }
 
-    /// Bytes of send buffer free.
+    /// Bytes that a [`write`](Connection::write) may bring now.
     pub fn capacity(&self) -> usize {
-        0
+        self.queue.capacity() as usize
     }
 
-    /// Proposes what to send next.
-    pub fn poll_transmit(&mut self, _now: Time, _limits: &TxLimits) -> Option<Burst> {
-        None
-    }
-
-    /// The payload of a proposed burst.
-    pub fn slices<'a>(&'a self, _burst: &Burst) -> impl Iterator<Item = (&'a P, Range<usize>)> + 'a {
-        core::iter::empty()
-    }
-
-    /// Commits a proposal.
-    pub fn on_sent(&mut self, _burst: &Burst, _now: Time) {}
-
-    /// Takes a proposal back.
-    pub fn on_refused(&mut self, _burst: &Burst) {}
-
-    /// What the application should know.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        None
-    }
-
-    /// The next in-order payload.
+    /// The next payload in stream order, `None` when there is none yet. Reading opens the window: it makes
+    /// `poll_transmit` productive.
     pub fn read(&mut self) -> Option<P> {
-        self.recv.pop()
+        let payload = self.recv.pop()?;
+        if self.state.may_receive() && self.recv_window.update_due(self.room()) {
+            self.ack.now();
+        }
+        Some(payload)
     }
 
-    /// FIN behind what is queued; reading goes on.
-    pub fn shutdown_write(&mut self) {}
-
-    /// The application is done with it in both directions.
-    pub fn close(&mut self, _now: Time) {}
-
-    /// Resets.
-    pub fn abort(&mut self) {}
-
-    /// An ICMP error about one of our segments.
-    pub fn on_icmp(&mut self, _now: Time, _e: IcmpError) {}
-
-    /// Neighbour resolution failed.
-    pub fn on_unreachable(&mut self, _now: Time) {}
-
-    /// Its state.
-    pub fn state(&self) -> State {
-        self.state
+    /// The next event; poll until `None` after feeding anything in.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
     }
 
-    /// Its watermarks.
-    pub fn marks(&self) -> Marks {
-        Marks::default()
+    /// The next payload that is acknowledged (or, once the connection is over, no longer needed) and that no
+    /// device reads, with the offset of its first byte. Writes that continued each other in memory come back as
+    /// one. Advances [`Marks::reclaimed`]. Ask again later while the device still holds the oldest.
+    pub fn pop_reclaimed(&mut self) -> Option<(Offset, P)> {
+        self.queue.pop_reclaimed(self.state == State::Closed)
     }
 
-    /// Its counters.
-    pub fn stats(&self) -> ConnStats {
-        ConnStats::default()
-    }
-
-    /// Its addresses.
+    /// The addresses.
     pub fn tuple(&self) -> &FourTuple {
         &self.tuple
     }
 
-    /// The newest RTT sample since last asked.
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How far the sending direction has come.
+    pub fn marks(&self) -> Marks {
+        Marks {
+            accepted: self.queue.end(),
+            sent: self.queue.nxt(),
+            acked: self.queue.una(),
+            reclaimed: self.queue.reclaimed(),
+        }
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> ConnStats {
+        ConnStats {
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar(),
+            min_rtt: self.rtt.min(),
+            rto: self.rtt.rto(),
+            cwnd: self.cc.cwnd(),
+            ssthresh: self.cc.ssthresh(),
+            send_window: self.window.wnd(),
+            receive_window: self.recv_window.wnd(self.recv.next()),
+            mss: self.mss(),
+            unsent: self.queue.end().since(self.queue.nxt()),
+            ..self.counts
+        }
+    }
+
+    /// The newest RTT sample since this was last asked.
     pub fn take_rtt_sample(&mut self) -> Option<Nanos> {
-        None
+        self.rtt.take_latest()
     }
 
-    /// The next payload that is acknowledged and that no device reads any more.
-    pub fn pop_reclaimed(&mut self) -> Option<(Offset, P)> {
-        None
-    }
-
-    /// Bytes sent, not acknowledged.
+    /// Sequence numbers between SND.UNA and SND.NXT: bytes, and a FIN, sent and not acknowledged.
     pub fn in_flight(&self) -> u64 {
-        0
+        self.flight.bytes()
     }
 
-    /// Some in TIME-WAIT, once nothing is left to send.
-    pub fn time_wait(&self) -> Option<TimeWait> {
-        None
+    /// Bytes that [`read`](Connection::read) would yield.
+    pub fn readable(&self) -> u64 {
+        self.recv.readable()
     }
 
-    /// True when nothing is left to do.
+    /// True when the connection is over and the last RST it owed has left: no timer runs, nothing is to be sent.
+    /// Its owner may drop it once `pop_reclaimed` has given everything back.
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == State::Closed && self.reset.is_none()
+    }
+
+    /// Asserts the invariants of the architecture that concern a connection alone. Debug builds do so after
+    /// every input; tests and the simulator may at any time.
+    ///
+    /// # Panics
+    /// When one is broken.
+    pub fn check_invariants(&self) {
+        self.queue.check_invariants();
+        if self.state == State::Closed {
+            return;
+        }
+        self.flight.check_invariants(self.snd_una(), self.snd_nxt());
+        if self.state.may_send() && !self.flight.is_empty() {
+            // Nothing waits for ever.
+            let waits = self.timers.is_armed(Timer::Retransmit) || self.timers.is_armed(Timer::Persist);
+            assert!(waits, "bytes in flight and no timer");
+        }
+        assert!(self.acked_to <= self.rcv_nxt(), "acknowledged what was not received");
+    }
+
+    fn transition(&mut self, trigger: Trigger) {
+        let next = self.state.next(trigger);
+        debug_assert!(next.is_some(), "{:?} in {:?}", trigger, self.state);
+        self.state = next.unwrap_or(self.state);
+    }
+
+    /// SND.UNA. While our SYN is not acknowledged this is the offset behind it.
+    fn snd_una(&self) -> Offset {
+        self.queue.una() + u64::from(self.fin == Fin::Acked)
+    }
+
+    /// SND.NXT.
+    fn snd_nxt(&self) -> Offset {
+        self.queue.nxt() + u64::from(matches!(self.fin, Fin::Sent | Fin::Acked))
+    }
+
+    /// RCV.NXT.
+    fn rcv_nxt(&self) -> Offset {
+        self.recv.next() + u64::from(self.peer_fin)
+    }
+
+    /// The sequence number of an offset of ours.
+    fn snd_seq(&self, at: Offset) -> Seq {
+        self.iss + 1 + at.0 as u32
+    }
+
+    /// The sequence number of an offset of the peer's.
+    fn rcv_seq(&self, at: Offset) -> Seq {
+        self.irs + 1 + at.0 as u32
+    }
+
+    /// What the receive window rests on.
+    fn room(&self) -> Room {
+        Room {
+            next: self.recv.next(),
+            right: self.recv.right_edge(),
+            capacity: self.recv.capacity() as u64,
+            mss: self.ack.segment(),
+        }
+    }
+
+    /// Something is in flight or waits to be.
+    fn has_work(&self) -> bool {
+        !self.flight.is_empty() || self.queue.nxt() < self.queue.end() || self.fin == Fin::Queued
+    }
+
+    fn delayed_ack(&self) -> Nanos {
+        self.cfg.delayed_ack.min(LONGEST_ACK_DELAY)
+    }
+
+    /// After room was made: tells a writer that was refused.
+    fn tell_writable(&mut self) {
+        if self.write_refused && self.queue.has_room_again() {
+            self.write_refused = false;
+            self.events.push(Event::Writable);
+        }
     }
 }

@@ -37,7 +37,9 @@ pub(crate) enum Trigger {
     Syn,
     /// Our SYN was acknowledged and the peer's is known.
     SynAcked,
-    /// The application finished its stream. The state changes now, the FIN leaves behind the queued bytes.
+    /// The application finished its stream. The state changes now, the FIN leaves behind the queued bytes. Before
+    /// ESTABLISHED the wish is kept until then, which RFC 9293 §3.10.4 allows and which spares SYN-RECEIVED an
+    /// exit of its own.
     Finish,
     /// The peer's FIN arrived in order.
     Fin,
@@ -55,9 +57,9 @@ impl State {
             (Closed, Trigger::ActiveOpen) => SynSent,
             (Listen, Trigger::Syn) | (SynSent, Trigger::Syn) => SynReceived,
             (SynSent | SynReceived, Trigger::SynAcked) => Established,
-            (SynReceived | Established, Trigger::Finish) => FinWait1,
+            (Established, Trigger::Finish) => FinWait1,
             (CloseWait, Trigger::Finish) => LastAck,
-            (SynReceived | Established, Trigger::Fin) => CloseWait,
+            (Established, Trigger::Fin) => CloseWait,
             (FinWait1, Trigger::Fin) => Closing,
             (FinWait2, Trigger::Fin) => TimeWait,
             (FinWait1, Trigger::FinAcked) => FinWait2,
@@ -87,5 +89,62 @@ impl State {
     pub(crate) fn may_send(self) -> bool {
         use State::*;
         matches!(self, Established | FinWait1 | CloseWait | Closing | LastAck)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 11] = [
+        State::Closed,
+        State::Listen,
+        State::SynSent,
+        State::SynReceived,
+        State::Established,
+        State::FinWait1,
+        State::FinWait2,
+        State::CloseWait,
+        State::Closing,
+        State::LastAck,
+        State::TimeWait,
+    ];
+    const TRIGGERS: [Trigger; 7] = [
+        Trigger::ActiveOpen,
+        Trigger::Syn,
+        Trigger::SynAcked,
+        Trigger::Finish,
+        Trigger::Fin,
+        Trigger::FinAcked,
+        Trigger::Dead,
+    ];
+
+    #[test]
+    fn rfc9293_figure_5_every_transition_and_no_other() {
+        use State::*;
+        let allowed = [
+            (Closed, Trigger::ActiveOpen, SynSent),
+            (Listen, Trigger::Syn, SynReceived),
+            (SynSent, Trigger::Syn, SynReceived),
+            (SynSent, Trigger::SynAcked, Established),
+            (SynReceived, Trigger::SynAcked, Established),
+            (Established, Trigger::Finish, FinWait1),
+            (Established, Trigger::Fin, CloseWait),
+            (FinWait1, Trigger::Fin, Closing),
+            (FinWait1, Trigger::FinAcked, FinWait2),
+            (FinWait2, Trigger::Fin, TimeWait),
+            (CloseWait, Trigger::Finish, LastAck),
+            (Closing, Trigger::FinAcked, TimeWait),
+            (LastAck, Trigger::FinAcked, Closed),
+        ];
+        for from in STATES {
+            for trigger in TRIGGERS {
+                let expected = match trigger {
+                    Trigger::Dead => Some(Closed),
+                    _ => allowed.iter().find(|a| a.0 == from && a.1 == trigger).map(|a| a.2),
+                };
+                assert_eq!(from.next(trigger), expected, "{from:?} {trigger:?}");
+            }
+        }
     }
 }

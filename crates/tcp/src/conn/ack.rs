@@ -1,0 +1,139 @@
+//! When an ACK is owed (RFC 9293 §3.8.6.3, RFC 5681 §4.2), and how many we give away (RFC 5961 §7).
+
+use crate::{Nanos, Time};
+
+/// ACKs in answer to segments that may be forged, per [`CHALLENGE_PERIOD`].
+const CHALLENGE_LIMIT: u32 = 10;
+
+/// The period of [`CHALLENGE_LIMIT`].
+const CHALLENGE_PERIOD: Nanos = Nanos::from_secs(1);
+
+/// A full segment of the peer is taken to be at least this long, until a longer one shows (RFC 9293 §3.7.1).
+const SMALLEST_FULL: u64 = 536;
+
+/// What is owed.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Owed {
+    /// Nothing.
+    Nothing,
+    /// An ACK, before the delayed-ACK timer ends.
+    Later,
+    /// An ACK, with the next segment or alone.
+    Now,
+}
+
+/// The state of acknowledging.
+#[derive(Clone, Debug)]
+pub(crate) struct AckState {
+    owed: Owed,
+    /// Bytes received in order since an ACK left.
+    unacked: u64,
+    /// Length of the peer's full segments, as far as seen.
+    segment: u64,
+    /// Our MSS: no segment of the peer is longer; what is was coalesced.
+    mss: u64,
+    challenges: u32,
+    challenges_since: Time,
+}
+
+impl AckState {
+    /// `mss` is what we announced.
+    pub(crate) fn new(mss: u32) -> AckState {
+        let mss = u64::from(mss);
+        AckState {
+            owed: Owed::Nothing,
+            unacked: 0,
+            segment: SMALLEST_FULL.min(mss),
+            mss,
+            challenges: 0,
+            challenges_since: Time::ZERO,
+        }
+    }
+
+    pub(crate) fn owed(&self) -> Owed {
+        self.owed
+    }
+
+    /// An ACK goes out at once.
+    pub(crate) fn now(&mut self) {
+        self.owed = Owed::Now;
+    }
+
+    /// `bytes` arrived in order in one segment. An ACK is owed now for at least every second full segment
+    /// (SHLD-19), later otherwise (SHLD-18).
+    pub(crate) fn on_data(&mut self, bytes: u64) {
+        self.segment = self.segment.max(bytes.min(self.mss));
+        self.unacked += bytes;
+        if self.unacked >= 2 * self.segment {
+            self.owed = Owed::Now;
+        } else if self.owed == Owed::Nothing {
+            self.owed = Owed::Later;
+        }
+    }
+
+    /// A segment left that acknowledges; `everything` when it says all that was received.
+    pub(crate) fn on_sent(&mut self, everything: bool) {
+        if everything {
+            self.owed = Owed::Nothing;
+            self.unacked = 0;
+        }
+    }
+
+    /// An ACK in answer to something a forger could have sent: granted or not (RFC 5961 §7).
+    pub(crate) fn challenge(&mut self, now: Time) -> bool {
+        if now.since(self.challenges_since) >= CHALLENGE_PERIOD {
+            (self.challenges_since, self.challenges) = (now, 0);
+        }
+        self.challenges += 1;
+        let granted = self.challenges <= CHALLENGE_LIMIT;
+        if granted {
+            self.owed = Owed::Now;
+        }
+        granted
+    }
+
+    /// Length of the peer's full segments, as far as seen.
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
+        let mut a = AckState::new(1460);
+        a.on_data(1460);
+        assert_eq!(a.owed(), Owed::Later);
+        a.on_data(1460);
+        assert_eq!(a.owed(), Owed::Now);
+        a.on_sent(true);
+        assert_eq!(a.owed(), Owed::Nothing);
+        a.on_data(100);
+        a.on_data(100);
+        assert_eq!(a.owed(), Owed::Later);
+        // Twenty segments coalesced to one are more than two.
+        a.on_data(20 * 1460);
+        assert_eq!(a.owed(), Owed::Now);
+    }
+
+    #[test]
+    fn an_ack_of_less_than_everything_settles_nothing() {
+        let mut a = AckState::new(1460);
+        a.now();
+        a.on_sent(false);
+        assert_eq!(a.owed(), Owed::Now);
+    }
+
+    #[test]
+    fn rfc5961_challenge_acks_are_limited_per_second() {
+        let mut a = AckState::new(1460);
+        let t = |ms| Time::ZERO + Nanos::from_millis(ms);
+        let granted = |a: &mut AckState, at| (0..20).filter(|_| a.challenge(at)).count();
+        assert_eq!(granted(&mut a, t(5)), 10);
+        assert_eq!(granted(&mut a, t(999)), 0);
+        assert_eq!(granted(&mut a, t(1000)), 10);
+    }
+}

@@ -1,0 +1,162 @@
+//! The ACK field of a segment: SND.UNA, the peer's window, RTT, recovery and congestion control
+//! (RFC 9293 §3.10.7.4 fifth, RFC 5681, RFC 6582, RFC 6298 §5).
+
+use super::cc::{AckSample, Controller};
+use super::recovery::{Phase, Progress};
+use super::timers::Timer;
+use super::{Connection, Fin, State};
+use crate::wire::{TcpFlags, Timestamps};
+use crate::{Event, Offset, Payload, Segment, Time};
+
+impl<P: Payload> Connection<P> {
+    /// Processes the ACK of a segment `at` bytes from RCV.NXT. False when the segment is dropped with it.
+    pub(super) fn on_ack_field(
+        &mut self,
+        now: Time,
+        at: i64,
+        seg: &Segment<P>,
+        stamp: Option<Timestamps>,
+    ) -> bool {
+        let ecr = stamp.map(|ts| ts.ecr);
+        let una = self.snd_una();
+        let delta = i64::from(seg.ack.diff(self.snd_seq(una)));
+        let seq = Offset((self.rcv_nxt().0 as i64 + at).max(0) as u64);
+
+        if self.state == State::SynReceived {
+            // Nothing but our SYN is there to be acknowledged.
+            if self.syn.sent.is_none() || delta != 0 {
+                self.queue_reset(seg.ack, None);
+                return false;
+            }
+            self.establish(now, ecr);
+            self.window.begin(seq, una, self.window.scaled(seg.window));
+            return true;
+        }
+
+        // RFC 5961 §5.2: neither far behind nor ahead of what was sent. A probe's byte was sent.
+        let ahead = self.snd_nxt().max(self.persist.probed()).since(una) as i64;
+        if delta > ahead || delta < -(self.window.max() as i64) {
+            self.counts.segments_unacceptable += 1;
+            self.challenge(now);
+            return false;
+        }
+        self.unreachable = false;
+        if delta > 0 {
+            let ack = una + delta as u64;
+            self.on_new_ack(now, una, ack, ecr);
+            if self.state == State::Closed {
+                return false;
+            }
+            self.window.update(seq, ack, seg.window);
+        } else if delta == 0 {
+            let dup = self.is_duplicate_ack(seg);
+            self.window.update(seq, una, seg.window);
+            if dup {
+                self.on_duplicate_ack(now);
+            }
+        }
+        self.on_window(now);
+        true
+    }
+
+    /// RFC 5681 §2: (a) data is outstanding, (b) no text, (c) neither SYN nor FIN, (d) it repeats SND.UNA, which the
+    /// caller saw, (e) the window is the same. Answers to window probes look alike and are none.
+    fn is_duplicate_ack(&self, seg: &Segment<P>) -> bool {
+        !self.flight.is_empty()
+            && seg.payload.is_empty()
+            && !seg.flags.has(TcpFlags::FIN)
+            && self.window.scaled(seg.window) == self.window.wnd()
+            && self.window.right() > self.snd_una()
+    }
+
+    fn on_duplicate_ack(&mut self, now: Time) {
+        self.counts.dup_acks += 1;
+        let mss = u64::from(self.mss());
+        let limited = self.recovery.limited();
+        if self.recovery.on_dup_ack(self.snd_una(), self.snd_nxt(), mss) {
+            self.counts.fast_recoveries += 1;
+            self.cc.on_loss(now, self.flight.bytes().saturating_sub(limited));
+            self.flight.mark_first_lost(mss);
+        }
+    }
+
+    /// SND.UNA moves from `una` to `ack`.
+    fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>) {
+        // The peer took a window probe: it was sent after all, and is acknowledged with the same stroke.
+        if ack > self.snd_nxt() {
+            if self.queue.nxt() < self.queue.end() {
+                self.queue.commit(1);
+                self.counts.bytes_sent += 1;
+            } else {
+                self.fin = Fin::Sent;
+            }
+        }
+        let acked = self.flight.on_acked(ack);
+        let before = self.queue.una();
+        self.queue.acknowledge(ack);
+        let payload = self.queue.una().since(before);
+        self.counts.bytes_acked += payload;
+        if payload > 0 {
+            self.events.push(Event::Acked);
+            self.tell_writable();
+        }
+
+        match acked.sent {
+            Some(sent) => self.rtt.sample(now.since(sent)),
+            // RFC 7323 §4.1; Karn's rule without timestamps.
+            None if acked.retransmitted => self.sample_by_timestamp(now, ecr),
+            None => {}
+        }
+
+        let mss = u64::from(self.mss());
+        let progress = self.recovery.on_ack(ack, ack.since(una), mss);
+        match progress {
+            Progress::Normal => self.cc.on_ack(&AckSample {
+                now,
+                acked: ack.since(una),
+                flight: self.flight.bytes(),
+                cwnd_limited: una < self.limited_until,
+                after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
+                rtt: acked.sent.map(|sent| now.since(sent)),
+            }),
+            Progress::Partial { .. } => self.flight.mark_first_lost(mss),
+            Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
+        }
+
+        // RFC 6298 §5.2 and §5.3; of partial ACKs only the first restarts the timer (RFC 6582 §4, "impatient").
+        if self.flight.is_empty() {
+            self.timers.stop(Timer::Retransmit);
+        } else if progress != (Progress::Partial { first: false }) {
+            self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
+        }
+        if self.has_work() {
+            self.timers.arm(Timer::User, now + self.cfg.user_timeout);
+        } else {
+            self.timers.stop(Timer::User);
+        }
+
+        if self.fin == Fin::Sent && ack > self.queue.end() {
+            self.on_fin_acked(now);
+        }
+    }
+
+    /// The peer's window may have changed: one of the retransmission timer and the persist timer runs.
+    fn on_window(&mut self, now: Time) {
+        let closed = self.window.right() <= self.snd_una();
+        if !self.flight.is_empty() {
+            if closed {
+                // SHLD-17: what lies beyond the edge is not timed out but probed for.
+                self.timers.stop(Timer::Retransmit);
+                self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
+            } else {
+                self.timers.stop(Timer::Persist);
+                self.persist.stop();
+                self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
+            }
+        }
+        // MUST-37: whoever answers probes stays, however long the window is closed.
+        if self.timers.is_armed(Timer::Persist) {
+            self.timers.arm(Timer::User, now + self.cfg.user_timeout);
+        }
+    }
+}

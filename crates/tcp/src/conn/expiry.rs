@@ -1,0 +1,62 @@
+//! Timers that expire (RFC 6298 §5, RFC 9293 §3.8.3, §3.8.6.1).
+
+use super::cc::Controller;
+use super::timers::Timer;
+use super::{Connection, State};
+use crate::{Payload, Time};
+
+impl<P: Payload> Connection<P> {
+    /// Time passed: handles every deadline up to `now`. Harmless when called too early or too often.
+    ///
+    /// Afterwards `poll_transmit`, `poll_event`, `is_closed` and `next_timeout` may all answer anew.
+    pub fn on_timer(&mut self, now: Time) {
+        for timer in Timer::ALL {
+            if self.timers.take_expired(timer, now) {
+                self.on_expired(now, timer);
+            }
+        }
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+    }
+
+    fn on_expired(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::Retransmit => self.on_retransmission_timeout(now),
+            Timer::Persist => {
+                self.persist.on_timer();
+                self.timers.arm(Timer::Persist, now + self.persist.interval(&self.rtt));
+            }
+            Timer::DelayedAck => self.ack.now(),
+            Timer::Connect | Timer::User => self.die_of_silence(),
+            Timer::Linger => self.abort(),
+            // The peer never finished, and nobody here waits for it.
+            Timer::FinWait | Timer::TimeWait => self.die(Ok(())),
+        }
+    }
+
+    fn on_retransmission_timeout(&mut self, now: Time) {
+        let handshake = matches!(self.state, State::SynSent | State::SynReceived);
+        // What is due and could not leave yet was not lost by the network: a full device is no congestion
+        // (S39). Only what was sent can time out.
+        let unsent = if handshake { self.syn.due } else { self.head_is_due() };
+        if !unsent {
+            self.counts.timeouts += 1;
+            self.rtt.back_off();
+            if handshake {
+                self.syn.due = true;
+            } else {
+                let flight = self.flight.bytes().saturating_sub(self.recovery.limited());
+                let repeated = self.recovery.on_timeout(self.snd_una(), self.snd_nxt());
+                self.cc.on_rto(now, flight, repeated);
+                self.flight.mark_all_lost();
+            }
+        }
+        self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
+    }
+
+    /// The oldest byte in flight is to be sent again and did not leave yet.
+    fn head_is_due(&self) -> bool {
+        let una = self.snd_una();
+        self.flight.next_lost(una).is_some_and(|(start, _)| start == una)
+    }
+}

@@ -1,0 +1,472 @@
+//! What to send next, and why (RFC 9293 §3.8, `S16`, `S21` to `S23`). Proposals, and what becomes of them.
+//!
+//! A proposal changes nothing but [`Proposed`], so that taking it back is forgetting it. Everything a segment that
+//! left entails happens in `on_sent`.
+
+use core::ops::Range;
+
+use super::ack::Owed;
+use super::cc::Controller;
+use super::timers::Timer;
+use super::{Connection, Fin, State};
+use crate::wire::{OptionBytes, TcpFlags};
+use crate::{Burst, BurstKind, Offset, Payload, Seq, Time, TxLimits};
+
+/// What was proposed and neither committed nor taken back. SND.NXT's counterpart is in the send queue.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Proposed {
+    /// Bursts outstanding.
+    pub(crate) bursts: u32,
+    /// One of them acknowledges.
+    ack: bool,
+    /// One of them is the SYN, the RST or the probe that is due.
+    special: bool,
+    /// One of them carries the FIN for the first time.
+    fin: bool,
+    /// Where the search for lost ranges goes on.
+    retransmit: Offset,
+    /// Lost bytes proposed again.
+    retransmit_bytes: u64,
+    /// End of the last new segment shorter than the MSS, where there is one.
+    small_end: Offset,
+}
+
+/// Why nothing new leaves.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Hold {
+    /// All was sent.
+    Empty,
+    /// The peer's window is closed or too small to be worth it.
+    Window,
+    /// As much is in the network as may be.
+    Congestion,
+    /// The port holds enough of this connection.
+    Device,
+    /// A short segment waits for company (RFC 896).
+    Nagle,
+}
+
+/// New bytes to send.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct New {
+    len: u64,
+    /// The slices of a burst ran out at the end of a chunk: PSH (`S14`).
+    cut: bool,
+}
+
+impl<P: Payload> Connection<P> {
+    /// Proposes the next burst, `None` when nothing is to be sent now. Several may be outstanding: each proposal
+    /// continues behind the one before. [`on_sent`](Connection::on_sent) or
+    /// [`on_refused`](Connection::on_refused) must follow for each, in order, before anything else is fed in.
+    ///
+    /// `limits.budget` is what the port may still take of new payload, outstanding proposals included.
+    ///
+    /// Call it until it returns `None` after any of `connect`, `accept`, `on_segment`, `on_timer`, `on_icmp`,
+    /// `write`, `read`, `shutdown_write`, `close` and `abort`, and when the limits became wider. Call
+    /// `next_timeout` afterwards.
+    pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
+        let burst = self.propose(now, limits)?;
+        self.proposed.bursts += 1;
+        self.proposed.ack |= burst.flags.has(TcpFlags::ACK);
+        Some(burst)
+    }
+
+    fn propose(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
+        if let Some(reset) = self.reset {
+            return (!self.proposed.special).then(|| {
+                self.proposed.special = true;
+                let flags = if reset.ack.is_some() { TcpFlags::ACK } else { TcpFlags::NONE };
+                let ack = reset.ack.unwrap_or_default();
+                // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
+                let options = self.plain_options(now);
+                Burst { seq: reset.seq, ack, options, ..self.bare(flags | TcpFlags::RST, BurstKind::Reset) }
+            });
+        }
+        match self.state {
+            State::Closed | State::Listen => return None,
+            State::SynSent | State::SynReceived if self.syn.due => return self.propose_syn(now),
+            State::SynSent => return None,
+            _ => {}
+        }
+        if self.state.may_send() {
+            if self.has_work() {
+                self.timers.arm_if_idle(Timer::User, now + self.cfg.user_timeout);
+            }
+            if let Some(burst) = self.propose_retransmission(now, limits) {
+                return Some(burst);
+            }
+            match self.propose_new(now, limits) {
+                Ok(burst) => return Some(burst),
+                Err(Hold::Window) if self.flight.is_empty() && self.proposed.bursts == 0 => {
+                    self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
+                }
+                Err(_) => {}
+            }
+            if let Some(burst) = self.propose_probe(now) {
+                return Some(burst);
+            }
+        }
+        let owed = self.ack.owed() == Owed::Now && !self.proposed.ack;
+        owed.then(|| {
+            let options = self.ack_options(now);
+            Burst { options, ..self.bare(TcpFlags::ACK, BurstKind::Ack) }
+        })
+    }
+
+    /// A segment without payload at SND.NXT.
+    fn bare(&self, flags: TcpFlags, kind: BurstKind) -> Burst {
+        let nxt = self.proposed_nxt();
+        Burst {
+            seq: self.snd_seq(nxt),
+            ack: self.rcv_seq(self.rcv_nxt()),
+            flags,
+            window: self.recv_window.field(self.room()),
+            options: OptionBytes::EMPTY,
+            offset: nxt.min(self.queue.end()),
+            len: 0,
+            mss: self.mss() as u16,
+            kind,
+        }
+    }
+
+    /// Timestamps alone.
+    fn plain_options(&self, now: Time) -> OptionBytes {
+        OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), [])
+    }
+
+    /// Timestamps, and SACK blocks where there is a gap (RFC 2018 §4).
+    fn ack_options(&self, now: Time) -> OptionBytes {
+        if !self.peer.sack || !self.recv.has_gap() {
+            return self.plain_options(now);
+        }
+        let blocks = self.recv.sack_blocks().map(|b| (self.rcv_seq(b.start), self.rcv_seq(b.end)));
+        OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), blocks)
+    }
+
+    fn propose_syn(&mut self, now: Time) -> Option<Burst> {
+        if self.proposed.special {
+            return None;
+        }
+        self.proposed.special = true;
+        let answer = self.state == State::SynReceived;
+        let flags = if answer { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
+        Some(Burst {
+            seq: self.iss,
+            ack: if answer { self.rcv_seq(self.rcv_nxt()) } else { Seq::default() },
+            window: super::window::RecvWindow::syn_field(self.room()),
+            options: self.syn_options(now),
+            ..self.bare(flags, BurstKind::Syn)
+        })
+    }
+
+    /// SND.NXT once every proposal left.
+    fn proposed_nxt(&self) -> Offset {
+        let fin = self.proposed.fin || matches!(self.fin, Fin::Sent | Fin::Acked);
+        self.queue.proposed() + u64::from(fin)
+    }
+
+    /// Bytes in the network once every proposal left: sent, less what is lost, less what duplicate ACKs count
+    /// (architecture: invariant 2).
+    fn pipe(&self) -> u64 {
+        let committed = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
+        committed + self.queue.proposed().since(self.queue.nxt()) + self.proposed.retransmit_bytes
+    }
+
+    /// Most bytes of one burst of `mss`-byte segments, a multiple of `mss` (`S8`, `S22`).
+    fn size_goal(&self, mss: u64, limits: &TxLimits) -> u64 {
+        let by_length = u64::from(limits.max_len) / mss;
+        if by_length < 2 || mss < u64::from(limits.min_tso_mss) {
+            return mss;
+        }
+        // Half the largest window and half of cwnd: two bursts keep either busy.
+        let segments = by_length
+            .min(u64::from(limits.max_segments))
+            .min(self.window.half() / mss)
+            .min(self.cc.cwnd() / 2 / mss);
+        segments.max(1) * mss
+    }
+
+    /// What is marked lost leaves first, in units as large as new data, trimmed to what is not acknowledged
+    /// (`S43`), inside the window (SHLD-16).
+    fn propose_retransmission(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
+        let (start, end) = self.flight.next_lost(self.proposed.retransmit)?;
+        let end = end.min(self.window.right());
+        let options = self.ack_options(now);
+        let mss = u64::from(self.segment_mss(options.len()));
+        let data = end.min(self.queue.end()).since(start);
+        let pipe = self.pipe();
+        let mut room = self.cc.cwnd().saturating_sub(pipe);
+        if pipe == 0 || (self.recovery.is_forced() && self.proposed.retransmit_bytes == 0) {
+            room = room.max(mss);
+        }
+        if start >= end || room < data.min(mss) {
+            return None;
+        }
+        let wanted = data.min(room).min(self.size_goal(mss, limits));
+        let len = match wanted {
+            0 => 0,
+            _ => self.queue.span(start, wanted, limits.max_slices.max(1)).len,
+        };
+        // Whole segments, unless this is the rest of the range, or slices are so short that none is whole.
+        let len = if len < data && len > mss { len - len % mss } else { len };
+        let fin = end > self.queue.end() && len == data && len <= mss;
+        let stop = start + len;
+        self.proposed.retransmit = stop + u64::from(fin);
+        self.proposed.retransmit_bytes += len + u64::from(fin);
+        Some(self.data_burst(start, len, fin, BurstKind::Retransmit, mss, options))
+    }
+
+    /// New bytes, or the FIN behind them.
+    fn propose_new(&mut self, now: Time, limits: &TxLimits) -> Result<Burst, Hold> {
+        let from = self.queue.proposed();
+        if from == self.queue.end() && (self.fin != Fin::Queued || self.proposed.fin) {
+            return Err(Hold::Empty);
+        }
+        let options = self.ack_options(now);
+        let mss = u64::from(self.segment_mss(options.len()));
+        let New { len, cut } = match self.new_len(mss, limits) {
+            Err(Hold::Empty) if self.window.right() > from => New { len: 0, cut: false },
+            Err(Hold::Empty) => return Err(Hold::Window),
+            other => other?,
+        };
+        let stop = from + len;
+        // A FIN, or PSH, on a frame that the device segments is lost by some devices: the FIN then follows alone.
+        let fin =
+            self.fin == Fin::Queued && stop == self.queue.end() && stop < self.window.right() && len <= mss;
+        self.queue.propose(len);
+        self.proposed.fin |= fin;
+        if len % mss != 0 {
+            self.proposed.small_end = stop;
+        }
+        let mut burst = self.data_burst(from, len, fin, BurstKind::New, mss, options);
+        if cut {
+            burst.flags |= TcpFlags::PSH;
+        }
+        Ok(burst)
+    }
+
+    /// How much new payload leaves now.
+    fn new_len(&self, mss: u64, limits: &TxLimits) -> Result<New, Hold> {
+        let from = self.queue.proposed();
+        let waiting = self.queue.end().since(from);
+        if waiting == 0 {
+            return Err(Hold::Empty);
+        }
+        // The least worth sending: a full segment, or all there is.
+        let least = waiting.min(mss);
+        let usable = self.window.right().since(from);
+        let pipe = self.pipe();
+        if usable < least {
+            // RFC 9293 §3.8.6.2.1 (MUST-38): less only when it is half of the largest window and Nagle does not
+            // object, or when the override timer, which is the persist timer, expired.
+            let idle = self.flight.is_empty() && self.proposed.bursts == 0;
+            let worth = usable * 2 >= self.window.max() && (idle || self.cfg.no_delay);
+            let overridden = self.persist.is_due() && !self.proposed.special;
+            if usable == 0 || !(worth || overridden) {
+                return Err(Hold::Window);
+            }
+        }
+        let room = match self.cc.cwnd().saturating_sub(pipe) {
+            room if pipe == 0 => room.max(mss),
+            room => room,
+        };
+        if room < least.min(usable) {
+            return Err(Hold::Congestion);
+        }
+        let budget = u64::from(limits.budget);
+        if budget < least.min(usable) {
+            return Err(Hold::Device);
+        }
+        let wanted = waiting.min(usable).min(room).min(budget).min(self.size_goal(mss, limits));
+        let span = self.queue.span(from, wanted, limits.max_slices.max(1));
+        let len = span.len;
+        if len < least {
+            // A window worth a short segment, or slices too short for a long one: neither is Nagle's business.
+            return Ok(New { len, cut: span.cut });
+        }
+        let tail = len % mss;
+        if tail == 0 || (len == waiting && self.may_send_short()) {
+            return Ok(New { len, cut: span.cut });
+        }
+        match len - tail {
+            0 => Err(Hold::Nagle),
+            whole => Ok(New { len: whole, cut: false }),
+        }
+    }
+
+    /// Nagle's algorithm as Minshall modified it: a short segment waits only for another short one (`S16`).
+    fn may_send_short(&self) -> bool {
+        let small_end = self.small_end.max(self.proposed.small_end);
+        self.cfg.no_delay || self.fin == Fin::Queued || small_end <= self.queue.una()
+    }
+
+    /// A probe of a closed window: one byte, the first the peer has not acknowledged (RFC 9293 §3.8.6.1, MUST-36).
+    fn propose_probe(&mut self, now: Time) -> Option<Burst> {
+        if !self.persist.is_due() || self.proposed.special || self.proposed.bursts > 0 {
+            return None;
+        }
+        let at = self.snd_una();
+        if at >= self.queue.end() && self.fin == Fin::Open {
+            return None;
+        }
+        self.proposed.special = true;
+        let len = u64::from(at < self.queue.end());
+        let options = self.ack_options(now);
+        let mss = u64::from(self.segment_mss(options.len()));
+        Some(self.data_burst(at, len, len == 0, BurstKind::WindowProbe, mss, options))
+    }
+
+    fn data_burst(
+        &self,
+        from: Offset,
+        len: u64,
+        fin: bool,
+        kind: BurstKind,
+        mss: u64,
+        options: OptionBytes,
+    ) -> Burst {
+        let mut flags = TcpFlags::ACK;
+        if len > 0 && kind != BurstKind::WindowProbe && self.queue.pushes_at(from + len) {
+            flags |= TcpFlags::PSH;
+        }
+        if fin {
+            flags |= TcpFlags::FIN;
+        }
+        Burst {
+            seq: self.snd_seq(from),
+            offset: from,
+            len: len as u32,
+            mss: mss as u16,
+            options,
+            ..self.bare(flags, kind)
+        }
+    }
+
+    /// The payload of a burst that was proposed and not taken back, in order.
+    pub fn slices<'a>(&'a self, burst: &Burst) -> impl Iterator<Item = (&'a P, Range<usize>)> + 'a {
+        self.queue.slices(burst.offset, u64::from(burst.len))
+    }
+
+    /// `burst` was handed to the device at `now`: commits it. Proposals are committed in the order they were made;
+    /// of a burst that left only in part, commit [`Burst::first`] and refuse the burst.
+    pub fn on_sent(&mut self, burst: &Burst, now: Time) {
+        self.proposed.bursts = self.proposed.bursts.saturating_sub(1);
+        self.counts.segments_sent += u64::from(burst.segments());
+        self.counts.bursts += u64::from(burst.len > 0);
+        if self.state == State::Closed && burst.kind != BurstKind::Reset {
+            return;
+        }
+        let end = burst.offset + u64::from(burst.len) + u64::from(burst.flags.has(TcpFlags::FIN));
+        match burst.kind {
+            BurstKind::Syn => {
+                self.counts.segments_retransmitted += u64::from(self.syn.sent.is_some());
+                self.syn.retransmits += u32::from(self.syn.sent.is_some());
+                self.syn.sent = Some(now);
+                self.syn.due = false;
+                self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
+            }
+            BurstKind::New => self.commit_new(burst, end, now),
+            BurstKind::Retransmit => self.commit_retransmission(burst, end, now),
+            BurstKind::WindowProbe => {
+                self.counts.window_probes += 1;
+                self.persist.on_probe(end);
+                self.flight.on_probed();
+            }
+            BurstKind::Ack => {}
+            BurstKind::Reset => self.reset = None,
+        }
+        if burst.kind != BurstKind::Reset && (burst.flags.has(TcpFlags::ACK) || burst.kind == BurstKind::Syn)
+        {
+            self.commit_ack(burst);
+        }
+        if self.proposed.bursts == 0 {
+            self.retract();
+        }
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+    }
+
+    /// The device did not take `burst`: leaves everything as it was before the proposal. All proposals made after
+    /// it must be refused too, before the next one is asked for.
+    pub fn on_refused(&mut self, _burst: &Burst) {
+        self.retract();
+    }
+
+    /// Forgets every proposal.
+    pub(super) fn retract(&mut self) {
+        self.queue.retract();
+        self.proposed = Proposed::default();
+    }
+
+    fn commit_new(&mut self, burst: &Burst, end: Offset, now: Time) {
+        let len = u64::from(burst.len);
+        let cwnd = self.cc.cwnd();
+        debug_assert!(end <= self.window.right(), "SND.NXT beyond the window");
+        self.queue.commit(len);
+        if burst.flags.has(TcpFlags::FIN) {
+            self.fin = Fin::Sent;
+        }
+        self.flight.on_sent(burst.offset, end, now);
+        self.counts.bytes_sent += len;
+        if len % u64::from(burst.mss) != 0 {
+            self.small_end = burst.offset + len;
+        }
+        let outstanding = self.flight.bytes() - self.flight.lost();
+        let pipe = outstanding.saturating_sub(self.recovery.credit());
+        // A bare FIN is no matter of cwnd.
+        debug_assert!(len == 0 || pipe <= cwnd.max(u64::from(burst.mss)) + 1, "pipe beyond cwnd");
+        if outstanding > cwnd && self.recovery.on_limited(len) {
+            self.counts.limited_transmits += u64::from(burst.segments());
+        }
+        self.cc.on_sent(now, len, pipe);
+        self.note_cwnd_limit(pipe, cwnd);
+        self.timers.stop(Timer::Persist);
+        self.persist.stop();
+        // RFC 6298 §5.1.
+        self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
+    }
+
+    fn commit_retransmission(&mut self, burst: &Burst, end: Offset, now: Time) {
+        let len = u64::from(burst.len);
+        let cwnd = self.cc.cwnd();
+        self.proposed.retransmit_bytes =
+            self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
+        self.flight.on_retransmitted(burst.offset, end, now);
+        let pipe = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
+        if self.recovery.is_forced() {
+            self.counts.recovery_exceptions += u64::from(pipe > cwnd);
+        }
+        self.recovery.on_retransmitted();
+        self.counts.bytes_retransmitted += len;
+        self.counts.segments_retransmitted += u64::from(burst.segments());
+        self.note_cwnd_limit(pipe, cwnd);
+        self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
+    }
+
+    /// Remembers up to where the window was what held us back. In slow start half of it is enough: the window
+    /// doubles while ACKs for the first half arrive (RFC 7661 §4.1).
+    fn note_cwnd_limit(&mut self, pipe: u64, cwnd: u64) {
+        let slow_start = cwnd < self.cc.ssthresh();
+        if pipe + u64::from(self.mss()) > cwnd || (slow_start && pipe * 2 >= cwnd) {
+            self.limited_until = self.snd_nxt();
+        }
+    }
+
+    /// The ACK and window fields of `burst` are on their way.
+    fn commit_ack(&mut self, burst: &Burst) {
+        let syn = burst.kind == BurstKind::Syn;
+        let wnd = u64::from(burst.window) << if syn { 0 } else { self.recv_window.scale };
+        if !burst.flags.has(TcpFlags::ACK) {
+            self.recv_window.on_sent(Offset::ZERO, wnd);
+            return;
+        }
+        let everything = burst.ack == self.rcv_seq(self.rcv_nxt());
+        let behind = self.rcv_seq(self.rcv_nxt()).diff(burst.ack).max(0) as u64;
+        self.acked_to = self.acked_to.max(self.rcv_nxt() - behind);
+        self.recv_window.on_sent(self.recv.next() - behind.min(self.recv.next().0), wnd);
+        self.ack.on_sent(everything);
+        if everything {
+            self.timers.stop(Timer::DelayedAck);
+        }
+    }
+}

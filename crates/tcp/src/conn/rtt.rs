@@ -1,0 +1,182 @@
+//! Round-trip time and the retransmission timeout (RFC 6298, `S36`).
+
+use crate::Nanos;
+
+/// Clock granularity G of RFC 6298 §2: time is in nanoseconds, but timers are served by a loop and a wheel.
+const GRANULARITY: Nanos = Nanos::from_millis(1);
+
+/// Doublings after which the timeout stays; the upper bound is reached long before.
+const MAX_BACKOFF: u32 = 16;
+
+/// RFC 6298 §5.7: the timeout when data transmission begins after the SYN's timer expired.
+const AFTER_SYN_TIMEOUT: Nanos = Nanos::from_secs(3);
+
+/// Smoothed round-trip time, its deviation, and the timeout they yield.
+#[derive(Clone, Debug)]
+pub(crate) struct RttEstimator {
+    srtt: Option<Nanos>,
+    rttvar: Nanos,
+    min: Option<Nanos>,
+    /// Not asked for yet by [`take_latest`](RttEstimator::take_latest).
+    latest: Option<Nanos>,
+    /// Before backoff.
+    base: Nanos,
+    backoff: u32,
+    lower: Nanos,
+    upper: Nanos,
+}
+
+impl RttEstimator {
+    pub(crate) fn new(initial: Nanos, lower: Nanos, upper: Nanos) -> RttEstimator {
+        let lower = lower.max(GRANULARITY);
+        RttEstimator {
+            srtt: None,
+            rttvar: Nanos::ZERO,
+            min: None,
+            latest: None,
+            base: initial.max(lower),
+            backoff: 0,
+            lower,
+            upper: upper.max(lower),
+        }
+    }
+
+    /// A new measurement `r` (RFC 6298 §2.2, §2.3). It also ends the backoff (§5, last note).
+    pub(crate) fn sample(&mut self, r: Nanos) {
+        let srtt = match self.srtt {
+            None => {
+                self.rttvar = r / 2;
+                r
+            }
+            Some(srtt) => {
+                let error = srtt.max(r).saturating_sub(srtt.min(r));
+                // RTTVAR before SRTT: it uses the old one. Alpha is 1/8, beta 1/4.
+                self.rttvar = (self.rttvar * 3 + error) / 4;
+                (srtt * 7 + r) / 8
+            }
+        };
+        self.srtt = Some(srtt);
+        self.min = Some(self.min.map_or(r, |m| m.min(r)));
+        self.latest = Some(r);
+        // K is 4.
+        self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
+        self.backoff = 0;
+    }
+
+    /// The timeout as it is now, backoff included (RFC 6298 §2.4, §2.5, §5.5).
+    pub(crate) fn rto(&self) -> Nanos {
+        (self.base * (1 << self.backoff)).min(self.upper)
+    }
+
+    /// `n` doublings of the timeout without its backoff: the ladder of window probes.
+    pub(crate) fn probe_interval(&self, n: u32) -> Nanos {
+        (self.base * (1 << n.min(MAX_BACKOFF))).min(self.upper)
+    }
+
+    /// The timer expired: RFC 6298 §5.5.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = (self.backoff + 1).min(MAX_BACKOFF);
+    }
+
+    /// The SYN's timer expired and data transmission begins, without a sample (RFC 6298 §5.7).
+    pub(crate) fn forget_syn_timeouts(&mut self) {
+        self.backoff = 0;
+        if self.srtt.is_none() {
+            self.base = self.base.max(AFTER_SYN_TIMEOUT).min(self.upper);
+        }
+    }
+
+    pub(crate) fn srtt(&self) -> Option<Nanos> {
+        self.srtt
+    }
+
+    pub(crate) fn rttvar(&self) -> Nanos {
+        self.rttvar
+    }
+
+    pub(crate) fn min(&self) -> Option<Nanos> {
+        self.min
+    }
+
+    /// The newest sample, once.
+    pub(crate) fn take_latest(&mut self) -> Option<Nanos> {
+        self.latest.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Nanos {
+        Nanos::from_millis(n)
+    }
+
+    fn estimator() -> RttEstimator {
+        RttEstimator::new(ms(1000), ms(200), ms(120_000))
+    }
+
+    #[test]
+    fn rfc6298_first_and_following_samples() {
+        let mut e = estimator();
+        assert_eq!(e.rto(), ms(1000));
+        e.sample(ms(100));
+        assert_eq!((e.srtt(), e.rttvar(), e.rto()), (Some(ms(100)), ms(50), ms(300)));
+        e.sample(ms(180));
+        // RTTVAR = 3/4·50 + 1/4·80, SRTT = 7/8·100 + 1/8·180.
+        assert_eq!((e.srtt(), e.rttvar()), (Some(ms(110)), Nanos::from_micros(57_500)));
+        assert_eq!(e.rto(), ms(340));
+        assert_eq!((e.min(), e.take_latest(), e.take_latest()), (Some(ms(100)), Some(ms(180)), None));
+    }
+
+    #[test]
+    fn rfc6298_the_minimum_is_configurable() {
+        let mut e = RttEstimator::new(ms(1000), ms(1), ms(120_000));
+        for _ in 0..200 {
+            e.sample(Nanos::from_micros(50));
+        }
+        assert_eq!(e.rto(), Nanos::from_micros(1050));
+        let mut e = estimator();
+        e.sample(Nanos::from_micros(50));
+        assert_eq!(e.rto(), ms(200));
+    }
+
+    #[test]
+    fn rfc6298_5_5_backoff_doubles_up_to_the_maximum_and_a_sample_ends_it() {
+        let mut e = estimator();
+        e.sample(ms(100));
+        let mut ladder = Vec::new();
+        for _ in 0..12 {
+            e.back_off();
+            ladder.push(e.rto().as_millis());
+        }
+        assert_eq!(
+            ladder,
+            [600, 1200, 2400, 4800, 9600, 19200, 38400, 76800, 120000, 120000, 120000, 120000]
+        );
+        for _ in 0..100 {
+            e.back_off();
+        }
+        assert_eq!(e.rto(), ms(120_000));
+        e.sample(ms(100));
+        assert!(e.rto() < ms(300));
+    }
+
+    #[test]
+    fn rfc6298_5_7_three_seconds_after_a_lost_syn() {
+        let mut e = estimator();
+        e.back_off();
+        e.forget_syn_timeouts();
+        assert_eq!(e.rto(), ms(3000));
+    }
+
+    #[test]
+    fn extreme_samples_do_not_overflow() {
+        let mut e = estimator();
+        e.sample(Nanos::MAX);
+        e.sample(Nanos::ZERO);
+        e.sample(Nanos::MAX);
+        e.back_off();
+        assert_eq!(e.rto(), ms(120_000));
+    }
+}

@@ -1,0 +1,13 @@
+//! Packet scripts: one connection against a hand-written peer, in virtual time; and two connections against
+//! each other over a bad network.
+
+mod closing;
+mod flow;
+mod network;
+mod opening;
+mod receiving;
+mod recovering;
+mod refusing;
+mod resetting;
+mod script;
+mod sending;
