@@ -4,9 +4,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use crate::offload::{RxFlags, TxOffload};
-use crate::{Mbuf, RxSlice, Slice};
+use crate::{Mbuf, MbufStash, RxSlice, Slice};
 
 /// Why a slice could not be attached.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -175,6 +176,45 @@ impl Frame {
     fn head(&self) -> &dpdk_sys::rte_mbuf {
         // SAFETY: valid while owned.
         unsafe { self.0.as_ref() }
+    }
+
+    /// The first `len` bytes of `mbuf`'s room as a frame that a device vouches for: a device in software makes
+    /// its received frames by this.
+    ///
+    /// # Panics
+    /// When the room is smaller.
+    #[inline]
+    pub fn received(mbuf: Mbuf, len: u16) -> Frame {
+        let frame = Chain::new(mbuf, len).frame;
+        // SAFETY: the frame is ours alone.
+        unsafe { (*frame.0.as_ptr()).ol_flags = RxFlags::ALL_GOOD.0 };
+        frame
+    }
+
+    /// Frees a frame that was sent, but keeps its header mbuf in `headers` for the next one, when that is
+    /// referred to by nobody else: a device in software lets go of its frames by this.
+    #[inline]
+    pub fn recycle(self, headers: &mut MbufStash) {
+        let head = self.into_raw();
+        // SAFETY: the frame is ours. Its first mbuf is direct, being a header, unless it says otherwise; it is cut
+        // off the rest, and both parts are given back once.
+        unsafe {
+            let rest = core::mem::replace(&mut (*head.as_ptr()).next, core::ptr::null_mut());
+            (*head.as_ptr()).nb_segs = 1;
+            if let Some(rest) = NonNull::new(rest) {
+                drop(Frame(rest));
+            }
+            let direct = (*head.as_ptr()).ol_flags
+                & (dpdk_sys::RTE_MBUF_F_EXTERNAL | dpdk_sys::RTE_MBUF_F_INDIRECT)
+                == 0;
+            if direct && (*head.as_ptr()).refcnt.load(Ordering::Acquire) == 1 {
+                let mut header = Mbuf::from_raw(head);
+                header.reset();
+                headers.put(header);
+            } else {
+                drop(Frame(head));
+            }
+        }
     }
 
     /// Bytes in all.

@@ -170,6 +170,10 @@ impl TxOffload {
 pub struct RxFlags(pub(crate) u64);
 
 impl RxFlags {
+    /// Both checksums looked at and right.
+    pub(crate) const ALL_GOOD: RxFlags =
+        RxFlags((dpdk_sys::RTE_MBUF_F_RX_IP_CKSUM_GOOD | dpdk_sys::RTE_MBUF_F_RX_L4_CKSUM_GOOD) as u64);
+
     /// The IPv4 header checksum: `Some(true)` right or vouched for, `Some(false)` wrong, `None` not looked at.
     pub fn ip_checksum(self) -> Option<bool> {
         verdict(

@@ -9,6 +9,7 @@ mod chain;
 pub mod check;
 mod checked;
 pub mod dpdk;
+pub mod memory;
 mod pcap;
 pub mod profile;
 mod traced;
