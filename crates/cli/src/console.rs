@@ -1,54 +1,49 @@
 //! Where words go: results to standard output, DPDK's chatter to the log, never mixed.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Mutex;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::stdio::{dup2_stdout, stdout};
+use rustix::stdio::{dup2_stdout, stderr, stdout};
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::args::LogArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-
-/// Lines of DPDK's log that an error message quotes, at most.
-const QUOTED_LINES: usize = 6;
 
 /// The program's outputs.
 ///
 /// Drivers print to file descriptor 1 as they like, so the real standard output is kept under another number and
-/// descriptor 1 is the log from then on.
+/// descriptor 1 leads to the log from then on.
 pub(crate) struct Console {
     out: File,
-    /// Where chatter goes: the log file, or memory that errors quote from.
-    log: File,
-    out_is_terminal: bool,
+    /// Where DPDK's log goes, and what it prints beside it.
+    chatter: File,
     err_is_terminal: bool,
+    talkative: bool,
 }
 
 impl Console {
-    /// Takes over descriptor 1. The log goes to `log_file`, or to memory.
-    pub(crate) fn open(log_file: Option<&Path>) -> Result<Console, Failure> {
-        let out_is_terminal = io::stdout().is_terminal();
+    /// Takes over descriptor 1 and sets up our own log.
+    ///
+    /// Without options both logs go nowhere; `-v` shows ours on standard error, `-vv` DPDK's too; `--log` collects
+    /// both in a file instead.
+    pub(crate) fn open(args: &LogArgs) -> Result<Console, Failure> {
         let err_is_terminal = io::stderr().is_terminal();
-        let log = match log_file {
-            Some(path) => {
-                File::options().create(true).truncate(true).read(true).write(true).open(path).map_err(
-                    |e| Failure::new(Exit::File, format!("cannot write the log '{}': {e}", path.display())),
-                )?
-            }
-            None => memory_file()
-                .map_err(|e| Failure::new(Exit::File, format!("cannot make a log in memory: {e}")))?,
-        };
-        let take_over = || -> io::Result<File> {
+        let log = args.log.as_deref().map(create_log).transpose()?;
+        let setup = || -> io::Result<Console> {
             let out = File::from(stdout().try_clone_to_owned()?);
-            dup2_stdout(log.as_fd())?;
-            Ok(out)
+            let chatter = match &log {
+                Some(log) => log.try_clone()?,
+                None if args.verbose >= 2 => File::from(stderr().try_clone_to_owned()?),
+                None => File::options().write(true).open("/dev/null")?,
+            };
+            dup2_stdout(chatter.as_fd())?;
+            start_tracing(log.as_ref().map(File::try_clone).transpose()?, args.verbose);
+            Ok(Console { out, chatter, err_is_terminal, talkative: args.verbose >= 2 })
         };
-        let out = take_over()
-            .map_err(|e| Failure::new(Exit::File, format!("cannot set standard output aside: {e}")))?;
-        Ok(Console { out, log, out_is_terminal, err_is_terminal })
+        setup().map_err(|e| Failure::new(Exit::File, format!("cannot set standard output aside: {e}")))
     }
 
     /// True when a person watches standard error: progress may be drawn there.
@@ -56,9 +51,9 @@ impl Console {
         self.err_is_terminal
     }
 
-    /// True when a person reads standard output.
-    pub(crate) fn out_is_terminal(&self) -> bool {
-        self.out_is_terminal
+    /// True when DPDK is to tell everything.
+    pub(crate) fn talkative(&self) -> bool {
+        self.talkative
     }
 
     /// Writes to the real standard output. A reader that went away (`| head`) is no error.
@@ -72,65 +67,32 @@ impl Console {
         }
     }
 
-    /// A handle on the log, to be given to EAL and to the tracing subscriber.
-    pub(crate) fn log(&self) -> io::Result<File> {
-        self.log.try_clone()
-    }
-
-    /// The last lines of the log that speak of trouble, for an error message.
-    pub(crate) fn trouble(&self) -> Vec<String> {
-        let mut text = String::new();
-        let mut log = &self.log;
-        let read = log.seek(SeekFrom::Start(0)).and_then(|_| log.read_to_string(&mut text));
-        if read.is_err() {
-            return Vec::new();
-        }
-        trouble_in(&text)
+    /// Where DPDK's log goes.
+    pub(crate) fn chatter(&self) -> Result<File, Failure> {
+        self.chatter
+            .try_clone()
+            .map_err(|e| Failure::new(Exit::File, format!("cannot open the log twice: {e}")))
     }
 }
 
-/// Lines of a DPDK log worth quoting: what the harmless start-up chatter leaves, the last few of them.
-fn trouble_in(text: &str) -> Vec<String> {
-    const HARMLESS: [&str; 12] = [
-        "Detected CPU lcores",
-        "Detected NUMA nodes",
-        "Detected shared linkage",
-        "Detected static linkage",
-        "Multi-process socket",
-        "Selected IOVA mode",
-        "VFIO support initialized",
-        "Physical addresses are unavailable",
-        "No legacy callbacks",
-        "Static memory layout is selected",
-        "failed to create multiq qdisc",
-        "Disabling rte flow support",
-    ];
-    let mut lines: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !HARMLESS.iter().any(|h| line.contains(h)))
-        .map(str::to_owned)
-        .collect();
-    lines.dedup();
-    lines.split_off(lines.len().saturating_sub(QUOTED_LINES))
+fn create_log(path: &Path) -> Result<File, Failure> {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|e| Failure::new(Exit::File, format!("cannot write the log '{}': {e}", path.display())))
 }
 
-fn memory_file() -> io::Result<File> {
-    Ok(File::from(memfd_create("tsonami-log", MemfdFlags::CLOEXEC)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_quote_trouble_and_leave_chatter_out() {
-        let log = "EAL: Detected CPU lcores: 2\nEAL: Detected NUMA nodes: 1\n\nEAL: Selected IOVA mode 'VA'\n\
-                   EAL: Cannot get hugepage information.\nEAL: Cannot get hugepage information.\n";
-        assert_eq!(trouble_in(log), ["EAL: Cannot get hugepage information."]);
-        let long: String = (0..20).map(|i| format!("EAL: trouble {i}\n")).collect();
-        let quoted = trouble_in(&long);
-        assert_eq!(quoted.len(), QUOTED_LINES);
-        assert_eq!(quoted.last().map(String::as_str), Some("EAL: trouble 19"));
+/// Our own log: to the file if there is one, to standard error with `-v`.
+fn start_tracing(file: Option<File>, verbose: u8) {
+    let level = match (verbose, &file) {
+        (0, None) => return,
+        (0 | 1, _) => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    match file {
+        Some(file) => builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).init(),
+        None => builder.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init(),
     }
 }

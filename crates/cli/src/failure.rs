@@ -13,27 +13,18 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What mends it: commands to type, or advice; any one of them will do.
     pub(crate) mend: Vec<String>,
-    /// What DPDK said about it, a line each.
-    pub(crate) said: Vec<String>,
 }
 
 impl Failure {
     /// A failure nothing more is known about.
     pub(crate) fn new(exit: Exit, what: impl fmt::Display) -> Failure {
-        Failure { exit, what: what.to_string(), mend: Vec::new(), said: Vec::new() }
+        Failure { exit, what: what.to_string(), mend: Vec::new() }
     }
 
     /// Adds a way to mend it.
     #[must_use]
     pub(crate) fn mend(mut self, mend: impl fmt::Display) -> Failure {
         self.mend.push(mend.to_string());
-        self
-    }
-
-    /// Adds what DPDK logged.
-    #[must_use]
-    pub(crate) fn said(mut self, lines: Vec<String>) -> Failure {
-        self.said = lines;
         self
     }
 }
@@ -50,12 +41,6 @@ impl fmt::Display for Failure {
                 write!(f, "\n           {line}")?;
             }
         }
-        for (i, line) in self.said.iter().enumerate() {
-            if i == 0 {
-                write!(f, "\n  DPDK said:")?;
-            }
-            write!(f, "\n    {line}")?;
-        }
         Ok(())
     }
 }
@@ -68,16 +53,13 @@ mod tests {
     fn a_failure_reads_as_what_happened_then_how_to_mend_it() {
         let failure = Failure::new(Exit::Start, "no permission to open /dev/net/tun")
             .mend("sudo tsonami send 10.77.0.1")
-            .mend("unshare -Urn sh -c '\n  tsonami send 10.77.0.1'")
-            .said(vec!["TAP: failed to open".into()]);
+            .mend("unshare -Urn sh -c '\n  tsonami send 10.77.0.1'");
         assert_eq!(
             failure.to_string(),
             "tsonami: no permission to open /dev/net/tun\n\
              \x20 mend it: sudo tsonami send 10.77.0.1\n\
              \x20      or: unshare -Urn sh -c '\n\
-             \x20            tsonami send 10.77.0.1'\n\
-             \x20 DPDK said:\n\
-             \x20   TAP: failed to open"
+             \x20            tsonami send 10.77.0.1'"
         );
     }
 }

@@ -1,1 +1,73 @@
-//! The library people depend on: a userspace TCP sender over DPDK.
+//! A TCP sender in userspace, over DPDK, to be embedded.
+//!
+//! [`LocalEngine`] is one core's worth of TCP: a device, its connections, and a loop that the caller turns by calling
+//! [`LocalEngine::poll`]. It belongs to the thread that built it.
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//! use std::time::Duration;
+//! use tsonami::{Config, Event, LocalEngine, SendFlags};
+//!
+//! let config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse()?);
+//! let mut engine = LocalEngine::builder(config).build()?;
+//! let peer: SocketAddr = "10.77.0.1:5001".parse()?;
+//! let now = engine.now();
+//! let connection = engine.connect(peer, None, now)?;
+//! 'run: loop {
+//!     let now = engine.now();
+//!     let progress = engine.poll(now);
+//!     while let Some((_, event)) = engine.poll_event() {
+//!         match event {
+//!             Event::Connected => {
+//!                 engine.send_copy(connection, b"hello", SendFlags::default())?;
+//!                 engine.shutdown_write(connection);
+//!             }
+//!             Event::Closed(end) => break 'run end?,
+//!             _ => {}
+//!         }
+//!     }
+//!     engine.rest(progress.is_busy());
+//! }
+//! engine.shutdown(Duration::from_secs(1))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Bytes go in by copy ([`LocalEngine::send_copy`], which may take a part) or by reference
+//! ([`LocalEngine::send`], all or nothing; a refused payload comes back inside the error). How far they came is told by
+//! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod config;
+mod error;
+mod event;
+mod local;
+mod options;
+mod payload;
+mod shutdown;
+mod stack;
+mod wait;
+
+pub use builder::{BuildError, EngineBuilder};
+pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, RingConfig};
+pub use error::{Error, TrySendError};
+pub use event::Event;
+pub use local::{DeviceInfo, LocalEngine};
+pub use options::ConnectOptions;
+pub use payload::Payload;
+pub use shutdown::ShutdownError;
+pub use wait::{WaitStrategy, Waiter};
+
+pub use dpdk::{BufMut, BufPool, EalError, LogLevel, PortError, PortInfo, RxOffloads, TxOffloads};
+pub use engine::nic::NicLimits;
+pub use engine::nic::dpdk::OpenError;
+pub use engine::{ConfigError, ConnId, ConnectError, Counters, Progress};
+pub use hdrhistogram::Histogram;
+pub use tcp::conn::{ConnStats, SendFlags, State};
+pub use tcp::endpoint::{ListenError, ListenerId};
+pub use tcp::{FourTuple, Marks, Nanos, Offset, Time};
+
+/// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
+pub fn dpdk_version() -> String {
+    dpdk::version()
+}

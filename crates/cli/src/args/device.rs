@@ -11,18 +11,8 @@ use crate::units::Size;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Device and addresses")]
 pub(crate) struct DeviceArgs {
-    /// The device to use; without it, a TAP of our own
-    ///
-    /// tap[:NAME][,host=ADDR/LEN]  a TAP; this machine's kernel is at its other end
-    /// virtio-user:SOCKET          to a vhost-user backend, such as the next
-    /// vhost:SOCKET                a vhost-user backend
-    /// memif:SOCKET                shared memory between two processes
-    /// pci:ADDRESS                 a network card bound to DPDK, e.g. pci:0000:3b:00.0
-    /// af_packet:IFACE             a kernel interface, by packet socket
-    /// null                        swallows everything
-    /// vdev:STRING                 any DPDK virtual device, in DPDK's own words
-    #[arg(long, value_name = "SPEC", verbatim_doc_comment)]
-    pub(crate) dev: Option<String>,
+    #[command(flatten)]
+    pub(crate) spec: SpecArg,
 
     /// Our own address and its network [default with a TAP: 10.77.0.2/24]
     #[arg(long, value_name = "ADDR/LEN")]
@@ -41,6 +31,24 @@ pub(crate) struct DeviceArgs {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// `--dev`.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Device and addresses")]
+pub(crate) struct SpecArg {
+    /// The device to use; without it, a TAP of our own
+    ///
+    /// tap[:NAME][,host=ADDR/LEN]  a TAP; this machine's kernel is at its other end
+    /// virtio-user:SOCKET          to a vhost-user backend, such as the next
+    /// vhost:SOCKET                a vhost-user backend
+    /// memif:SOCKET                shared memory between two processes
+    /// pci:ADDRESS                 a network card bound to DPDK, e.g. pci:0000:3b:00.0
+    /// af_packet:IFACE             a kernel interface, by packet socket
+    /// null                        swallows everything
+    /// vdev:STRING                 any DPDK virtual device, in DPDK's own words
+    #[arg(long, value_name = "SPEC", verbatim_doc_comment)]
+    pub(crate) dev: Option<String>,
+}
+
 /// Memory, rings and how the core waits.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Memory, rings and cores")]
@@ -57,13 +65,8 @@ pub(crate) struct TuningArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rx_ring: Option<u16>,
 
-    /// Memory to start with, e.g. 512M
-    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive)]
-    pub(crate) memory: Option<Size>,
-
-    /// Use hugepages [default: auto, only for devices that need them]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) hugepages: Option<HugepagesArg>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     /// What the core does when there is nothing to do [default: pause]
     #[arg(long, value_name = "HOW")]
@@ -72,6 +75,19 @@ pub(crate) struct TuningArgs {
     /// The CPU to run on [default: where the scheduler puts us]
     #[arg(short = 'A', long, value_name = "CPU")]
     pub(crate) core: Option<usize>,
+}
+
+/// Memory.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Memory, rings and cores")]
+pub(crate) struct MemoryArgs {
+    /// Memory to start with, e.g. 512M
+    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) memory: Option<Size>,
+
+    /// Use hugepages [default: auto, only for devices that need them]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) hugepages: Option<HugepagesArg>,
 }
 
 /// `--hugepages`.

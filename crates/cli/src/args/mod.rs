@@ -1,6 +1,7 @@
 //! The command line: what each subcommand takes, and the help that teaches it.
 
 mod device;
+mod devices;
 mod doctor;
 mod output;
 mod send;
@@ -8,9 +9,10 @@ mod serve;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use device::{DeviceArgs, TuningArgs};
+pub(crate) use device::{DeviceArgs, HugepagesArg, MemoryArgs, SpecArg, TuningArgs, WaitArg};
+pub(crate) use devices::DevicesArgs;
 pub(crate) use doctor::DoctorArgs;
-pub(crate) use output::OutputArgs;
+pub(crate) use output::{LogArgs, WatchArgs};
 pub(crate) use send::SendArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -39,32 +41,6 @@ pub(crate) enum Command {
     /// Look at this machine and say what is missing, with the command that mends it
     Doctor(DoctorArgs),
 }
-
-/// Shows what a device can do: driver, offloads, limits, queues.
-///
-/// Without --dev it lists what is present on this machine and how each would be named.
-#[derive(Debug, clap::Args)]
-#[command(after_help = DEVICES_EXAMPLES)]
-pub(crate) struct DevicesArgs {
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-
-    #[command(flatten)]
-    pub(crate) tuning: TuningArgs,
-
-    /// Print JSON instead of text
-    #[arg(short = 'J', long, help_heading = "Output")]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-const DEVICES_EXAMPLES: &str = "\
-Examples:
-  tsonami devices                        what is here
-  tsonami devices --dev tap              what a TAP offers
-  tsonami devices --dev pci:0000:3b:00.0 -J";
 
 /// Kept in step with `exit::Exit`; a test compares the two.
 pub(crate) const EXIT_CODES: &str = "\

@@ -4,18 +4,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Logs, captures and checks.
+/// Captures and checks.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Looking closer")]
-pub(crate) struct OutputArgs {
+pub(crate) struct WatchArgs {
     /// Write a capture of every frame sent and received
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 
-    /// Check the offload fields of every frame before the device sees it; the first wrong one ends the run
+    /// Check the offload fields of every frame before the device sees it; wrong ones fail the run
     #[arg(long)]
     pub(crate) check_tx: bool,
+}
 
+/// Logs.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Looking closer")]
+pub(crate) struct LogArgs {
     /// Say more on stderr: -v what happens, -vv DPDK's own log too
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{DeviceArgs, OutputArgs, TuningArgs};
+use super::{DeviceArgs, LogArgs, TuningArgs, WatchArgs};
 use crate::target::Target;
 use crate::units::{Size, parse_duration, parse_positive_duration};
 
@@ -65,10 +65,9 @@ pub(crate) struct SendArgs {
     #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to send")]
     pub(crate) send_buffer: Option<Size>,
 
-    /// Give up when nobody answers for this long: connecting, sending and closing
-    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, default_value = "10",
-          help_heading = "How to send")]
-    pub(crate) timeout: Duration,
+    /// Give up when nobody answers for this long: connecting, sending and closing [default: 10]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to send")]
+    pub(crate) timeout: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -89,7 +88,10 @@ pub(crate) struct SendArgs {
     pub(crate) sha256: bool,
 
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) watch: WatchArgs,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 const EXAMPLES: &str = "\

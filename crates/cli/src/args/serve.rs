@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{DEFAULT_PORT, DeviceArgs, OutputArgs, TuningArgs};
+use super::{DEFAULT_PORT, DeviceArgs, LogArgs, TuningArgs, WatchArgs};
 use crate::units::{Size, parse_positive_duration};
 
 /// Receives: accepts connections, counts and hashes what arrives.
@@ -19,7 +19,7 @@ pub(crate) struct ServeArgs {
     #[arg(short, long, value_name = "PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
 
-    /// Write what arrives to a file; with several connections, PATH.1, PATH.2, ... from the second on
+    /// Write what arrives to a file; later connections to PATH.2, PATH.3, ... beside it
     #[arg(long, value_name = "PATH", help_heading = "What to do with it")]
     pub(crate) out: Option<PathBuf>,
 
@@ -45,10 +45,9 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to receive")]
     pub(crate) receive_buffer: Option<Size>,
 
-    /// Give up on a peer that does not answer for this long
-    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, default_value = "10",
-          help_heading = "How to receive")]
-    pub(crate) timeout: Duration,
+    /// Give up on a peer that does not answer for this long [default: 10]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to receive")]
+    pub(crate) timeout: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -61,7 +60,10 @@ pub(crate) struct ServeArgs {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) watch: WatchArgs,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 const EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Interval;
+use crate::failure::Failure;
 
 /// Everything a run of `tsonami send` tells at its end.
 #[derive(Clone, Debug, Serialize)]
@@ -80,6 +81,12 @@ pub(crate) struct ErrorSummary {
     pub(crate) exit_code: u8,
 }
 
+impl From<&Failure> for ErrorSummary {
+    fn from(failure: &Failure) -> ErrorSummary {
+        ErrorSummary { what: failure.what.clone(), exit_code: failure.exit.code() }
+    }
+}
+
 /// Round-trip times.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Rtt {
@@ -143,7 +150,7 @@ pub(crate) struct ConnectionSummary {
     /// Segments sent again.
     pub(crate) retransmitted_segments: u64,
     /// Largest segment's payload in use.
-    pub(crate) mss_bytes: u16,
+    pub(crate) mss_bytes: u32,
     /// SHA-256 of what was accepted, when asked for.
     pub(crate) sha256: Option<String>,
     /// Why it ended early, if it did.

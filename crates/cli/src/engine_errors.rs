@@ -1,0 +1,110 @@
+//! The library's errors, as the user reads them: what happened, and the exact command that mends it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tsonami::{Error, ShutdownError};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::units::{Grouped, Short};
+
+/// A connection could not be opened, or ended early.
+pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> Failure {
+    let (ip, port) = (peer.ip(), peer.port());
+    let longer = format!("--timeout {}", (timeout * 3).as_secs_f64());
+    let so_far = |acked: &tsonami::Offset| format!("after {} bytes were acknowledged", Grouped(acked.0));
+    match error {
+        Error::Refused => Failure::new(Exit::Refused, format!("{peer} refused the connection: nothing listens on port {port} there"))
+            .mend(format!("socat -u TCP-LISTEN:{port},fork,reuseaddr OPEN:/dev/null      (on {ip})"))
+            .mend("give the port that the receiver listens on, with -p PORT"),
+        Error::Reset { acked } => Failure::new(Exit::Reset, format!("{peer} reset the connection {}", so_far(acked)))
+            .mend("look at the receiver: it ended, or closed without reading everything"),
+        Error::ConnectTimedOut => Failure::new(
+            Exit::TimedOut,
+            format!("no answer from {peer} within {}: connecting timed out", Short(timeout)),
+        )
+        .mend("check that a receiver runs there and no firewall drops what we send: look with --pcap FILE")
+        .mend(longer),
+        Error::TimedOut { acked } => Failure::new(
+            Exit::TimedOut,
+            format!("{peer} timed out: it fell silent {}, and stayed so for {}", so_far(acked), Short(timeout)),
+        )
+        .mend("check the peer, and the link to it")
+        .mend(longer),
+        Error::Unreachable { acked } => Failure::new(
+            Exit::Unreachable,
+            format!("{ip} is unreachable {}: no ARP answer, or ICMP says that there is no way", so_far(acked)),
+        )
+        .mend("check the address, and that the peer's interface is up and on our network (--addr)")
+        .mend("for a peer on another network, name a router on ours: --gateway ADDR"),
+        Error::DeviceStuck { .. } => Failure::new(Exit::Device, format!("sending to {peer} failed: {error}"))
+            .mend("ip link set dev INTERFACE up      (the kernel's side of the TAP, or the interface behind the device)")
+            .mend("--mss 1400, should the device refuse frames of full size"),
+        Error::Connect(inner) => {
+            let exit = match error.kind() {
+                std::io::ErrorKind::NetworkUnreachable => Exit::Unreachable,
+                std::io::ErrorKind::InvalidInput => Exit::Usage,
+                _ => Exit::Device,
+            };
+            let failure = Failure::new(exit, inner);
+            if exit == Exit::Unreachable {
+                failure.mend("name a router on our network: --gateway ADDR").mend("give us an address on the peer's network: --addr ADDR/LEN")
+            } else {
+                failure
+            }
+        }
+        other => Failure::new(Exit::Device, format!("sending to {peer} failed: {other}")),
+    }
+}
+
+/// The peer's TCP answers, but takes nothing more.
+pub(crate) fn not_reading(peer: SocketAddr, acked: u64, timeout: Duration) -> Failure {
+    Failure::new(
+        Exit::TimedOut,
+        format!(
+            "{peer} timed out: it took nothing for {} after {} bytes were acknowledged, though it still answers",
+            Short(timeout),
+            Grouped(acked),
+        ),
+    )
+    .mend("look at the receiver: it does not read")
+    .mend(format!("--timeout {}", (timeout * 3).as_secs_f64()))
+}
+
+/// Something was not in order when the device was closed.
+pub(crate) fn shutdown(error: &ShutdownError) -> Failure {
+    match error {
+        ShutdownError::Leak { .. } => Failure::new(Exit::Device, error)
+            .mend("this is a defect of tsonami's: please report it with the output of --log FILE -vv"),
+        ShutdownError::Check { .. } => Failure::new(Exit::Device, error)
+            .mend("this is a defect of tsonami's: please report it with --pcap FILE and the device's name"),
+        ShutdownError::Capture(_) => Failure::new(Exit::File, error).mend("df -h      (is the disk full?)"),
+        error => Failure::new(Exit::TimedOut, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_exit_code_and_its_cure() {
+        let peer: SocketAddr = "10.77.0.1:5001".parse().unwrap();
+        let acked = tsonami::Offset(1_000_000);
+        for (error, exit, words) in [
+            (Error::Refused, Exit::Refused, "refused the connection"),
+            (Error::Reset { acked }, Exit::Reset, "reset the connection after 1 000 000 bytes"),
+            (Error::ConnectTimedOut, Exit::TimedOut, "no answer from 10.77.0.1:5001 within 10.00 s"),
+            (Error::TimedOut { acked }, Exit::TimedOut, "fell silent after 1 000 000 bytes"),
+            (Error::Unreachable { acked }, Exit::Unreachable, "10.77.0.1 is unreachable"),
+            (Error::DeviceStuck { errno: None, acked }, Exit::Device, "took no frame"),
+        ] {
+            let failure = connection(&error, peer, Duration::from_secs(10));
+            assert_eq!(failure.exit, exit);
+            assert!(failure.what.contains(words), "'{words}' is not in: {failure}");
+            assert!(!failure.mend.is_empty(), "{failure}");
+        }
+        assert_eq!(not_reading(peer, 5, Duration::from_secs(10)).exit, Exit::TimedOut);
+    }
+}

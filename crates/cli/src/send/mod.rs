@@ -1,0 +1,127 @@
+//! `tsonami send`: opens connections, keeps them full, waits until everything is acknowledged, and tells how it went.
+
+mod flow;
+mod run;
+mod source;
+
+use std::time::Duration;
+
+use tsonami::{Config, LocalEngine};
+
+use crate::args::{DEFAULT_PORT, SendArgs};
+use crate::console::Console;
+use crate::engine_errors;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::report::Summary;
+use crate::signals::Signals;
+use crate::{settings, start};
+use source::{FileSource, Source};
+
+/// Runs `tsonami send`.
+pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
+    let mut config = settings::config(&args.device, &args.tuning, &args.watch)?;
+    let peer = args.peer.resolve(args.port, DEFAULT_PORT).map_err(|e| Failure::new(Exit::Usage, e))?;
+    settings::check_peer(peer, &config)?;
+    let file = args.file.as_deref().map(FileSource::open).transpose()?;
+    connection_options(args, &mut config);
+
+    // From here on Ctrl-C must close the device and report.
+    let signals =
+        Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
+    let mut engine = start::builder(&config, console)?.build().map_err(|e| start::failure(&e, &config))?;
+    if let Some(exit) = signals.exit() {
+        engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e))?;
+        return Ok(exit);
+    }
+    let quota = match (&file, args.bytes) {
+        (Some(file), _) => run::Quota::Each(file.size),
+        (None, Some(size)) => run::Quota::Shared(size.0),
+        (None, None) => run::Quota::Time(args.time.unwrap_or(run::DEFAULT_TIME)),
+    };
+    let source = source(args, file, &mut engine, &config)?;
+    let run = run::Run::new(args, console, &signals, peer, quota, &config);
+    let (summary, failure) = run.go(&mut engine, source);
+    let closed = engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e));
+    finish(args, console, summary, failure, closed, &signals)
+}
+
+/// What the options say of connections.
+fn connection_options(args: &SendArgs, config: &mut Config) {
+    let options = &mut config.connection;
+    options.mss = args.mss.or(options.mss);
+    options.no_delay |= args.no_delay;
+    if args.zerocopy {
+        // Nothing is copied but what this program never sends.
+        config.pools.send_bytes.get_or_insert(1 << 20);
+    }
+    let options = &mut config.connection;
+    if let Some(size) = args.send_buffer {
+        options.send_buffer = usize::try_from(size.0).unwrap_or(usize::MAX);
+    }
+    settings::set_timeout(config, args.timeout);
+}
+
+/// What will be sent, and how.
+fn source(
+    args: &SendArgs,
+    file: Option<FileSource>,
+    engine: &mut LocalEngine,
+    config: &Config,
+) -> Result<Source, Failure> {
+    let write = usize::try_from(args.length.0).unwrap_or(usize::MAX);
+    if !args.zerocopy {
+        // A copying write larger than this gains nothing, and its buffer must fit in memory.
+        let write = write.min(run::LONGEST_COPY);
+        return Ok(match file {
+            Some(file) => Source::file(file, write),
+            None => Source::pattern(write),
+        });
+    }
+    // One write by reference is one buffer.
+    let write = write.min(run::LONGEST_REFERENCE);
+    let buffers = match &file {
+        // What may be waiting for acknowledgement, within bounds; the file waits when all are out.
+        Some(_) => (run::REGISTERED_BYTES / write).clamp(run::LEAST_BUFFERS, run::MOST_BUFFERS),
+        None => source::BLOCKS,
+    };
+    let pool = engine
+        .make_pool(buffers as u32, (write as u32).max(64))
+        .map_err(|e| start::failure(&e.into(), config))?;
+    match file {
+        Some(file) => Ok(Source::file_in_place(file, pool, write)),
+        None => Source::pattern_in_place(&pool, write),
+    }
+}
+
+/// Prints the summary whatever happened; then the first failure decides how the program ends.
+fn finish(
+    args: &SendArgs,
+    console: &Console,
+    mut summary: Summary,
+    failure: Option<Failure>,
+    closed: Result<(), Failure>,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let failure = failure.or(closed.err());
+    if summary.error.is_none() {
+        summary.error = failure.as_ref().map(Into::into);
+    }
+    if let (None, Some(exit)) = (&summary.error, signals.exit()) {
+        summary.error =
+            Some(crate::report::ErrorSummary { what: "interrupted".into(), exit_code: exit.code() });
+    }
+    summary.complete = summary.error.is_none();
+    if args.json {
+        let json = serde_json::to_string_pretty(&summary)
+            .map_err(|e| Failure::new(Exit::File, format!("cannot write JSON: {e}")))?;
+        console.print(&format!("{json}\n"))?;
+    } else {
+        console.print(&summary.to_string())?;
+    }
+    match (signals.exit(), failure) {
+        (Some(exit), _) => Ok(exit),
+        (None, Some(failure)) => Err(failure),
+        (None, None) => Ok(Exit::Success),
+    }
+}

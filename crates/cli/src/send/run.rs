@@ -1,0 +1,501 @@
+//! The loop of `tsonami send`.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tsonami::{Config, ConnId, Error, Event, LocalEngine, Nanos, Time};
+
+use super::flow::{Flow, Phase, share};
+use super::source::{Source, Stop};
+use crate::args::SendArgs;
+use crate::console::Console;
+use crate::engine_errors;
+use crate::failure::Failure;
+use crate::report::{ConnectionSummary, Device, Drop, Goal, Intervals, Progress, Rtt, Summary};
+use crate::signals::{Asked, Signals};
+use crate::units::{Rate, Size, bits_per_second};
+
+/// How long to send when nothing says how much.
+pub(crate) const DEFAULT_TIME: Duration = Duration::from_secs(10);
+/// The longest copying write.
+pub(crate) const LONGEST_COPY: usize = 16 << 20;
+/// The longest write by reference: one buffer.
+pub(crate) const LONGEST_REFERENCE: usize = 1 << 20;
+/// Registered memory for a file on its way.
+pub(crate) const REGISTERED_BYTES: usize = 64 << 20;
+/// Registered buffers for a file on its way, at least and at most.
+pub(crate) const LEAST_BUFFERS: usize = 16;
+/// See [`LEAST_BUFFERS`].
+pub(crate) const MOST_BUFFERS: usize = 65_536;
+/// Writes between two turns of the engine's loop, at most.
+const WRITES_PER_TURN: usize = 64;
+/// Time between looks at the clock for progress, signals and time limits.
+const TICK: Nanos = Nanos::from_millis(20);
+/// How long what is under way may still take after Ctrl-C.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// What the protocol's own timeout gets before ours, which knows less about the cause.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
+/// How long aborted connections may take to say so.
+const ABORT_GRACE: Duration = Duration::from_millis(200);
+
+/// How much to send.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Quota {
+    /// Each connection so many bytes.
+    Each(u64),
+    /// All connections together.
+    Shared(u64),
+    /// Until so much time has passed.
+    Time(Duration),
+}
+
+/// How far the run as a whole has come.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Opening and sending.
+    Sending,
+    /// Nothing more is written: what is queued drains, by this time at the latest if there is one.
+    Draining(Option<Time>),
+    /// Every connection was reset; by this time it is over.
+    Aborting(Time),
+}
+
+/// One run.
+pub(crate) struct Run<'a> {
+    args: &'a SendArgs,
+    console: &'a Console,
+    signals: &'a Signals,
+    peer: SocketAddr,
+    quota: Quota,
+    config: &'a Config,
+    flows: Vec<Flow>,
+    by_id: HashMap<ConnId, usize>,
+    ready: VecDeque<usize>,
+    over: usize,
+    stage: Stage,
+    began: Time,
+    /// When the newest acknowledgement came.
+    newest: Time,
+    failure: Option<Failure>,
+    intervals: Intervals,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        args: &'a SendArgs,
+        console: &'a Console,
+        signals: &'a Signals,
+        peer: SocketAddr,
+        quota: Quota,
+        config: &'a Config,
+    ) -> Run<'a> {
+        let goal = match quota {
+            Quota::Each(bytes) => Goal::Bytes(bytes * u64::from(args.parallel)),
+            Quota::Shared(bytes) => Goal::Bytes(bytes),
+            Quota::Time(time) => Goal::Time(time),
+        };
+        Run {
+            args,
+            console,
+            signals,
+            peer,
+            quota,
+            config,
+            flows: Vec::with_capacity(args.parallel as usize),
+            by_id: HashMap::with_capacity(args.parallel as usize),
+            ready: VecDeque::new(),
+            over: 0,
+            stage: Stage::Sending,
+            began: Time::ZERO,
+            newest: Time::ZERO,
+            failure: None,
+            intervals: Intervals::new(args.interval),
+            progress: Progress::new(goal, console.interactive() && !args.json),
+        }
+    }
+
+    /// Runs to the end, and says how it went: always a summary, and the first failure if there was one.
+    pub(crate) fn go(mut self, engine: &mut LocalEngine, mut source: Source) -> (Summary, Option<Failure>) {
+        self.began = engine.now();
+        self.newest = self.began;
+        self.open(engine);
+        let mut next_tick = self.began;
+        while self.over < self.flows.len() {
+            let now = engine.now();
+            let progress = engine.poll(now);
+            let events = self.events(engine, now);
+            let wrote = self.write(engine, &mut source, now);
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.tick(engine, now);
+            }
+            engine.rest(progress.is_busy() || events || wrote);
+        }
+        let elapsed: Duration = self.newest.since(self.began).into();
+        let (acked, retransmitted) = self.totals(engine);
+        if let Some(interval) = self.intervals.finish(elapsed, acked, retransmitted) {
+            self.progress.line(interval);
+        }
+        self.progress.finish();
+        let summary = self.summary(engine, elapsed);
+        (summary, self.failure)
+    }
+
+    /// Opens every connection.
+    fn open(&mut self, engine: &mut LocalEngine) {
+        for index in 0..self.args.parallel {
+            let now = engine.now();
+            let quota = match self.quota {
+                Quota::Each(bytes) => Some(bytes),
+                Quota::Shared(bytes) => Some(share(bytes, self.args.parallel, index)),
+                Quota::Time(_) => None,
+            };
+            match engine.connect(self.peer, None, now) {
+                Ok(id) => {
+                    self.by_id.insert(id, self.flows.len());
+                    self.flows.push(Flow::new(id, quota, self.args.sha256, now));
+                }
+                Err(e) => {
+                    self.fail(engine_errors::connection(&e, self.peer, self.timeout()));
+                    break;
+                }
+            }
+        }
+        if self.failure.is_some() {
+            self.abort(engine);
+        }
+    }
+
+    /// Takes everything the engine has to tell; true if there was anything.
+    fn events(&mut self, engine: &mut LocalEngine, now: Time) -> bool {
+        let mut any = false;
+        while let Some((id, event)) = engine.poll_event() {
+            any = true;
+            let Some(&index) = self.by_id.get(&id) else { continue };
+            let flow = &mut self.flows[index];
+            match event {
+                Event::Connected => {
+                    flow.phase = Phase::Sending;
+                    flow.moved = now;
+                    self.make_ready(index);
+                }
+                Event::Writable => self.make_ready(index),
+                Event::Acked => {
+                    flow.moved = now;
+                    flow.acked = acked(engine, id);
+                    self.newest = now;
+                }
+                Event::Readable => {
+                    while let Some(payload) = engine.read(id) {
+                        flow.received += payload.len() as u64;
+                    }
+                    flow.moved = now;
+                }
+                Event::PeerFinished => {
+                    flow.peer_finished = true;
+                    flow.moved = now;
+                }
+                Event::Finished => {
+                    flow.phase = Phase::Acknowledged;
+                    flow.acked = acked(engine, id);
+                    flow.moved = now;
+                    self.newest = now;
+                }
+                Event::Closed(end) => self.closed(index, end),
+                _ => {}
+            }
+        }
+        any
+    }
+
+    fn make_ready(&mut self, index: usize) {
+        let flow = &mut self.flows[index];
+        if !flow.ready && flow.phase == Phase::Sending {
+            flow.ready = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    /// A connection is over. The first that ended early decides how the run ends; the others go on.
+    fn closed(&mut self, index: usize, end: Result<(), Error>) {
+        let flow = &mut self.flows[index];
+        if flow.phase == Phase::Over {
+            return;
+        }
+        let acknowledged = flow.phase == Phase::Acknowledged;
+        flow.phase = Phase::Over;
+        flow.refused = None;
+        self.over += 1;
+        let error = match end {
+            Ok(()) => return,
+            // Everything was acknowledged, so nothing of ours was lost: how the peer leaves is its own affair.
+            Err(_) if acknowledged => return,
+            // What we did ourselves was told when it was done.
+            Err(Error::Aborted { .. }) if matches!(self.stage, Stage::Aborting(_)) => return,
+            Err(error) => error,
+        };
+        if !matches!(self.stage, Stage::Aborting(_)) {
+            self.fail(engine_errors::connection(&error, self.peer, self.timeout()));
+        }
+        self.flows[index].error = Some(error);
+    }
+
+    /// Lets connections that can take more have it, in turns.
+    fn write(&mut self, engine: &mut LocalEngine, source: &mut Source, now: Time) -> bool {
+        if self.stage != Stage::Sending {
+            return false;
+        }
+        let mut wrote = false;
+        for _ in 0..WRITES_PER_TURN {
+            let Some(index) = self.ready.pop_front() else { break };
+            let flow = &mut self.flows[index];
+            flow.ready = false;
+            if flow.phase != Phase::Sending {
+                continue;
+            }
+            let outcome = if flow.next_write(1) == 0 { Ok(0) } else { source.write(engine, flow) };
+            match outcome {
+                Ok(_) => {
+                    wrote = true;
+                    if flow.next_write(1) == 0 {
+                        flow.phase = Phase::Draining;
+                        flow.moved = now;
+                        engine.shutdown_write(flow.id);
+                    } else {
+                        self.make_ready(index);
+                    }
+                }
+                // Its Writable or Closed event makes it ready or ends it.
+                Err(Stop::Full | Stop::Closed) => {}
+                Err(Stop::NoBuffer) => {
+                    // Buffers come home with any connection's acknowledgements: ask again next turn.
+                    self.make_ready(index);
+                    break;
+                }
+                Err(Stop::Failed(failure)) => {
+                    self.fail(failure);
+                    self.abort(engine);
+                    break;
+                }
+            }
+        }
+        wrote
+    }
+
+    /// What need not be looked at in every turn.
+    fn tick(&mut self, engine: &mut LocalEngine, now: Time) {
+        let elapsed: Duration = now.since(self.began).into();
+        match (self.signals.asked(), self.stage) {
+            (Asked::Abort, Stage::Sending | Stage::Draining(_)) => self.abort(engine),
+            (Asked::Stop, Stage::Sending) => self.drain(engine, Some(now + STOP_GRACE.into()), now),
+            (Asked::Stop, Stage::Draining(None)) => {
+                self.stage = Stage::Draining(Some(now + STOP_GRACE.into()))
+            }
+            (_, Stage::Draining(Some(limit))) if now >= limit => self.abort(engine),
+            (_, Stage::Aborting(limit)) if now >= limit => self.over = self.flows.len(),
+            (_, Stage::Sending) => {
+                if let Quota::Time(time) = self.quota
+                    && elapsed >= time
+                {
+                    self.drain(engine, None, now);
+                }
+            }
+            _ => {}
+        }
+        if !matches!(self.stage, Stage::Aborting(_)) {
+            self.give_up_on_the_silent(engine, now);
+        }
+        self.show(engine, elapsed);
+    }
+
+    /// Writes nothing more: every connection finishes what it has.
+    fn drain(&mut self, engine: &mut LocalEngine, limit: Option<Time>, now: Time) {
+        self.stage = Stage::Draining(limit);
+        self.ready.clear();
+        for flow in &mut self.flows {
+            flow.ready = false;
+            flow.refused = None;
+            if matches!(flow.phase, Phase::Opening | Phase::Sending) {
+                flow.phase = Phase::Draining;
+                flow.moved = now;
+                engine.shutdown_write(flow.id);
+            }
+        }
+    }
+
+    /// Resets every connection.
+    fn abort(&mut self, engine: &mut LocalEngine) {
+        self.stage = Stage::Aborting(engine.now() + ABORT_GRACE.into());
+        self.ready.clear();
+        for flow in &mut self.flows {
+            flow.refused = None;
+            if flow.phase != Phase::Over {
+                engine.abort(flow.id);
+            }
+        }
+    }
+
+    /// Ends connections that do not get on: the peer answers, or the protocol would have ended them, but it does
+    /// not read, or does not close.
+    fn give_up_on_the_silent(&mut self, engine: &mut LocalEngine, now: Time) {
+        let patience = Nanos::from(self.timeout() + TIMEOUT_GRACE);
+        for index in 0..self.flows.len() {
+            let flow = &mut self.flows[index];
+            let waits = match flow.phase {
+                Phase::Over | Phase::Opening => false,
+                // With nothing outstanding there is nothing to wait for.
+                Phase::Sending => flow.accepted > flow.acked,
+                Phase::Draining | Phase::Acknowledged => true,
+            };
+            if !waits || now.since(flow.moved) < patience {
+                continue;
+            }
+            let (id, acked, phase) = (flow.id, flow.acked, flow.phase);
+            engine.abort(id);
+            if phase == Phase::Acknowledged {
+                // Nothing of ours is lost.
+                self.progress.remark("the peer has everything and does not close: left it there");
+            } else {
+                self.fail(engine_errors::not_reading(self.peer, acked, self.timeout()));
+                self.flows[index].error = Some(Error::TimedOut { acked: tsonami::Offset(acked) });
+            }
+            let flow = &mut self.flows[index];
+            flow.phase = Phase::Over;
+            flow.refused = None;
+            self.over += 1;
+        }
+    }
+
+    /// How long nobody may answer.
+    fn timeout(&self) -> Duration {
+        self.config.connection.user_timeout
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    fn totals(&self, engine: &LocalEngine) -> (u64, u64) {
+        (self.flows.iter().map(|f| f.acked).sum(), engine.counters().tx_retransmitted_segments)
+    }
+
+    fn show(&mut self, engine: &LocalEngine, elapsed: Duration) {
+        let (acked, retransmitted) = self.totals(engine);
+        if let Some(interval) = self.intervals.update(elapsed, acked, retransmitted) {
+            self.progress.line(interval);
+        }
+        if self.console.interactive() {
+            let position = match self.quota {
+                Quota::Time(time) => elapsed.min(time).as_millis() as u64,
+                _ => acked,
+            };
+            let rate = Rate(bits_per_second(acked, elapsed));
+            self.progress.update(position, format!("{}, {rate}", Size(acked)));
+        }
+    }
+
+    fn summary(&mut self, engine: &LocalEngine, elapsed: Duration) -> Summary {
+        let counters = engine.counters();
+        let info = engine.device();
+        let connections: Vec<ConnectionSummary> = self
+            .flows
+            .iter()
+            .map(|flow| {
+                let stats = engine.stats(flow.id).unwrap_or_default();
+                let tuple = engine.tuple(flow.id);
+                ConnectionSummary {
+                    local: tuple.map_or_else(String::new, |t| t.local.to_string()),
+                    remote: self.peer.to_string(),
+                    accepted_bytes: flow.accepted,
+                    acknowledged_bytes: flow.acked,
+                    received_bytes: flow.received,
+                    retransmitted_segments: stats.segments_retransmitted,
+                    mss_bytes: stats.mss,
+                    sha256: flow.sha256(),
+                    error: flow.error.as_ref().map(ToString::to_string),
+                }
+            })
+            .collect();
+        let acknowledged: u64 = connections.iter().map(|c| c.acknowledged_bytes).sum();
+        let busy = counters.busy_cycles();
+        let cycles = busy + counters.idle_cycles();
+        let busy_share = if cycles > 0 { busy as f64 / cycles as f64 } else { 0.0 };
+        let rate = bits_per_second(acknowledged, elapsed);
+        Summary {
+            version: env!("CARGO_PKG_VERSION"),
+            peer: self.peer.to_string(),
+            device: Device {
+                spec: self.config.device.clone(),
+                driver: info.port.driver.clone(),
+                mtu_bytes: info.limits.mtu,
+                tso: info.limits.tso_max_len > 0,
+                tcp_checksum_offload: info.limits.tx_tcp_checksum,
+            },
+            complete: false,
+            error: None,
+            elapsed_seconds: elapsed.as_secs_f64(),
+            accepted_bytes: connections.iter().map(|c| c.accepted_bytes).sum(),
+            acknowledged_bytes: acknowledged,
+            bits_per_second: rate,
+            sent_segments: counters.tx_segments,
+            retransmitted_bytes: counters.tx_retransmitted_bytes,
+            retransmitted_segments: counters.tx_retransmitted_segments,
+            retransmission_timeouts: self
+                .flows
+                .iter()
+                .filter_map(|f| Some(engine.stats(f.id)?.timeouts))
+                .sum(),
+            rtt: Rtt::from_histogram(engine.rtt_histogram()),
+            tso_bursts: counters.tx_tso_bursts,
+            tso_burst_mean_bytes: mean(counters.tx_tso_bytes, counters.tx_tso_bursts),
+            ring_full_events: counters.tx_ring_full,
+            no_buffer_events: counters.tx_no_header + counters.tx_no_buffers + counters.tail_exhausted,
+            busy_share,
+            bits_per_busy_second: if busy_share > 0.0 { rate / busy_share } else { 0.0 },
+            drops: counters
+                .iter()
+                .filter(|(name, count, _)| name.starts_with("drop_") && *count > 0)
+                .map(|(_, frames, help)| Drop { reason: reason(help), frames })
+                .collect(),
+            connections,
+            intervals: std::mem::replace(&mut self.intervals, Intervals::new(Duration::ZERO)).into_done(),
+        }
+    }
+}
+
+/// Bytes the peer has acknowledged.
+fn acked(engine: &LocalEngine, id: ConnId) -> u64 {
+    engine.marks(id).map_or(0, |marks| marks.acked.0)
+}
+
+/// The reason in a drop counter's help: what stands behind "dropped: ".
+fn reason(help: &str) -> String {
+    let text = help.split_once("dropped: ").map_or(help, |(_, reason)| reason);
+    text.trim_end_matches('.').to_owned()
+}
+
+fn mean(sum: u64, count: u64) -> f64 {
+    if count > 0 { sum as f64 / count as f64 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_reasons_come_from_the_counters_help() {
+        assert_eq!(reason("Frames dropped: tagged with a VLAN."), "tagged with a VLAN");
+        assert_eq!(
+            reason("Connections refused: every slot is taken."),
+            "Connections refused: every slot is taken"
+        );
+    }
+
+    #[test]
+    fn the_mean_of_nothing_is_nothing() {
+        assert_eq!(mean(0, 0), 0.0);
+        assert_eq!(mean(30, 2), 15.0);
+    }
+}

@@ -1,0 +1,198 @@
+//! `tsonami serve`: accepts connections, reads each to its end, counts and hashes what arrives.
+
+mod report;
+mod sink;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tsonami::{ConnId, Error, Event, LocalEngine, Nanos, Offset, Time};
+
+use crate::args::ServeArgs;
+use crate::console::Console;
+use crate::engine_errors;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::signals::{Asked, Signals};
+use crate::{settings, start};
+use report::{Received, Total};
+use sink::Sink;
+
+/// Time between looks at signals.
+const TICK: Nanos = Nanos::from_millis(20);
+/// How long connections may still take once no more are accepted and Ctrl-C was pressed.
+const STOP_GRACE: Nanos = Nanos::from_secs(2);
+/// How long closed connections may take to say their last.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs `tsonami serve`.
+pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> {
+    let mut config = settings::config(&args.device, &args.tuning, &args.watch)?;
+    if let Some(size) = args.receive_buffer {
+        config.connection.receive_buffer = usize::try_from(size.0).unwrap_or(usize::MAX);
+    }
+    settings::set_timeout(&mut config, args.timeout);
+    let signals =
+        Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
+    let mut engine = start::builder(&config, console)?.build().map_err(|e| start::failure(&e, &config))?;
+    let local = SocketAddr::new(config.address.addr(), args.port);
+    engine
+        .listen(local, args.backlog as usize, None)
+        .map_err(|e| Failure::new(Exit::Usage, format!("cannot listen on {local}: {e}")))?;
+    if !args.json {
+        console.print(&format!("listening on {local}, {}\n", config.device))?;
+    }
+    let mut server = Server {
+        args,
+        console,
+        wanted: if args.once { Some(1) } else { args.connections },
+        readers: HashMap::new(),
+        accepted: 0,
+        total: Total::default(),
+        failure: None,
+    };
+    server.go(&mut engine, &signals);
+    // Connections that sent us their all may still owe the peer an acknowledgement of its FIN, or wait for one.
+    let drain = if signals.asked() == Asked::Nothing { CLOSE_GRACE } else { Duration::ZERO };
+    let closed = engine.shutdown(drain).map_err(|e| engine_errors::shutdown(&e));
+    let Server { total, failure, .. } = server;
+    if args.json {
+        console.print(&total.json(signals.exit()))?;
+    } else {
+        console.print(&total.to_string())?;
+    }
+    match (signals.exit(), failure.or(closed.err())) {
+        (Some(exit), _) => Ok(exit),
+        (None, Some(failure)) => Err(failure),
+        (None, None) => Ok(Exit::Success),
+    }
+}
+
+struct Server<'a> {
+    args: &'a ServeArgs,
+    console: &'a Console,
+    /// Connections to take, if there is a number.
+    wanted: Option<u64>,
+    readers: HashMap<ConnId, Reader>,
+    accepted: u64,
+    total: Total,
+    failure: Option<Failure>,
+}
+
+/// A connection that is read.
+struct Reader {
+    number: u64,
+    remote: SocketAddr,
+    began: Time,
+    /// When the last byte came.
+    newest: Time,
+    sink: Sink,
+}
+
+impl Server<'_> {
+    /// Serves until enough connections were read, a file failed, or a signal came.
+    fn go(&mut self, engine: &mut LocalEngine, signals: &Signals) {
+        let mut next_tick = Time::ZERO;
+        let mut stop_at = None;
+        loop {
+            let now = engine.now();
+            let progress = engine.poll(now);
+            let mut busy = progress.is_busy();
+            while let Some((id, event)) = engine.poll_event() {
+                busy = true;
+                self.event(engine, id, event, now);
+            }
+            if self.failure.is_some() || self.wanted.is_some_and(|n| self.total.connections >= n) {
+                return;
+            }
+            if now >= next_tick {
+                next_tick = now + TICK;
+                match signals.asked() {
+                    Asked::Nothing => {}
+                    Asked::Stop if !self.readers.is_empty() => {
+                        if now >= *stop_at.get_or_insert(now + STOP_GRACE) {
+                            return self.give_up(engine);
+                        }
+                    }
+                    Asked::Stop | Asked::Abort => return self.give_up(engine),
+                }
+            }
+            engine.rest(busy);
+        }
+    }
+
+    fn event(&mut self, engine: &mut LocalEngine, id: ConnId, event: Event, now: Time) {
+        match event {
+            Event::Accepted(_) => self.accept(engine, id, now),
+            Event::Readable => self.read(engine, id, now),
+            Event::PeerFinished => {
+                self.read(engine, id, now);
+                engine.shutdown_write(id);
+                self.done(engine, id, None);
+            }
+            Event::Closed(end) => {
+                self.read(engine, id, now);
+                self.done(engine, id, end.err());
+            }
+            _ => {}
+        }
+    }
+
+    fn accept(&mut self, engine: &mut LocalEngine, id: ConnId, now: Time) {
+        let Some(tuple) = engine.tuple(id) else { return };
+        if self.wanted.is_some_and(|n| self.accepted >= n) {
+            engine.abort(id);
+            engine.release(id);
+            return;
+        }
+        self.accepted += 1;
+        match Sink::open(self.args.out.as_deref(), self.accepted, !self.args.no_hash) {
+            Ok(sink) => {
+                let reader =
+                    Reader { number: self.accepted, remote: tuple.remote, began: now, newest: now, sink };
+                self.readers.insert(id, reader);
+            }
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                engine.abort(id);
+                engine.release(id);
+            }
+        }
+    }
+
+    fn read(&mut self, engine: &mut LocalEngine, id: ConnId, now: Time) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        while let Some(payload) = engine.read(id) {
+            reader.newest = now;
+            if let Err(failure) = reader.sink.take(&payload) {
+                self.failure.get_or_insert(failure);
+                return;
+            }
+        }
+    }
+
+    /// A connection's last byte came, or it failed: reports it, and leaves its end to the engine.
+    fn done(&mut self, engine: &mut LocalEngine, id: ConnId, error: Option<Error>) {
+        let Some(reader) = self.readers.remove(&id) else { return };
+        let elapsed = reader.newest.since(reader.began).into();
+        let (bytes, sha256) = reader.sink.finish();
+        let received = Received::new(reader.number, reader.remote, bytes, elapsed, sha256, error.as_ref());
+        engine.release(id);
+        let text = if self.args.json { received.json() } else { received.to_string() };
+        self.total.add(&received);
+        if let Err(failure) = self.console.print(&text) {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Ends what is still open.
+    fn give_up(&mut self, engine: &mut LocalEngine) {
+        let open: Vec<ConnId> = self.readers.keys().copied().collect();
+        for id in open {
+            engine.abort(id);
+            let acked = engine.marks(id).map_or(Offset::ZERO, |marks| marks.acked);
+            self.done(engine, id, Some(Error::Aborted { acked }));
+        }
+    }
+}

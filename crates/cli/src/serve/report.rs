@@ -1,0 +1,155 @@
+//! What `tsonami serve` tells: a line per connection, and one at the end.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use tsonami::Error;
+
+use crate::exit::Exit;
+use crate::units::{Grouped, Rate, Size, bits_per_second};
+
+/// One connection that was read. Its field names are the keys of the JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Received {
+    /// Counted from 1, in the order of acceptance.
+    connection: u64,
+    remote: String,
+    pub(super) received_bytes: u64,
+    /// From the handshake to the last byte.
+    elapsed_seconds: f64,
+    bits_per_second: f64,
+    sha256: Option<String>,
+    error: Option<String>,
+}
+
+impl Received {
+    pub(super) fn new(
+        connection: u64,
+        remote: SocketAddr,
+        bytes: u64,
+        elapsed: Duration,
+        sha256: Option<String>,
+        error: Option<&Error>,
+    ) -> Received {
+        Received {
+            connection,
+            remote: remote.to_string(),
+            received_bytes: bytes,
+            elapsed_seconds: elapsed.as_secs_f64(),
+            bits_per_second: bits_per_second(bytes, elapsed),
+            sha256,
+            error: error.map(ToString::to_string),
+        }
+    }
+
+    /// One line of JSON.
+    pub(super) fn json(&self) -> String {
+        format!("{}\n", serde_json::json!(self))
+    }
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} from {}: {} bytes ({}) in {:.2} s, {}",
+            self.connection,
+            self.remote,
+            Grouped(self.received_bytes),
+            Size(self.received_bytes),
+            self.elapsed_seconds,
+            Rate(self.bits_per_second),
+        )?;
+        if let Some(sha256) = &self.sha256 {
+            write!(f, "\n  sha256 {sha256}")?;
+        }
+        if let Some(error) = &self.error {
+            write!(f, "\n  ended early: {error}")?;
+        }
+        writeln!(f)
+    }
+}
+
+/// All connections together.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Total {
+    pub(super) connections: u64,
+    received_bytes: u64,
+    failed_connections: u64,
+}
+
+impl Total {
+    pub(super) fn add(&mut self, received: &Received) {
+        self.connections += 1;
+        self.received_bytes += received.received_bytes;
+        self.failed_connections += u64::from(received.error.is_some());
+    }
+
+    /// The last line of JSON.
+    pub(super) fn json(&self, interrupted: Option<Exit>) -> String {
+        let total = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "total": self,
+            "interrupted": interrupted.is_some(),
+        });
+        format!("{total}\n")
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} connections, {} bytes ({})",
+            self.connections,
+            Grouped(self.received_bytes),
+            Size(self.received_bytes)
+        )?;
+        if self.failed_connections > 0 {
+            write!(f, ", {} ended early", self.failed_connections)?;
+        }
+        writeln!(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(error: Option<&Error>) -> Received {
+        let remote = "10.77.0.1:40000".parse().unwrap();
+        Received::new(1, remote, 512 << 20, Duration::from_secs(1), Some("ba78".into()), error)
+    }
+
+    #[test]
+    fn a_connection_reads_as_who_how_much_and_the_hash() {
+        assert_eq!(
+            received(None).to_string(),
+            "1 from 10.77.0.1:40000: 536 870 912 bytes (512 MiB) in 1.00 s, 4.29 Gbit/s\n  sha256 ba78\n"
+        );
+        let text = received(Some(&Error::Refused)).to_string();
+        assert!(text.contains("\n  ended early: the peer refused"), "{text}");
+    }
+
+    #[test]
+    fn the_total_counts_what_ended_early() {
+        let mut total = Total::default();
+        total.add(&received(None));
+        assert_eq!(total.to_string(), "1 connections, 536 870 912 bytes (512 MiB)\n");
+        total.add(&received(Some(&Error::Refused)));
+        assert_eq!(total.to_string(), "2 connections, 1 073 741 824 bytes (1.00 GiB), 1 ended early\n");
+        let json: serde_json::Value = serde_json::from_str(&total.json(None)).unwrap();
+        assert_eq!(json["total"]["failed_connections"], 1);
+    }
+
+    #[test]
+    fn json_lines_are_lines() {
+        let json = received(None).json();
+        assert_eq!(json.lines().count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["received_bytes"], 536_870_912);
+        assert_eq!(json["sha256"], "ba78");
+    }
+}

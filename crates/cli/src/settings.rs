@@ -1,0 +1,255 @@
+//! From the command line and the configuration file to the library's settings.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tsonami::{Config, ConfigFileError, Hugepages, WaitStrategy};
+
+use crate::args::{DeviceArgs, HugepagesArg, MemoryArgs, TuningArgs, WaitArg, WatchArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The TAP that is made when no device is named: its name, and the kernel's side of it.
+const OWN_TAP: &str = "tap:tsonami0,host=10.77.0.1/24";
+/// The kernel's address on it.
+pub(crate) const OWN_TAP_KERNEL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Our address on it.
+const OWN_TAP_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const OWN_TAP_PREFIX: u8 = 24;
+
+/// How long nobody may answer, unless the options or the configuration file say otherwise: people wait at terminals.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Puts together the file named by `--config`, the options, and the defaults, in falling order of rank: options win
+/// over the file, the file over the defaults.
+pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs) -> Result<Config, Failure> {
+    let mut config = match &device.config {
+        Some(path) => Config::from_file(path).map_err(|e| match e {
+            ConfigFileError::Unreadable { .. } => Failure::new(Exit::File, e),
+            e => Failure::new(Exit::Usage, format!("the configuration '{}' is wrong:\n{e}", path.display())),
+        })?,
+        None => {
+            let mut config =
+                Config::new(OWN_TAP, IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
+            set_timeout(&mut config, Some(TIMEOUT));
+            config
+        }
+    };
+    let named = device.spec.dev.is_some() || device.config.is_some();
+    if let Some(dev) = &device.spec.dev {
+        config.device.clone_from(dev);
+    }
+    match &device.addr {
+        Some(text) => config.address = parse_address(text)?,
+        // The default address belongs to the TAP of our own; elsewhere it would be somebody else's by accident.
+        None if device.spec.dev.is_some() && device.config.is_none() => {
+            config.address = address_beside(&config.device)?
+        }
+        None => {}
+    }
+    if device.gateway.is_some() {
+        config.gateway = device.gateway;
+    } else if !named && device.addr.is_none() {
+        config.gateway = Some(IpAddr::V4(OWN_TAP_KERNEL));
+    }
+    config.mtu = device.mtu.or(config.mtu);
+    config.pools.mbufs = tuning.mbufs.or(config.pools.mbufs);
+    config.rings.transmit = tuning.tx_ring.or(config.rings.transmit);
+    config.rings.receive = tuning.rx_ring.or(config.rings.receive);
+    set_memory(&mut config, &tuning.memory)?;
+    if let Some(wait) = tuning.wait {
+        config.wait = match wait {
+            WaitArg::Spin => WaitStrategy::Spin,
+            WaitArg::Pause => WaitStrategy::Pause,
+            WaitArg::Park => WaitStrategy::Park,
+        };
+    }
+    config.core = tuning.core.or(config.core);
+    config.check_tx |= watch.check_tx;
+    config.pcap = watch.pcap.clone().or(config.pcap);
+    Ok(config)
+}
+
+/// Settings for a device that is only looked at, and never sends.
+pub(crate) fn config_to_look_at(dev: &str, memory: &MemoryArgs) -> Result<Config, Failure> {
+    let nobody = IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let mut config = Config::new(dev, nobody);
+    set_memory(&mut config, memory)?;
+    Ok(config)
+}
+
+/// `--timeout`: opening, sending and closing alike.
+pub(crate) fn set_timeout(config: &mut Config, timeout: Option<Duration>) {
+    if let Some(timeout) = timeout {
+        config.connection.connect_timeout = timeout;
+        config.connection.user_timeout = timeout;
+    }
+}
+
+fn set_memory(config: &mut Config, args: &MemoryArgs) -> Result<(), Failure> {
+    if let Some(memory) = args.memory {
+        let mib = u32::try_from(memory.0.div_ceil(1 << 20)).map_err(|_| {
+            Failure::new(Exit::Usage, format!("--memory {memory} is more than any machine has"))
+        })?;
+        config.memory.mib = Some(mib);
+    }
+    if let Some(hugepages) = args.hugepages {
+        config.memory.hugepages = match hugepages {
+            HugepagesArg::Auto => Hugepages::Auto,
+            HugepagesArg::On => Hugepages::On,
+            HugepagesArg::Off => Hugepages::Off,
+        };
+    }
+    Ok(())
+}
+
+fn parse_address(text: &str) -> Result<IpNet, Failure> {
+    text.parse().map_err(|_| {
+        Failure::new(Exit::Usage, format!("--addr '{text}' is no address with a network length")).mend(
+            format!(
+                "--addr {}/24",
+                text.split('/').next().filter(|a| a.parse::<IpAddr>().is_ok()).unwrap_or("10.77.0.2")
+            ),
+        )
+    })
+}
+
+/// Our address on a TAP whose kernel side is given (`tap:x,host=192.0.2.1/24`): the next one. Other devices need
+/// `--addr`.
+fn address_beside(device: &str) -> Result<IpNet, Failure> {
+    let (kind, rest) = device.split_once(':').unwrap_or((device, ""));
+    if kind == "tap" {
+        let Some(host) = rest.split(',').find_map(|part| part.strip_prefix("host=")) else {
+            return Ok(IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
+        };
+        if let Ok(IpNet::V4(net)) = host.parse::<IpNet>() {
+            let next = net.hosts().find(|a| *a != net.addr()).map(|first| {
+                let after = Ipv4Addr::from(u32::from(net.addr()).wrapping_add(1));
+                if net.contains(&after) && after != net.broadcast() { after } else { first }
+            });
+            if let Some(address) = next {
+                return Ok(IpNet::new_assert(IpAddr::V4(address), net.prefix_len()));
+            }
+        }
+    }
+    Err(Failure::new(Exit::Usage, format!("which address shall we have on '{device}'? There is no default"))
+        .mend(
+            "--addr ADDRESS/LENGTH, an address of that network nobody else uses, e.g. --addr 192.0.2.10/24",
+        ))
+}
+
+/// Refuses peers that cannot be meant, with the one that probably is.
+pub(crate) fn check_peer(peer: SocketAddr, config: &Config) -> Result<(), Failure> {
+    let tap = config.device == "tap" || config.device.starts_with("tap:");
+    let failure = match peer.ip() {
+        IpAddr::V6(_) => {
+            Failure::new(Exit::Usage, format!("the peer {peer} is an IPv6 address; only IPv4 is sent as yet"))
+                .mend("give the peer's IPv4 address")
+        }
+        ip if ip.is_loopback() => {
+            let failure = Failure::new(
+                Exit::Usage,
+                format!("{ip} is the kernel's own loopback: no other network stack can reach it"),
+            );
+            let kernel =
+                config.device.split(',').find_map(|part| part.strip_prefix("host=")?.parse::<IpNet>().ok());
+            match kernel {
+                Some(kernel) if tap => failure.mend(format!(
+                    "tsonami send {}:{}     (the kernel's side of the TAP; the receiver must not listen on 127.0.0.1 only)",
+                    kernel.addr(),
+                    peer.port()
+                )),
+                _ => failure.mend("give the address that the peer has on the device's network"),
+            }
+        }
+        ip if ip == config.address.addr() => {
+            Failure::new(Exit::Usage, format!("{ip} is our own address: nobody else would answer"))
+                .mend("give the peer's address, or another one of our own with --addr")
+        }
+        _ => return Ok(()),
+    };
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Config, Failure> {
+        use clap::Parser;
+        let cli = crate::args::Cli::parse_from([&["tsonami", "send", "10.77.0.1"], args].concat());
+        let crate::args::Command::Send(args) = cli.command else { unreachable!() };
+        config(&args.device, &args.tuning, &args.watch)
+    }
+
+    #[test]
+    fn without_a_device_there_is_a_tap_with_the_kernel_as_gateway() {
+        let config = parsed(&[]).unwrap();
+        assert_eq!(config.device, OWN_TAP);
+        assert_eq!(config.address.to_string(), "10.77.0.2/24");
+        assert_eq!(config.gateway, Some(IpAddr::V4(OWN_TAP_KERNEL)));
+    }
+
+    #[test]
+    fn on_a_named_tap_we_sit_beside_the_kernel() {
+        let address = |dev: &str| parsed(&["--dev", dev]).unwrap().address.to_string();
+        assert_eq!(address("tap:x,host=192.0.2.1/24"), "192.0.2.2/24");
+        assert_eq!(address("tap:x,host=192.0.2.254/24"), "192.0.2.1/24");
+        assert_eq!(address("tap:x,host=192.0.2.1/30"), "192.0.2.2/30");
+        assert_eq!(address("tap:x,host=192.0.2.2/30"), "192.0.2.1/30");
+        assert_eq!(parsed(&["--dev", "tap:x,host=192.0.2.1/24"]).unwrap().gateway, None);
+    }
+
+    #[test]
+    fn other_devices_need_an_address() {
+        let failure = parsed(&["--dev", "pci:0000:3b:00.0"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.to_string().contains("--addr"), "{failure}");
+        assert!(parsed(&["--dev", "pci:0000:3b:00.0", "--addr", "192.0.2.1/24"]).is_ok());
+    }
+
+    #[test]
+    fn options_win_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(
+            &path,
+            "device = 'null'\naddress = '10.0.0.2/24'\nmtu = 9000\n[rings]\ntransmit = 64\n",
+        )
+        .unwrap();
+        let path = path.to_str().unwrap();
+        let config =
+            parsed(&["--config", path, "--tx-ring", "32", "--mbufs", "64", "--memory", "1G"]).unwrap();
+        assert_eq!((config.device.as_str(), config.mtu), ("null", Some(9000)));
+        assert_eq!((config.rings.transmit, config.pools.mbufs), (Some(32), Some(64)));
+        assert_eq!(config.memory.mib, Some(1024));
+        assert_eq!(config.address.to_string(), "10.0.0.2/24");
+    }
+
+    #[test]
+    fn a_wrong_file_is_a_usage_error_that_shows_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, "devise = 'null'\n").unwrap();
+        let failure = parsed(&["--config", path.to_str().unwrap()]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.what.contains("devise"), "{failure}");
+    }
+
+    #[test]
+    fn peers_that_cannot_be_meant_are_refused_with_the_one_that_is() {
+        let config = parsed(&[]).unwrap();
+        let refused = |peer: &str| check_peer(peer.parse().unwrap(), &config).unwrap_err().to_string();
+        assert!(refused("127.0.0.1:5001").contains("tsonami send 10.77.0.1:5001"));
+        assert!(refused("[::1]:5001").contains("IPv6"));
+        assert!(refused("10.77.0.2:5001").contains("our own address"));
+        assert!(check_peer("10.77.0.1:5001".parse().unwrap(), &config).is_ok());
+    }
+
+    #[test]
+    fn an_address_without_a_length_is_shown_with_one() {
+        let failure = parsed(&["--addr", "10.1.2.3"]).unwrap_err();
+        assert_eq!(failure.mend, ["--addr 10.1.2.3/24"]);
+    }
+}

@@ -1,0 +1,140 @@
+//! Starting the engine, and what to say when it does not start.
+
+use tsonami::{BuildError, Config, EalError, EngineBuilder, Hugepages, LogLevel, OpenError, PortError};
+
+use crate::console::Console;
+use crate::doctor::{self, Health, Host, nics};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// A builder with the console's log, once nothing that can be seen beforehand stands in the way.
+pub(crate) fn builder(config: &Config, console: &Console) -> Result<EngineBuilder, Failure> {
+    let host = Host::this_machine();
+    match config.device.split_once([':', ',']) {
+        Some(("tap", _)) => tap_can_be_made(&host)?,
+        None if config.device == "tap" => tap_can_be_made(&host)?,
+        Some(("pci", address)) => card_is_there(address, &host)?,
+        _ => {}
+    }
+    let level = if console.talkative() { LogLevel::Info } else { LogLevel::Notice };
+    Ok(EngineBuilder::new(config.clone()).log(console.chatter()?, level))
+}
+
+/// What stands in the way of a TAP, in the doctor's words: the driver's are less clear.
+fn tap_can_be_made(host: &Host) -> Result<(), Failure> {
+    match doctor::tap_findings(host).into_iter().find(|finding| finding.health == Health::Broken) {
+        None => Ok(()),
+        Some(finding) => Err(Failure {
+            exit: Exit::Start,
+            what: format!("no permission or no means to make a TAP: {}", finding.state),
+            mend: finding.mend,
+        }),
+    }
+}
+
+/// A card that is not there is said to be so before hugepages are missed for it.
+fn card_is_there(address: &str, host: &Host) -> Result<(), Failure> {
+    let cards = nics::list(host);
+    let short = |full: &str| full.strip_prefix("0000:").unwrap_or(full).to_ascii_lowercase();
+    if cards.iter().any(|card| short(&card.address) == short(address)) {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::Start, format!("there is no network card at the PCI address {address}"));
+    Err(match cards.as_slice() {
+        [] => failure
+            .mend("tsonami devices      (lists what there is; no network card is on this machine's PCI bus)"),
+        cards => {
+            cards.iter().fold(failure, |failure, card| failure.mend(format!("--dev pci:{}", card.address)))
+        }
+    })
+}
+
+/// An engine that could not be built.
+pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
+    match error {
+        BuildError::Device(_) | BuildError::Family(_) | BuildError::Engine(_) => {
+            Failure::new(Exit::Usage, error)
+        }
+        BuildError::KernelOwnsAddress(owned) => Failure::new(
+            Exit::Start,
+            format!(
+                "the kernel owns {} on {}, and would answer our peers with resets",
+                owned.addr, owned.interface
+            ),
+        )
+        .mend("give us another address of that network, which nobody uses: --addr ADDR/LEN")
+        .mend(format!(
+            "sudo ip address del {}/{} dev {}",
+            owned.addr,
+            config.address.prefix_len(),
+            owned.interface
+        )),
+        BuildError::Core { .. } => Failure::new(Exit::Start, error)
+            .mend("taskset -pc $$      (lists the CPUs this shell may use; give one with --core)"),
+        BuildError::Eal(EalError::NoHugepages { free_mib }) => {
+            let wanted = config.memory.mib.unwrap_or(512).max(512);
+            let failure = Failure::new(
+                Exit::Start,
+                format!(
+                    "'{}' needs {wanted} MiB in hugepages, and {free_mib} MiB of them are free",
+                    config.device
+                ),
+            )
+            .mend(format!("echo {} | sudo tee /proc/sys/vm/nr_hugepages", wanted.div_ceil(2)));
+            if config.memory.hugepages == Hugepages::On {
+                failure.mend("--hugepages auto      (a TAP, memif and af_packet work without)")
+            } else {
+                failure
+            }
+        }
+        BuildError::Eal(EalError::NeedsHugepages { .. }) => Failure::new(
+            Exit::Start,
+            format!("'{}' shares memory with another process, which needs hugepages", config.device),
+        )
+        .mend("leave --hugepages off away"),
+        BuildError::Pool(_) | BuildError::Open(OpenError::Pool(_)) => {
+            Failure::new(Exit::Start, error).mend("--memory 1G").mend("--mbufs 2048")
+        }
+        BuildError::Open(OpenError::Port(PortError::Mtu { .. })) => {
+            Failure::new(Exit::Usage, error).mend("--mtu 1500")
+        }
+        BuildError::Capture { .. } => Failure::new(Exit::File, error),
+        error => Failure::new(Exit::Start, error).mend("tsonami doctor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::testing::{made_up, put, put_user};
+
+    #[test]
+    fn without_permission_the_mending_commands_come_before_the_driver_can_complain() {
+        let root = tempfile::tempdir().unwrap();
+        put_user(root.path(), 1000, 0);
+        let failure = tap_can_be_made(&made_up(root.path())).unwrap_err();
+        assert_eq!(failure.exit, Exit::Start);
+        assert!(failure.what.contains("permission"), "{failure}");
+        assert!(failure.mend.iter().any(|mend| mend.contains("unshare -Urn")), "{failure}");
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_named_with_those_that_are() {
+        let root = tempfile::tempdir().unwrap();
+        let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
+        assert!(failure.what.contains("0000:ff:1f.7"), "{failure}");
+        put(root.path(), "/sys/bus/pci/devices/0000:3b:00.0/class", "0x020000");
+        let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
+        assert_eq!(failure.mend, ["--dev pci:0000:3b:00.0"]);
+        assert!(card_is_there("3B:00.0", &made_up(root.path())).is_ok());
+    }
+
+    #[test]
+    fn missing_hugepages_come_with_the_number_that_is_wanted() {
+        let mut config = Config::new("virtio-user:/tmp/s", "10.0.0.2/24".parse().unwrap());
+        config.memory.mib = Some(2048);
+        let failure = failure(&BuildError::Eal(EalError::NoHugepages { free_mib: 3 }), &config);
+        assert_eq!(failure.mend[0], "echo 1024 | sudo tee /proc/sys/vm/nr_hugepages");
+        assert!(failure.what.contains("3 MiB"), "{failure}");
+    }
+}

@@ -1,0 +1,143 @@
+//! Building an engine: from settings to a running device.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use dpdk::{DeviceSpec, Eal, EalConfig, LogLevel, Port, PortInfo};
+
+use crate::{Config, Hugepages, LocalEngine};
+
+/// Builds a [`LocalEngine`].
+pub struct EngineBuilder {
+    config: Config,
+    log: Box<dyn Write + Send>,
+    log_level: LogLevel,
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why an engine could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The device's name makes no sense.
+    #[error(transparent)]
+    Device(#[from] dpdk::ParseDeviceError),
+    /// An IPv6 address of our own.
+    #[error("our address is {0}: IPv6 is not sent as yet, give an IPv4 address")]
+    Family(IpAddr),
+    /// The kernel owns the address, on an interface it shares with us.
+    #[error(transparent)]
+    KernelOwnsAddress(#[from] dpdk::KernelOwnsAddress),
+    /// The thread could not be pinned.
+    #[error("cannot run on CPU {core}: {source}")]
+    Core {
+        /// The CPU.
+        core: usize,
+        /// Why not.
+        source: io::Error,
+    },
+    /// DPDK did not start.
+    #[error(transparent)]
+    Eal(#[from] dpdk::EalError),
+    /// The device could not be asked what it is.
+    #[error(transparent)]
+    Port(#[from] dpdk::PortError),
+    /// The device could not be opened or started.
+    #[error(transparent)]
+    Open(#[from] engine::nic::dpdk::OpenError),
+    /// A pool of registered memory could not be made.
+    #[error(transparent)]
+    Pool(#[from] dpdk::PoolError),
+    /// The capture file could not be made.
+    #[error("cannot write the capture '{path}': {source}")]
+    Capture {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No random numbers for the secrets.
+    #[error("the kernel gave no random numbers: {0}")]
+    Random(io::Error),
+    /// A setting of the engine makes no sense.
+    #[error(transparent)]
+    Engine(#[from] engine::ConfigError),
+}
+
+impl EngineBuilder {
+    /// A builder with these settings. DPDK's log goes nowhere.
+    pub fn new(config: Config) -> EngineBuilder {
+        EngineBuilder { config, log: Box::new(io::sink()), log_level: LogLevel::default() }
+    }
+
+    /// Where DPDK's log goes, and how much of it. The last lines before an error are part of the error anyway.
+    #[must_use]
+    pub fn log(mut self, writer: impl Write + Send + 'static, level: LogLevel) -> EngineBuilder {
+        self.log = Box::new(writer);
+        self.log_level = level;
+        self
+    }
+
+    /// Starts DPDK and the device, and builds the engine on the calling thread, which it then belongs to.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what is missing and how to get it. DPDK starts once per process: after an error that came
+    /// from it, another attempt needs another process.
+    pub fn build(self) -> Result<LocalEngine, BuildError> {
+        let config = self.config.clone();
+        let (eal, device) = self.start_eal()?;
+        LocalEngine::start(eal, &device, &config)
+    }
+
+    /// Starts DPDK, asks the device what it is and can do, and closes it again.
+    ///
+    /// # Errors
+    /// As [`build`](EngineBuilder::build).
+    pub fn probe(self) -> Result<PortInfo, BuildError> {
+        let (eal, device) = self.start_eal()?;
+        Ok(Port::probe(&eal, &device)?.info().clone())
+    }
+
+    /// Everything that comes before the device.
+    fn start_eal(self) -> Result<(Eal, DeviceSpec), BuildError> {
+        let device: DeviceSpec = self.config.device.parse()?;
+        dpdk::refuse_kernel_address(&device, self.config.address.addr())?;
+        if let Some(core) = self.config.core {
+            pin(core).map_err(|source| BuildError::Core { core, source })?;
+        }
+        let huge = match self.config.memory.hugepages {
+            Hugepages::Auto => device.needs().hugepages || matches!(device, DeviceSpec::Pci { .. }),
+            Hugepages::On => true,
+            Hugepages::Off => false,
+        };
+        let eal = Eal::start(EalConfig {
+            no_huge: !huge,
+            memory_mib: self.config.memory.mib,
+            devices: vec![device.clone()],
+            log: self.log,
+            log_level: self.log_level,
+            ..EalConfig::default()
+        })?;
+        Ok((eal, device))
+    }
+}
+
+/// Pins the calling thread, and with it the threads it makes, to a CPU.
+fn pin(core: usize) -> io::Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    if core >= CpuSet::MAX_CPU {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("CPUs are counted from 0 to {}", CpuSet::MAX_CPU - 1),
+        ));
+    }
+    let mut set = CpuSet::new();
+    set.set(core);
+    Ok(sched_setaffinity(None, &set)?)
+}

@@ -1,0 +1,372 @@
+//! One core's worth of TCP, polled by its owner.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
+use engine::nic::dpdk::{DpdkConfig, DpdkNic};
+use engine::nic::{Checked, NicLimits, Traced};
+use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, Progress, Secrets};
+use hdrhistogram::Histogram;
+use tcp::conn::{ConnStats, SendFlags, State};
+use tcp::endpoint::{ListenError, ListenerId};
+use tcp::{FourTuple, Marks, Offset, Time};
+
+use crate::stack::{Capture, Stack, on};
+use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Payload, TrySendError, Waiter};
+
+/// Bytes of each buffer that copying sends fill.
+const TAIL_SIZE: u32 = 65_536;
+/// Memory for copying sends, unless the settings say otherwise.
+const SEND_BYTES: u64 = 64 << 20;
+
+/// What the device is and can do.
+#[derive(Clone, Debug)]
+pub struct DeviceInfo {
+    /// What the driver says.
+    pub port: PortInfo,
+    /// What the engine goes by.
+    pub limits: NicLimits,
+}
+
+/// One core's TCP over one queue pair of a device.
+///
+/// It has no thread: its owner calls [`poll`](LocalEngine::poll) again and again, and uses connections in between. It
+/// belongs to the thread that built it (`!Send`). Nothing it does blocks, except
+/// [`rest`](LocalEngine::rest) and [`shutdown`](LocalEngine::shutdown).
+pub struct LocalEngine {
+    pub(crate) stack: Stack,
+    clock: Clock,
+    waiter: Waiter,
+    options: ConnectOptions,
+    info: DeviceInfo,
+    /// Connections of ours whose handshake is under way.
+    opening: HashSet<ConnId>,
+    /// Pools of registered memory that were handed out, to be found full in the end.
+    pub(crate) pools: Vec<BufPool>,
+    /// Dropped last: what is above refers to it.
+    eal: Eal,
+    /// It stays on its thread: the device's queues and the pools' caches belong to that.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl fmt::Debug for LocalEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalEngine").field("device", &self.info.port.name).finish_non_exhaustive()
+    }
+}
+
+impl LocalEngine {
+    /// A builder with these settings.
+    pub fn builder(config: Config) -> EngineBuilder {
+        EngineBuilder::new(config)
+    }
+
+    pub(crate) fn start(eal: Eal, device: &DeviceSpec, config: &Config) -> Result<LocalEngine, BuildError> {
+        let engine_config = engine_config(config)?;
+        let capture = Capture::create(config.pcap.as_deref()).map_err(|source| BuildError::Capture {
+            path: config.pcap.clone().unwrap_or_default().display().to_string(),
+            source,
+        })?;
+        let mut nic = DpdkNic::open(&eal, device, &device_config(config))?;
+        let info =
+            DeviceInfo { port: nic.port().info().clone(), limits: engine::nic::Nic::limits(&nic).clone() };
+        let stack = if config.check_tx || config.pcap.is_some() {
+            if config.check_tx {
+                nic.check_prepared();
+            }
+            let nic = Checked::new(Traced::new(nic, capture));
+            Stack::Watched(Box::new(Engine::new(nic, engine_config)?))
+        } else {
+            Stack::Plain(Box::new(Engine::new(nic, engine_config)?))
+        };
+        Ok(LocalEngine {
+            stack,
+            clock: Clock::new(&eal),
+            waiter: Waiter::new(config.wait),
+            options: config.connection.clone(),
+            info,
+            opening: HashSet::new(),
+            pools: Vec::new(),
+            eal,
+            _not_send: PhantomData,
+        })
+    }
+
+    /// The time, as [`poll`](LocalEngine::poll) wants it. It costs a few dozen cycles.
+    pub fn now(&self) -> Time {
+        Time::from_nanos(self.clock.now())
+    }
+
+    /// One bounded iteration: receives and processes a burst, lets timers fire, sends, returns buffers. Times must not
+    /// go back. Then ask [`poll_event`](LocalEngine::poll_event) until it has nothing more.
+    pub fn poll(&mut self, now: Time) -> Progress {
+        on!(&mut self.stack, engine => engine.poll(now))
+    }
+
+    /// Waits as the settings say ([`WaitStrategy`](crate::WaitStrategy)), if it is time to. `busy`: this turn did
+    /// something, here or in the application, so do not wait at all.
+    pub fn rest(&mut self, busy: bool) {
+        let (now, deadline) = if self.waiter.needs_deadline() {
+            (self.now(), self.next_deadline())
+        } else {
+            (Time::ZERO, None)
+        };
+        self.waiter.wait(busy, now, deadline);
+    }
+
+    /// When to call [`poll`](LocalEngine::poll) at the latest if no frame arrives; `None`: nothing happens by itself.
+    pub fn next_deadline(&self) -> Option<Time> {
+        on!(&self.stack, engine => engine.next_deadline())
+    }
+
+    /// Opens a connection. The SYN leaves with the next polls; [`Event::Connected`] or [`Event::Closed`] follows.
+    /// `options`: `None` for those of the settings.
+    ///
+    /// # Errors
+    /// [`Error::Connect`]: there is no way to the peer, or no port or slot for the connection.
+    pub fn connect(
+        &mut self,
+        peer: SocketAddr,
+        options: Option<&ConnectOptions>,
+        now: Time,
+    ) -> Result<ConnId, Error> {
+        let options = options.unwrap_or(&self.options);
+        let id = on!(&mut self.stack, engine => engine.connect(now, peer, &options.protocol(engine.mtu())))?;
+        self.opening.insert(id);
+        Ok(id)
+    }
+
+    /// Accepts connections at `local`; each is told by [`Event::Accepted`]. `backlog`: how many may be half open.
+    ///
+    /// # Errors
+    /// When there is a listener at that address already, or nobody could connect to it.
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        options: Option<&ConnectOptions>,
+    ) -> Result<ListenerId, ListenError> {
+        let options = options.unwrap_or(&self.options);
+        on!(&mut self.stack, engine => engine.listen(local, backlog, options.protocol(engine.mtu())))
+    }
+
+    /// Accepts no more connections there. Those accepted go on. False when there is no such listener.
+    pub fn unlisten(&mut self, listener: ListenerId) -> bool {
+        on!(&mut self.stack, engine => engine.unlisten(listener))
+    }
+
+    /// The next thing that happened, to any connection.
+    pub fn poll_event(&mut self) -> Option<(ConnId, Event)> {
+        loop {
+            let (id, event) = on!(&mut self.stack, engine => engine.poll_event())?;
+            let established = match event {
+                EngineEvent::Conn(tcp::Event::Connected) => self.opening.remove(&id),
+                EngineEvent::Conn(tcp::Event::Closed(_)) | EngineEvent::Stuck { .. } => {
+                    !self.opening.remove(&id)
+                }
+                _ => true,
+            };
+            let acked = self.marks(id).map_or(Offset::ZERO, |marks| marks.acked);
+            if let Some(event) = Event::from_engine(event, established, acked) {
+                return Some((id, event));
+            }
+        }
+    }
+
+    /// Sends registered memory without a copy: all of it or nothing. Returns the offset of its first byte in the
+    /// stream. It must not be changed until it is reclaimed, which the types see to.
+    ///
+    /// # Errors
+    /// The payload comes back inside the error. [`Error::Full`]: later; an [`Event::Writable`] tells when.
+    pub fn send(
+        &mut self,
+        id: ConnId,
+        payload: Payload,
+        flags: SendFlags,
+    ) -> Result<Offset, TrySendError<Payload>> {
+        on!(&mut self.stack, engine => engine.send(id, payload.0, flags))
+            .map_err(|e| TrySendError { payload: Payload(e.payload), reason: e.reason.into() })
+    }
+
+    /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty.
+    ///
+    /// # Errors
+    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
+    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
+        on!(&mut self.stack, engine => engine.send_copy(id, bytes, flags)).map_err(|e| e.reason.into())
+    }
+
+    /// The next bytes that arrived, in order, where the device put them. Holding many of them for long makes the
+    /// device copy or drop: copy out what is to be kept.
+    pub fn read(&mut self, id: ConnId) -> Option<Payload> {
+        on!(&mut self.stack, engine => engine.read(id)).map(Payload)
+    }
+
+    /// Whether payloads of [`send`](LocalEngine::send) come back by
+    /// [`pop_reclaimed`](LocalEngine::pop_reclaimed) (`true`), or go home to their pool by themselves (`false`, as it
+    /// is at first).
+    pub fn keep_reclaimed(&mut self, id: ConnId, keep: bool) {
+        on!(&mut self.stack, engine => engine.keep_reclaimed(id, keep));
+    }
+
+    /// The next payload that is acknowledged and that no device reads any more, with its offset in the stream.
+    pub fn pop_reclaimed(&mut self, id: ConnId) -> Option<(Offset, Payload)> {
+        on!(&mut self.stack, engine => engine.pop_reclaimed(id)).map(|(offset, buf)| (offset, Payload(buf)))
+    }
+
+    /// Ends our direction behind what was sent: [`Event::Finished`] tells when the peer acknowledged all. Reading goes
+    /// on.
+    pub fn shutdown_write(&mut self, id: ConnId) {
+        on!(&mut self.stack, engine => engine.shutdown_write(id));
+    }
+
+    /// Resets the connection; what the peer has not acknowledged is lost.
+    pub fn abort(&mut self, id: ConnId) {
+        on!(&mut self.stack, engine => engine.abort(id));
+    }
+
+    /// Gives the handle up. What was sent is still delivered, then the connection ends as the kernel's would.
+    pub fn release(&mut self, id: ConnId) {
+        self.opening.remove(&id);
+        on!(&mut self.stack, engine => engine.release(id));
+    }
+
+    /// Bytes of send buffer that are free; 0 for a stale handle.
+    pub fn capacity(&self, id: ConnId) -> usize {
+        on!(&self.stack, engine => engine.capacity(id))
+    }
+
+    /// How far the stream has come; `None` for a stale handle.
+    pub fn marks(&self, id: ConnId) -> Option<Marks> {
+        on!(&self.stack, engine => engine.marks(id))
+    }
+
+    /// What the connection counted; `None` for a stale handle.
+    pub fn stats(&self, id: ConnId) -> Option<ConnStats> {
+        on!(&self.stack, engine => engine.stats(id))
+    }
+
+    /// Where the connection stands; `None` for a stale handle.
+    pub fn state(&self, id: ConnId) -> Option<State> {
+        on!(&self.stack, engine => engine.state(id))
+    }
+
+    /// Both ends' addresses; `None` for a stale handle.
+    pub fn tuple(&self, id: ConnId) -> Option<FourTuple> {
+        on!(&self.stack, engine => engine.tuple(id))
+    }
+
+    /// A pool of registered memory to send from: `count` buffers of `size` bytes each (at least 64).
+    ///
+    /// # Errors
+    /// Mostly when there is not memory enough.
+    pub fn make_pool(&mut self, count: u32, size: u32) -> Result<BufPool, PoolError> {
+        let socket = self.info.port.socket;
+        let pool = BufPool::new(&self.eal, &BufPoolConfig { name: "application", count, size, socket })?;
+        self.pools.push(pool.clone());
+        Ok(pool)
+    }
+
+    /// Everything the loop counts.
+    pub fn counters(&self) -> &Counters {
+        on!(&self.stack, engine => engine.counters())
+    }
+
+    /// Round-trip times of all connections, nanoseconds.
+    pub fn rtt_histogram(&self) -> &Histogram<u64> {
+        on!(&self.stack, engine => engine.rtt_histogram())
+    }
+
+    /// The device.
+    pub fn device(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// The kernel's interface at the other end of a TAP.
+    pub fn tap_name(&self) -> Option<&str> {
+        self.stack.nic().host().map(dpdk::TapHost::name)
+    }
+
+    /// The length of `cycles`, as [`Counters`] count them.
+    pub fn cycles_to_time(&self, cycles: u64) -> Duration {
+        Duration::from_nanos(self.clock.nanos(cycles))
+    }
+}
+
+/// The library's settings in the engine's words.
+fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
+    let v4 = |ip| match ip {
+        IpAddr::V4(ip) => Ok(ip),
+        IpAddr::V6(_) => Err(BuildError::Family(ip)),
+    };
+    let secrets = Secrets { isn: random()?, ports: random()?, flows: random()? };
+    Ok(EngineConfig {
+        gateway: config.gateway.map(v4).transpose()?,
+        mtu: config.mtu,
+        max_connections: config.max_connections,
+        ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
+    })
+}
+
+/// The library's settings in the device's words.
+fn device_config(config: &Config) -> DpdkConfig {
+    let default = DpdkConfig::default();
+    let send_bytes = config.pools.send_bytes.unwrap_or(SEND_BYTES);
+    let mbufs = config.pools.mbufs;
+    DpdkConfig {
+        mtu: config.mtu,
+        rx_descriptors: config.rings.receive.unwrap_or(default.rx_descriptors),
+        tx_descriptors: config.rings.transmit.unwrap_or(default.tx_descriptors),
+        rx_buffers: mbufs.unwrap_or(default.rx_buffers),
+        headers: mbufs.unwrap_or(default.headers),
+        links: mbufs.unwrap_or(default.links),
+        tail_buffers: u32::try_from(send_bytes.div_ceil(u64::from(TAIL_SIZE))).unwrap_or(u32::MAX).max(1),
+        tail_size: TAIL_SIZE,
+        ..default
+    }
+}
+
+/// Sixteen bytes nobody can guess.
+fn random() -> Result<[u8; 16], BuildError> {
+    let mut bytes = [0; 16];
+    // Up to 256 bytes come whole once the kernel's generator is seeded (getrandom(2)).
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(16) => Ok(bytes),
+        Ok(_) => Err(BuildError::Random(std::io::ErrorKind::UnexpectedEof.into())),
+        Err(e) => Err(BuildError::Random(e.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_reach_the_device_and_have_defaults() {
+        let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        let device = device_config(&config);
+        assert_eq!(u64::from(device.tail_buffers) * u64::from(device.tail_size), SEND_BYTES);
+        config.pools.mbufs = Some(64);
+        config.pools.send_bytes = Some(1);
+        config.rings.transmit = Some(32);
+        config.rings.receive = Some(16);
+        let device = device_config(&config);
+        assert_eq!((device.headers, device.links, device.rx_buffers), (64, 64, 64));
+        assert_eq!((device.tx_descriptors, device.rx_descriptors, device.tail_buffers), (32, 16, 1));
+    }
+
+    #[test]
+    fn an_ipv6_address_of_our_own_is_refused() {
+        let config = Config::new("null", "2001:db8::2/64".parse().unwrap());
+        assert!(matches!(engine_config(&config), Err(BuildError::Family(_))));
+    }
+
+    #[test]
+    fn secrets_differ() {
+        assert_ne!(random().unwrap(), random().unwrap());
+    }
+}
