@@ -475,9 +475,11 @@ mod tests {
                 match step {
                     Step::Push { at, payload } => {
                         let before = oracle.next;
+                        let had_gap = !oracle.blocks().is_empty();
                         oracle.push(at, &payload);
                         let pushed = q.push(Offset(at as u64), TestBuf::from(&payload[..]));
                         prop_assert_eq!(pushed.advanced, (oracle.next - before) as u64);
+                        prop_assert_eq!(pushed.filled_gap, had_gap && pushed.advanced > 0);
                         if pushed.out_of_order || (pushed.duplicate.is_some() && at >= oracle.next) {
                             // The block of the segment that caused the ACK comes first.
                             let first = q.sack_blocks().next().expect("a block");

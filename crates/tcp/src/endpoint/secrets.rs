@@ -91,6 +91,7 @@ mod tests {
         let (second, same) = secret.initial(&tuple(1), Time::from_nanos(1_000_000 + 4_000_000_000));
         assert_eq!(second.diff(first), 1_000_000);
         assert_eq!(offset, same, "the timestamp offset of a tuple never changes");
+        assert_ne!(Seq(offset) + 250, first, "and does not give the sequence number away");
     }
 
     #[test]

@@ -380,6 +380,18 @@ mod in_time_wait {
     }
 
     #[test]
+    fn rfc_6191_timestamps_of_a_syn_count_only_where_they_would_be_used() {
+        let mut endpoint = endpoint();
+        let cfg = ConnConfig { timestamps: false, ..ConnConfig::default() };
+        endpoint.listen(SERVER.parse().unwrap(), 5, cfg).unwrap();
+        endpoint.time_wait(secs(0), time_wait(ours()));
+        let old = with_ts(segment(SYN, 899, 0, b""), 51);
+        assert_eq!(reply(endpoint.on_unmatched(secs(1), ours(), &old)).flags, ACK);
+        let new = with_ts(segment(SYN, 900, 0, b""), 49);
+        assert!(accepted(&endpoint.on_unmatched(secs(1), ours(), &new)).is_some());
+    }
+
+    #[test]
     fn rfc_1122_the_new_incarnation_begins_beyond_the_old_one() {
         let kept = Kept { snd_nxt: Seq(u32::MAX), rcv_nxt: Seq(0), window: 0, timestamps: None };
         assert_eq!(time_wait::reopened_isn(&kept, Seq(10)), Seq(65_536));

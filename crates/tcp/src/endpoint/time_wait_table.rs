@@ -485,6 +485,35 @@ mod tests {
         assert!(table.next_expiry().unwrap() <= secs(100), "the rest is due");
     }
 
+    #[test]
+    fn the_nearest_end_is_found_wherever_in_the_ring_it_lies() {
+        for phase in (0..BUCKETS as u64 + 70).step_by(7) {
+            let now = Time::ZERO + TICK * phase;
+            for (near, far) in [(1, 1020), (5, 1023), (60, 1023), (64, 65), (500, 900), (1021, 1022)] {
+                let mut table = table(10);
+                for (port, ticks) in [(1, far), (2, near)] {
+                    table.insert(now, &entry(tuple(port), now + TICK * ticks));
+                }
+                assert_eq!(table.next_expiry(), Some(now + TICK * near), "{phase} {near} {far}");
+                table.remove(&tuple(2));
+                assert_eq!(table.next_expiry(), Some(now + TICK * far), "{phase} {near} {far}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ended_makes_room_without_more_memory() {
+        let mut table = table(4);
+        for round in 0..100 {
+            let now = secs(10 * round);
+            for port in 0..4 {
+                assert!(!table.insert(now, &entry(tuple(port), now + Nanos::from_secs(5))));
+            }
+            table.expire(now + Nanos::from_secs(6), 10);
+        }
+        assert_eq!((table.len(), table.v4.entries.len()), (0, 4));
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Insert {
