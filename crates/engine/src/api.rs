@@ -159,14 +159,14 @@ impl<N: Nic> Engine<N> {
             let room = slot.conn.capacity().min(bytes.len() - taken);
             if room == 0 {
                 // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
-                stop = Some(None);
+                stop = Some(refusal(slot.conn.wait_for_room()));
                 break;
             }
             if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
                 slot.tail = self.nic.alloc_tail();
             }
             let Some(tail) = &mut slot.tail else {
-                stop = Some(Some(SendRefusal::NoBuffers));
+                stop = Some(SendRefusal::NoBuffers);
                 break;
             };
             let spare = tail.spare();
@@ -178,13 +178,13 @@ impl<N: Nic> Engine<N> {
             match slot.conn.write(piece, SendFlags { more, ..flags }) {
                 Ok(_) => taken += n,
                 Err(e) => {
-                    stop = Some(Some(refusal(e.reason)));
+                    stop = Some(refusal(e.reason));
                     break;
                 }
             }
         }
         slot.tail_ready = false;
-        if stop == Some(Some(SendRefusal::NoBuffers)) {
+        if stop == Some(SendRefusal::NoBuffers) {
             self.counters.tail_exhausted += 1;
             if !slot.wants_tail {
                 slot.wants_tail = true;
@@ -197,7 +197,7 @@ impl<N: Nic> Engine<N> {
         }
         match stop {
             None => Ok(0),
-            Some(reason) => none(reason.unwrap_or(SendRefusal::Full)),
+            Some(reason) => none(reason),
         }
     }
 

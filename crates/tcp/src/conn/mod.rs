@@ -292,18 +292,31 @@ impl<P: Payload> Connection<P> {
     /// [`WriteError`] with the payload: [`Full`](WriteErrorKind::Full) until [`Event::Writable`];
     /// [`Finished`](WriteErrorKind::Finished) after `shutdown_write`; [`Closed`](WriteErrorKind::Closed).
     pub fn write(&mut self, payload: P, flags: SendFlags) -> Result<Offset, WriteError<P>> {
-        let reason = match self.state {
-            State::Closed => Some(WriteErrorKind::Closed),
-            state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
-            _ => None,
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = self.write_closed() {
             return Err(WriteError { payload, reason });
         }
         self.queue.write(payload, !flags.more, self.window.max() / 2).map_err(|payload| {
             self.write_refused = true;
             WriteError { payload, reason: WriteErrorKind::Full }
         })
+    }
+
+    /// For a writer that found no [`capacity`](Connection::capacity) and so has nothing to be refused: why not, and
+    /// when that is [`Full`](WriteErrorKind::Full), [`Event::Writable`] follows as after a refused write.
+    pub fn wait_for_room(&mut self) -> WriteErrorKind {
+        self.write_closed().unwrap_or_else(|| {
+            self.write_refused = true;
+            WriteErrorKind::Full
+        })
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    fn write_closed(&self) -> Option<WriteErrorKind> {
+        match self.state {
+            State::Closed => Some(WriteErrorKind::Closed),
+            state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
+            _ => None,
+        }
     }
 
     /// Bytes that a [`write`](Connection::write) may bring now.

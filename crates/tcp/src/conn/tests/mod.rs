@@ -11,3 +11,4 @@ mod refusing;
 mod resetting;
 mod script;
 mod sending;
+mod waiting;

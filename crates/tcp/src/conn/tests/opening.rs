@@ -274,8 +274,7 @@ fn s48_icmp_is_believed_only_about_what_is_in_flight() {
 #[test]
 fn must_56_soft_icmp_does_not_end_an_open() {
     let mut s = Script::connect(&plain());
-    for kind in
-        [IcmpErrorKind::SoftUnreachable, IcmpErrorKind::TimeExceeded, IcmpErrorKind::ParameterProblem]
+    for kind in [IcmpErrorKind::SoftUnreachable, IcmpErrorKind::TimeExceeded, IcmpErrorKind::ParameterProblem]
     {
         s.conn.on_icmp(s.now, IcmpError { kind, seq: ISS });
         assert_eq!(s.state(), State::SynSent);

@@ -90,14 +90,8 @@ impl Script {
     }
 
     fn with(conn: Connection<TestBuf>) -> Script {
-        let mut s = Script {
-            conn,
-            now: Time::ZERO,
-            limits: PLAIN,
-            sent: VecDeque::new(),
-            written: 0,
-            read: 0,
-        };
+        let mut s =
+            Script { conn, now: Time::ZERO, limits: PLAIN, sent: VecDeque::new(), written: 0, read: 0 };
         s.flush();
         s
     }
@@ -333,9 +327,11 @@ fn format(burst: &Burst, like: &str) -> String {
         list.extend(o.sack_permitted.then(|| "sackOK".to_string()));
         list.extend(o.timestamps.map(|ts| format!("TS val {} ecr {}", ts.val, ts.ecr)));
         list.extend(o.window_scale.map(|shift| format!("wscale {shift}")));
-        let blocks = o.sack.as_slice().iter().map(|(l, r)| {
-            format!(" {}:{}", l.0.wrapping_sub(IRS.0), r.0.wrapping_sub(IRS.0))
-        });
+        let blocks = o
+            .sack
+            .as_slice()
+            .iter()
+            .map(|(l, r)| format!(" {}:{}", l.0.wrapping_sub(IRS.0), r.0.wrapping_sub(IRS.0)));
         let blocks: String = blocks.collect();
         list.extend((!blocks.is_empty()).then(|| format!("sack{blocks}")));
         let _ = write!(out, " <{}>", list.join(","));
