@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnConfig, ConnStats, SendFlags, State, WriteErrorKind};
 use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
-use tcp::{Event, FourTuple, Marks, Offset, Payload, Time};
+use tcp::{Event, FourTuple, Marks, Offset, Time};
 
 use crate::counters::Counters;
 use crate::engine::Engine;
@@ -58,7 +58,7 @@ impl<N: Nic> Engine<N> {
         let source = IpAddr::V4(self.routes.source());
         let made = self.endpoint.connect(now, source, local_port, remote, &cfg, in_use, |_| true);
         let added = made.map_err(ConnectError::from).and_then(|(tuple, conn)| {
-            let slot = Slot::new(conn, neighbour, 0, cfg.send_buffer);
+            let slot = Slot::new(conn, neighbour);
             let full = ConnectError::TooManyConnections(self.cfg.max_connections);
             let id = self.slots.insert(slot).map_err(|_| full.clone())?;
             if self.flows.insert(&tuple, id.index).is_err() {
@@ -130,9 +130,6 @@ impl<N: Nic> Engine<N> {
         let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
-        if buf.len() > slot.send_buffer {
-            return Err(SendError { payload: buf, reason: SendRefusal::TooLarge });
-        }
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
                 slot.returns |= !slot.discards;
@@ -175,7 +172,7 @@ impl<N: Nic> Engine<N> {
             let piece = tail.freeze(n);
             // The end of a piece is not the end of the send.
             let more = flags.more || taken + n < bytes.len();
-            match slot.conn.write(piece, SendFlags { more, ..flags }) {
+            match slot.conn.write(piece, SendFlags { more }) {
                 Ok(_) => taken += n,
                 Err(e) => {
                     stop = Some(refusal(e.reason));

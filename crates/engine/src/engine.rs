@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
+use tcp::conn::State;
 use tcp::{Endpoint, Time};
 
 use crate::config::EngineConfig;
@@ -62,6 +63,8 @@ pub struct Engine<N: Nic> {
     pub(crate) run: VecDeque<u32>,
     /// Connections whose device budget is used up.
     pub(crate) parked: VecDeque<u32>,
+    /// Connections that wait for room in the port's queue, first come first served.
+    pub(crate) queue_waiters: VecDeque<u32>,
     /// Connections without header buffers.
     pub(crate) starved: VecDeque<u32>,
     /// Connections that changed.
@@ -75,6 +78,8 @@ pub struct Engine<N: Nic> {
 
     pub(crate) staged: Vec<Staged>,
     pub(crate) staged_frames: u16,
+    /// Payload bytes in them.
+    pub(crate) staged_bytes: u32,
     pub(crate) backoff: Backoff,
     pub(crate) received: Vec<RxPiece<N::Buf>>,
     pub(crate) fired: Vec<u32>,
@@ -131,6 +136,7 @@ impl<N: Nic> Engine<N> {
             now: Time::ZERO,
             run: VecDeque::new(),
             parked: VecDeque::new(),
+            queue_waiters: VecDeque::new(),
             starved: VecDeque::new(),
             touched: Vec::new(),
             events: VecDeque::new(),
@@ -138,6 +144,7 @@ impl<N: Nic> Engine<N> {
             tail_waiters: VecDeque::new(),
             staged: Vec::with_capacity(usize::from(limits.tx_batch)),
             staged_frames: 0,
+            staged_bytes: 0,
             backoff: Backoff::default(),
             received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces)),
             fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
@@ -206,7 +213,8 @@ impl<N: Nic> Engine<N> {
         }
         let run = (!self.run.is_empty()).then(|| self.backoff.retry_at().max(self.now));
         let starved = (!self.starved.is_empty()).then(|| self.reserve.retry_at().max(self.now));
-        let parked = if self.parked.is_empty() { None } else { Some(self.port.next().unwrap_or(self.now)) };
+        let port_bound = !self.parked.is_empty() || !self.queue_waiters.is_empty();
+        let parked = port_bound.then(|| self.port.next().unwrap_or(self.now).max(self.backoff.retry_at()));
         let reclaims = if self.reclaims.is_empty() && self.tail_waiters.is_empty() {
             None
         } else {
@@ -310,6 +318,10 @@ impl<N: Nic> Engine<N> {
                     for index in woken.drain(..) {
                         let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) else { continue };
                         slot.waiting = false;
+                        if slot.conn.state() == State::Closed {
+                            // All that waited was a last reset, for a peer that is not there.
+                            slot.stuck = true;
+                        }
                         slot.conn.on_unreachable(now);
                         self.enqueue(index);
                         self.touch(index);

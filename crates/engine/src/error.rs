@@ -96,9 +96,6 @@ pub enum SendRefusal {
     /// The send buffer is full, or the handshake is not complete. A `Writable` or `Connected` event follows.
     #[error("the send buffer is full: wait for the Writable event")]
     Full,
-    /// A single zero-copy payload is larger than the whole send buffer.
-    #[error("the payload is larger than the whole send buffer: send it in slices, or raise the send buffer")]
-    TooLarge,
     /// No buffer to copy into. A `Writable` event follows when there is one again.
     #[error("no buffer is free to copy into: wait for the Writable event, or give the pool more buffers")]
     NoBuffers,

@@ -176,6 +176,7 @@ pub(crate) struct FakeNic {
     pub(crate) hold: bool,
     pub(crate) verdict: Verdict,
     pub(crate) headers_free: Rc<Cell<usize>>,
+    pub(crate) headers_total: usize,
     pub(crate) tails_free: usize,
     pub(crate) tail_len: usize,
     /// Slices may be referred to only while this is above zero.
@@ -200,6 +201,7 @@ impl FakeNic {
             hold: false,
             verdict: Verdict::Take,
             headers_free: Rc::new(Cell::new(1000)),
+            headers_total: 1000,
             tails_free: usize::MAX,
             tail_len: 4096,
             references: usize::MAX,
@@ -209,6 +211,13 @@ impl FakeNic {
             tx_bursts: 0,
             tick: Cell::new(0),
         }
+    }
+
+    /// A header pool of another size; to be called before anything is lent.
+    pub(crate) fn with_headers(mut self, n: usize) -> FakeNic {
+        self.headers_free.set(n);
+        self.headers_total = n;
+        self
     }
 
     /// A payload of the application's.

@@ -27,6 +27,8 @@ mod rx;
 mod segment;
 mod settle;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod wheel;
 

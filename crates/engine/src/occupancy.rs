@@ -109,6 +109,7 @@ impl PortQueue {
     }
 
     /// Frames handed to the port that it may still hold.
+    #[cfg(test)]
     pub(crate) fn frames(&self) -> u64 {
         self.sent - self.left
     }
@@ -123,11 +124,24 @@ impl PortQueue {
         (self.left < self.sent).then(|| self.frames[(self.left & self.mask) as usize].done)
     }
 
-    /// Payload bytes that a connection with `held` bytes in the port may add.
+    /// Payload bytes that a connection with `held` bytes in the port may add, when `staged` bytes of anybody are about
+    /// to go there.
     #[inline]
-    pub(crate) fn budget(&self, held: u32) -> u32 {
-        let queue = self.queue_limit.saturating_sub(self.bytes());
-        self.connection_limit.saturating_sub(held).min(u32::try_from(queue).unwrap_or(u32::MAX))
+    pub(crate) fn budget(&self, held: u32, staged: u32) -> u32 {
+        let queue = self.queue_limit.saturating_sub(self.bytes() + u64::from(staged));
+        self.connection_budget(held).min(u32::try_from(queue).unwrap_or(u32::MAX))
+    }
+
+    /// The same as far as only the connection's own bound is concerned.
+    #[inline]
+    pub(crate) fn connection_budget(&self, held: u32) -> u32 {
+        self.connection_limit.saturating_sub(held)
+    }
+
+    /// Whether the queue, with `staged` bytes added, has room for `bytes` more. An empty one always has.
+    pub(crate) fn has_room(&self, staged: u32, bytes: u32) -> bool {
+        let used = self.bytes() + u64::from(staged);
+        used == 0 || used + u64::from(bytes) <= self.queue_limit
     }
 }
 
@@ -282,15 +296,15 @@ mod tests {
 
     #[test]
     fn s24_budgets_are_a_millisecond_but_at_least_two_bursts_and_capped() {
-        assert_eq!(port(1_000_000_000, 64).budget(0), 131_072);
-        assert_eq!(port(2_000_000_000, 64).budget(0), 250_000);
-        assert_eq!(port(100_000_000_000, 64).budget(0), DeviceBudget::default().connection_bytes);
-        assert_eq!(port(2_000_000_000, 64).budget(249_999), 1);
-        assert_eq!(port(2_000_000_000, 64).budget(300_000), 0);
+        assert_eq!(port(1_000_000_000, 64).budget(0, 0), 131_072);
+        assert_eq!(port(2_000_000_000, 64).budget(0, 0), 250_000);
+        assert_eq!(port(100_000_000_000, 64).budget(0, 0), DeviceBudget::default().connection_bytes);
+        assert_eq!(port(2_000_000_000, 64).budget(249_999, 0), 1);
+        assert_eq!(port(2_000_000_000, 64).budget(300_000, 0), 0);
         let mut p = port(100_000_000_000, 1024);
         for _ in 0..32 {
             p.push(65_536, at(0));
         }
-        assert_eq!(p.budget(0), 0, "the whole queue is full");
+        assert_eq!(p.budget(0, 0), 0, "the whole queue is full");
     }
 }

@@ -226,8 +226,7 @@ impl<N: Nic> Engine<N> {
             self.endpoint.settled(listener);
             return;
         };
-        let send_buffer = conn.capacity();
-        let mut slot = Slot::new(conn, neighbour, 0, send_buffer);
+        let mut slot = Slot::new(conn, neighbour);
         slot.accepted_by = Some(listener);
         slot.embryonic = true;
         match self.slots.insert(slot) {

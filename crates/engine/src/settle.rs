@@ -53,7 +53,6 @@ impl<N: Nic> Engine<N> {
 
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.released {
-            while slot.conn.read().is_some() {}
             while slot.conn.poll_event().is_some() {}
         }
         // Buffers of an application that has no use for them go back from here.

@@ -21,8 +21,8 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) ip_id: u16,
     /// Where copying sends go.
     pub(crate) tail: Option<N::Tail>,
-    /// Bytes its send buffer holds at most.
-    pub(crate) send_buffer: usize,
+    /// Payload bytes staged and not offered to the port yet.
+    pub(crate) staged: u32,
     /// The listener it came from, until the application was told of it.
     pub(crate) accepted_by: Option<ListenerId>,
     /// Since when the port has refused all its frames.
@@ -42,6 +42,8 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) reclaiming: bool,
     /// Waiting for its earlier bursts to leave the port.
     pub(crate) parked: bool,
+    /// Waiting for room in the port's queue.
+    pub(crate) waits_for_queue: bool,
     /// Waiting for header buffers.
     pub(crate) starved: bool,
     /// Waiting for its neighbour's address.
@@ -70,15 +72,15 @@ pub(crate) struct Slot<N: Nic> {
 }
 
 impl<N: Nic> Slot<N> {
-    pub(crate) fn new(conn: Connection<N::Buf>, neighbour: u32, ip_id: u16, send_buffer: usize) -> Slot<N> {
+    pub(crate) fn new(conn: Connection<N::Buf>, neighbour: u32) -> Slot<N> {
         Slot {
             conn,
             neighbour,
             occupancy: Occupancy::default(),
             deficit: 0,
-            ip_id,
+            ip_id: 0,
             tail: None,
-            send_buffer,
+            staged: 0,
             accepted_by: None,
             refused_since: None,
             retry_at: None,
@@ -88,6 +90,7 @@ impl<N: Nic> Slot<N> {
             eventful: false,
             reclaiming: false,
             parked: false,
+            waits_for_queue: false,
             starved: false,
             waiting: false,
             wants_tail: false,

@@ -96,9 +96,9 @@ impl<N: Nic> Engine<N> {
             let mut turns = usize::from(self.cfg.bounds.tx_frames) * TURNS_PER_FRAME;
             let mut ample = ample;
             while left > 0 && turns > 0 {
-                let Some(index) = self.run.pop_front() else { break };
                 turns -= 1;
-                if self.turn(index, &mut left, &mut ample, now) == Turn::PortFull {
+                let Some((index, served)) = self.whose_turn() else { break };
+                if self.turn(index, served, &mut left, &mut ample, now) == Turn::PortFull {
                     break;
                 }
             }
@@ -107,9 +107,28 @@ impl<N: Nic> Engine<N> {
         (self.counters.tx_frames - before) as u32
     }
 
-    /// One connection's turn: bursts until it has no more, or its quantum or a budget is used up. `ample` turns false
-    /// when buffers run out.
-    fn turn(&mut self, index: u32, left: &mut u32, ample: &mut bool, now: Time) -> Turn {
+    /// The next connection, and whether it waited for room in the port's queue. Those come first, in the order in which
+    /// they came: else the ones whose ACKs arrive would take every byte of room that the ACKs make.
+    fn whose_turn(&mut self) -> Option<(u32, bool)> {
+        while !self.queue_waiters.is_empty() && self.port.has_room(self.staged_bytes, self.worth()) {
+            let Some(index) = self.queue_waiters.pop_front() else { break };
+            if let Some(slot) = self.slots.get_mut(index).filter(|s| s.waits_for_queue) {
+                slot.waits_for_queue = false;
+                slot.queued = true;
+                return Some((index, true));
+            }
+        }
+        self.run.pop_front().map(|index| (index, false))
+    }
+
+    /// Half a burst is worth a turn; less would make the frames small.
+    fn worth(&self) -> u32 {
+        self.cutter.limits().max_len / 2
+    }
+
+    /// One connection's turn: bursts until it has no more, or its quantum or a budget is used up. `served` says that it
+    /// has waited for room in the port's queue; `ample` turns false when buffers run out.
+    fn turn(&mut self, index: u32, served: bool, left: &mut u32, ample: &mut bool, now: Time) -> Turn {
         let Some(slot) = self.slots.get_mut(index).filter(|s| s.queued) else { return Turn::Done };
         slot.queued = false;
         if slot.is_over() || slot.retry_at.is_some() {
@@ -136,11 +155,14 @@ impl<N: Nic> Engine<N> {
                 return Turn::Done;
             }
             let whole = *self.cutter.limits();
-            let device = self.port.budget(slot.occupancy.bytes());
-            // Without buffers to spare, only what the reserve is for: what budgets do not bind.
-            let limits = TxLimits { budget: if *ample { device } else { 0 }, ..whole };
-            let Some(burst) = slot.conn.poll_transmit(now, &limits) else {
-                self.nothing_to_send(index, *ample, device < whole.max_len);
+            // Without buffers to spare, or with others waiting, only what budgets do not bind: ACKs, retransmissions.
+            let budget = if *ample && (served || self.queue_waiters.is_empty()) {
+                self.port.budget(slot.occupancy.bytes() + slot.staged, self.staged_bytes)
+            } else {
+                0
+            };
+            let Some(burst) = slot.conn.poll_transmit(now, &TxLimits { budget, ..whole }) else {
+                self.nothing_to_send(index, *ample, budget < whole.max_len);
                 return Turn::Done;
             };
             slot.deficit -= i64::from(burst.len) + MAX_HEADERS as i64;
@@ -176,17 +198,25 @@ impl<N: Nic> Engine<N> {
     /// A connection has nothing to send, or nothing that it may: sees to it that it has its turn again.
     fn nothing_to_send(&mut self, index: u32, ample: bool, budget_bound: bool) {
         self.touch(index);
+        let whole_burst = self.cutter.limits().max_len;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let marks = slot.conn.marks();
         if marks.accepted == marks.sent {
             return;
         }
+        let held = slot.occupancy.bytes() + slot.staged;
         if !ample {
             self.starve(index);
-        } else if budget_bound && self.port.frames() > 0 && !slot.parked {
-            slot.parked = true;
-            self.parked.push_back(index);
-            self.counters.tx_budget_limited += 1;
+        } else if budget_bound && held > 0 && self.port.connection_budget(held) < whole_burst {
+            if !slot.parked {
+                slot.parked = true;
+                self.parked.push_back(index);
+                self.counters.tx_budget_limited += 1;
+            }
+        } else if budget_bound && !slot.waits_for_queue {
+            slot.waits_for_queue = true;
+            self.queue_waiters.push_back(index);
+            self.counters.tx_queue_limited += 1;
         }
     }
 
@@ -229,6 +259,10 @@ impl<N: Nic> Engine<N> {
         if !cuts.tso && cuts.frames > 1 {
             self.counters.tx_soft_segmented += 1;
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.staged += burst.len;
+        }
+        self.staged_bytes += burst.len;
         self.staged_frames += frames as u16;
         self.staged.push(Staged::Burst { index, burst, cuts, frames, header_bytes });
         (frames == cuts.frames, shortage)
@@ -331,6 +365,7 @@ impl<N: Nic> Engine<N> {
         }
         let outcome = self.nic.tx_burst();
         self.staged_frames = 0;
+        self.staged_bytes = 0;
         let mut taken = u32::try_from(outcome.sent).unwrap_or(u32::MAX);
         if taken > 0 {
             self.backoff.taken();
@@ -392,6 +427,7 @@ impl<N: Nic> Engine<N> {
             }
             self.count_burst(burst, cuts, sent, covered);
             let Some(slot) = self.slots.get_mut(index) else { return };
+            slot.staged = 0;
             if covered > 0 {
                 let end = (burst.kind == BurstKind::New).then(|| burst.offset + u64::from(covered));
                 slot.occupancy.push(last, covered, end);
@@ -415,6 +451,7 @@ impl<N: Nic> Engine<N> {
     fn refuse(&mut self, index: u32, burst: &Burst, now: Time) {
         self.counters.tx_refused_bursts += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.staged = 0;
         slot.conn.on_refused(burst);
         let since = *slot.refused_since.get_or_insert(now);
         if now.since(since) > self.cfg.stuck_timeout {
@@ -440,7 +477,7 @@ impl<N: Nic> Engine<N> {
 
     /// Ends a connection whose frames the port does not take.
     fn give_up(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.slots.get_mut(index).filter(|s| !s.stuck) else { return };
         slot.stuck = true;
         slot.tell_stuck = true;
         slot.conn.abort();
@@ -500,13 +537,13 @@ impl<N: Nic> Engine<N> {
 
     /// Connections whose bursts may have left the port go back into the run queue.
     fn unpark(&mut self) {
+        let worth = self.worth();
         for _ in 0..self.parked.len().min(MAX_UNPARKED) {
             let Some(index) = self.parked.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index).filter(|s| s.parked) else { continue };
             slot.occupancy.settle(self.port.left());
             let held = slot.occupancy.bytes();
-            // Half a burst is worth a turn; less would make the frames small.
-            if self.port.budget(held) >= self.cutter.limits().max_len / 2 || self.port.frames() == 0 {
+            if self.port.connection_budget(held) >= worth || held == 0 {
                 slot.parked = false;
                 self.enqueue(index);
             } else {

@@ -1,0 +1,268 @@
+//! A port that takes nothing, rejects, or runs out of buffers: nothing is lost, nothing spins, everything is counted.
+
+use std::net::SocketAddr;
+
+use tcp::conn::SendFlags;
+use tcp::{Nanos, Offset, Time};
+
+use super::*;
+use crate::SendRefusal;
+use crate::fake::{Verdict, limits};
+
+#[test]
+fn s24_a_full_ring_is_not_sent() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    let data = pattern(30, 200_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.a.fake().verdict = Verdict::Room(0);
+    let end = net.now + Nanos::from_millis(20);
+    let mut polls = 0;
+    while net.now < end {
+        net.step();
+        polls += 1;
+    }
+    assert_eq!(net.a.marks(a).unwrap().sent, Offset(0), "what the port did not take was not sent");
+    assert_eq!(net.a.stats(a).unwrap().segments_retransmitted, 0, "and is no loss");
+    assert!(net.a.counters().tx_ring_full > 0 && net.a.counters().tx_refused_bursts > 0);
+    assert!(polls < 200, "{polls} polls: it waits instead of spinning");
+    net.a.fake().verdict = Verdict::Take;
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    assert_eq!(net.a.stats(a).unwrap().segments_retransmitted, 0);
+    net.finish();
+}
+
+#[test]
+fn s24_a_ring_that_takes_a_frame_now_and_then_gets_everything_in_order() {
+    for tso in [true, false] {
+        let limits = NicLimits { tso_max_len: if tso { 65_535 } else { 0 }, ..limits() };
+        let mut net = Net::new(limits);
+        let conns: Vec<_> = (0..5).map(|_| net.connected(&cfg())).collect();
+        let data = pattern(31, 100_000);
+        for (a, _) in &conns {
+            let buf = net.a.buf(&data);
+            net.a.send(*a, buf, SendFlags::default()).unwrap();
+        }
+        let mut n = 0;
+        net.run(Nanos::from_secs(60), |net| {
+            n += 1;
+            net.a.fake().verdict = Verdict::Room(n % 4);
+            conns.iter().all(|(_, b)| net.received_b(*b).len() == data.len())
+        });
+        for (a, b) in &conns {
+            assert!(net.received_b(*b) == data);
+            assert_eq!(net.a.stats(*a).unwrap().segments_retransmitted, 0);
+        }
+        net.a.fake().verdict = Verdict::Take;
+        net.finish();
+    }
+}
+
+#[test]
+fn s24_what_waits_in_the_port_is_bounded() {
+    // A link of 10 Mbit/s whose port tells nothing, and an unbounded ring.
+    let limits = NicLimits { link_bps: Some(10_000_000), tx_ring: 4096, ..limits() };
+    let mut net = Net::new(limits);
+    let (a, b) = net.connected(&ConnConfig { initial_window: 1000, ..cfg() });
+    // The first ACK opens the peer's window wide.
+    net.a.send_copy(a, b"hello", SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(1), |n| n.a.marks(a).unwrap().acked == Offset(5));
+    let data = pattern(32, 1_000_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    // The peer is silent: only the link's rate drains the estimate.
+    net.filter = Box::new(|_, from_a| from_a);
+    for _ in 0..5 {
+        net.a.poll(net.now);
+    }
+    let sent = net.a.marks(a).unwrap().sent.0;
+    assert!((60_000..=131_072).contains(&sent), "{sent} bytes: two bursts, not a megabyte");
+    assert!(net.a.counters().tx_budget_limited > 0);
+    let deadline = net.a.next_deadline().unwrap();
+    assert!(deadline.since(net.now) < Nanos::from_millis(60), "it goes on when the link had time");
+    net.filter = Box::new(|_, _| true);
+    net.run(Nanos::from_secs(30), |n| n.received_b(b).len() == data.len() + 5);
+    net.finish();
+}
+
+#[test]
+fn s24_completions_free_the_budget() {
+    let limits = NicLimits { link_bps: Some(1_000_000), ..limits() };
+    let mut net = Net::new(limits);
+    net.a.fake().completed = Some(0);
+    let (a, b) = net.connected(&ConnConfig { initial_window: 1000, ..cfg() });
+    let data = pattern(33, 500_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    let start = net.now;
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    assert!(net.now.since(start) < Nanos::from_millis(500), "the link alone would need four seconds");
+    net.finish();
+}
+
+#[test]
+fn a_rejected_frame_is_rebuilt_plain() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    net.a.fake().verdict = Verdict::RejectAbove(1514);
+    let data = pattern(34, 100_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    let c = net.a.counters();
+    assert!(c.tx_rejected_frames > 0);
+    assert_eq!((c.tx_rejected_plain, c.tx_retransmitted_segments), (0, 0));
+    net.a.fake().verdict = Verdict::Take;
+    net.finish();
+}
+
+#[test]
+fn a_port_that_rejects_even_plain_frames_ends_the_connection_with_its_errno() {
+    let mut net = Net::new(limits());
+    let (a, _) = net.connected(&cfg());
+    net.a.fake().verdict = Verdict::RejectAbove(500);
+    let buf = net.a.buf(&pattern(35, 10_000));
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    let start = net.now;
+    net.run(Nanos::from_secs(40), |n| n.has_a(a, EngineEvent::Stuck { errno: Some(22) }));
+    assert!(net.now.since(start) >= Nanos::from_secs(30));
+    assert!(net.a.counters().tx_rejected_plain < 10_000, "few tries, no spin");
+    while net.a.pop_reclaimed(a).is_some() {}
+    net.a.fake().verdict = Verdict::Take;
+    net.finish();
+}
+
+#[test]
+fn a_link_that_stays_down_ends_connections_and_one_that_comes_back_does_not() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    let data = pattern(36, 50_000);
+    net.a.fake().verdict = Verdict::Room(0);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    let end = net.now + Nanos::from_secs(10);
+    while net.now < end {
+        net.step();
+    }
+    net.a.fake().verdict = Verdict::Take;
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    net.a.fake().verdict = Verdict::Room(0);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(40), |n| n.has_a(a, EngineEvent::Stuck { errno: None }));
+    assert_eq!(net.a.counters().connections_stuck, 1);
+    net.a.fake().verdict = Verdict::Take;
+    net.finish();
+}
+
+#[test]
+fn s5_without_header_buffers_nothing_is_lost_and_acks_go_on() {
+    let cfg_a = config(A);
+    let nic = FakeNic::new(limits(), 1).with_headers(40);
+    let a = Engine::new(Checked::new(nic), cfg_a).unwrap();
+    let mut net = Net::with(a, engine(B, limits()));
+    let (a, b) = net.connected(&cfg());
+    // The device holds on to every frame: the pool runs dry.
+    net.a.fake().hold = true;
+    let up = pattern(37, 400_000);
+    let buf = net.a.buf(&up);
+    net.a.send(a, buf, SendFlags { more: false }).unwrap();
+    net.a.send_copy(a, &pattern(1, 10), SendFlags::default()).unwrap();
+    let down = pattern(38, 40_000);
+    let buf = net.b.buf(&down);
+    net.b.send(b, buf, SendFlags::default()).unwrap();
+    let left = net.a.fake().headers_free.get();
+    net.a.fake().headers_free.set(0);
+    net.run(Nanos::from_secs(2), |n| n.received_a(a).len() == down.len());
+    assert_eq!(net.a.marks(a).unwrap().sent, Offset(0), "new data waits");
+    assert!(net.a.counters().tx_reserve_used > 0, "ACKs do not");
+    assert!(net.a.counters().tx_no_header > 0);
+    net.a.fake().headers_free.set(left);
+    net.a.fake().hold = false;
+    let n = net.a.fake().in_ring();
+    net.a.fake().complete(n);
+    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == up.len() + 10);
+    assert!(net.received_b(b)[..up.len()] == up);
+    net.finish();
+}
+
+#[test]
+fn s5_without_buffers_to_refer_to_payload_the_bytes_wait() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    net.a.fake().references = 0;
+    let data = pattern(39, 50_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    let end = net.now + Nanos::from_millis(5);
+    while net.now < end {
+        net.step();
+    }
+    assert_eq!(net.a.marks(a).unwrap().sent, Offset(0));
+    assert!(net.a.counters().tx_no_buffers > 0);
+    assert!(net.a.counters().tx_no_buffers < 1000, "no spin");
+    net.a.fake().references = usize::MAX;
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    net.finish();
+}
+
+#[test]
+fn s5_a_retransmission_needs_no_more_than_a_header_buffer() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    net.filter = Box::new(|s, from_a| !from_a || payload_of(s).is_empty());
+    let data = pattern(40, 5_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(1), |n| n.a.marks(a).unwrap().sent == Offset(5_000));
+    // Everything was lost, and from now on nothing can be referred to.
+    net.a.fake().references = 0;
+    net.filter = Box::new(|_, _| true);
+    net.run(Nanos::from_secs(60), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    net.a.fake().references = usize::MAX;
+    net.finish();
+}
+
+#[test]
+fn a_copying_send_without_buffers_says_so_and_hears_when_there_are_some() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    net.a.fake().tails_free = 0;
+    let e = net.a.send_copy(a, b"hello", SendFlags::default()).unwrap_err();
+    assert_eq!(e.reason, SendRefusal::NoBuffers);
+    for _ in 0..10 {
+        net.step();
+    }
+    assert!(!net.has_a(a, EngineEvent::Conn(Event::Writable)));
+    net.a.fake().tails_free = 1;
+    net.run(Nanos::from_secs(1), |n| n.has_a(a, EngineEvent::Conn(Event::Writable)));
+    assert_eq!(net.a.send_copy(a, b"hello", SendFlags::default()).unwrap(), 5);
+    net.run(Nanos::from_secs(1), |n| n.received_b(b) == b"hello");
+    assert_eq!(net.a.counters().tail_exhausted, 1);
+    net.finish();
+}
+
+#[test]
+fn resets_to_strangers_need_no_connection_and_may_be_dropped() {
+    let mut e = engine(A, limits());
+    let mut net_b = engine(B, limits());
+    e.fake().verdict = Verdict::Room(0);
+    let id = net_b.connect(Time::from_nanos(1), SocketAddr::from((A, PORT)), &cfg()).unwrap();
+    assert_eq!(net_b.state(id), Some(tcp::conn::State::SynSent));
+    let mut now = Time::from_nanos(1);
+    for _ in 0..10 {
+        net_b.poll(now);
+        for s in net_b.sent() {
+            deliver(&mut e, &s);
+        }
+        e.poll(now);
+        now += Nanos::from_millis(1);
+    }
+    assert!(e.counters().tx_replies_dropped > 0);
+    assert!(e.is_idle());
+}
