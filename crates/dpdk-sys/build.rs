@@ -11,7 +11,7 @@ use std::{env, panic};
 const FUNCTIONS: &[&str] = &[
     "shim_.*",
     "rte_eal_(init|cleanup|iova_mode|has_hugepages)",
-    "rte_version",
+    "rte_version(_year|_month)?",
     "rte_strerror",
     "rte_openlog_stream",
     "rte_log_set_(global_level|level_pattern)",

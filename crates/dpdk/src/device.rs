@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::Errno;
 use crate::host::interface_exists;
 
 /// A device, as a user writes it.
@@ -287,33 +286,37 @@ impl DeviceSpec {
     }
 
     /// What to try when it cannot be opened.
-    pub(crate) fn advice(&self, errno: Errno) -> &'static str {
-        let denied = errno.0 == libc::EPERM || errno.0 == libc::EACCES;
+    pub(crate) fn advice(&self) -> String {
         match self {
             DeviceSpec::Tap { .. } if !Path::new("/dev/net/tun").exists() => {
-                "There is no /dev/net/tun: `sudo modprobe tun`."
+                "There is no /dev/net/tun: `sudo modprobe tun`.".into()
+            }
+            DeviceSpec::Tap { name: Some(name), .. } if interface_exists(name) => {
+                format!(
+                    "There is an interface {name} already: choose another name, or `sudo ip link del {name}`."
+                )
             }
             DeviceSpec::Tap { .. } => {
-                "Making an interface needs CAP_NET_ADMIN: run it as root, or inside `unshare -Urn`."
+                "Making an interface needs CAP_NET_ADMIN: run it as root, or inside `unshare -Urn`.".into()
             }
-            DeviceSpec::VirtioUser { .. } => {
-                "The other end must be listening on the socket already: start `vhost:` first."
+            DeviceSpec::VirtioUser { socket } => {
+                format!("The other end must be listening on {socket} already: start `vhost:{socket}` first.")
             }
             DeviceSpec::Vhost { .. } => {
-                "The socket's folder must be writable, and no other process may own the socket."
+                "The socket's folder must be writable, and no other process may own the socket.".into()
             }
-            DeviceSpec::Memif { .. } => "The socket's folder must be writable; one end is `server`.",
-            DeviceSpec::Pci { .. } => {
+            DeviceSpec::Memif { .. } => "The socket's folder must be writable; one end is `server`.".into(),
+            DeviceSpec::Pci { address } => format!(
                 "The NIC must be bound to a DPDK driver: `dpdk-devbind.py --status`, then \
-                 `sudo dpdk-devbind.py -b vfio-pci ADDRESS` (mlx5 stays with its kernel driver)."
+                 `sudo dpdk-devbind.py -b vfio-pci {address}` (an mlx5 stays with its kernel driver)."
+            ),
+            DeviceSpec::AfPacket { interface } if !interface_exists(interface) => {
+                format!("There is no interface {interface}: `ip link show` lists them.")
             }
-            DeviceSpec::AfPacket { .. } if denied => "Raw sockets need CAP_NET_RAW: run it as root.",
-            DeviceSpec::AfPacket { .. } => {
-                "The interface must exist: `ip link show`. Raw sockets need CAP_NET_RAW."
-            }
-            DeviceSpec::Null => "",
+            DeviceSpec::AfPacket { .. } => "Raw sockets need CAP_NET_RAW: run it as root.".into(),
+            DeviceSpec::Null => String::new(),
             DeviceSpec::Vdev { .. } => {
-                "The driver must be installed and its arguments right: see DPDK's NIC guide."
+                "The driver must be installed and its arguments right: see DPDK's NIC guide.".into()
             }
         }
     }

@@ -48,3 +48,9 @@ pub fn version() -> String {
     // SAFETY: returns a pointer to a NUL-terminated string that lives as long as the library.
     unsafe { core::ffi::CStr::from_ptr(dpdk_sys::rte_version()) }.to_string_lossy().into_owned()
 }
+
+/// Year and month of the release this runs with, for example `(22, 11)`.
+pub fn release() -> (u32, u32) {
+    // SAFETY: both read a constant.
+    unsafe { (dpdk_sys::rte_version_year(), dpdk_sys::rte_version_month()) }
+}

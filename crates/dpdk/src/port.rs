@@ -14,14 +14,14 @@ use crate::{
 #[non_exhaustive]
 pub enum PortError {
     /// The device could not be made or found.
-    #[error("{device}: no such device, or DPDK could not open it: {errno}. {advice} It said:{log}")]
+    #[error("{device}: no such device, or DPDK could not open it{}. {advice} It said:{log}", reason(*.errno))]
     Probe {
         /// The device asked for.
         device: DeviceSpec,
         /// The reason.
         errno: Errno,
         /// What to do.
-        advice: &'static str,
+        advice: String,
         /// DPDK's last lines.
         log: String,
     },
@@ -207,7 +207,7 @@ impl Port {
         let error = |errno| PortError::Probe {
             device: device.clone(),
             errno,
-            advice: device.advice(errno),
+            advice: device.advice(),
             log: log::tail(),
         };
         let (name, arguments) = device.devargs();
@@ -517,6 +517,11 @@ impl PortHandle {
         let info = &self.inner.info;
         rss::read(info.id, info.rss_key_size, info.rss_table_size)
     }
+}
+
+/// Drivers return -1 for "something": no reason to tell.
+fn reason(errno: Errno) -> String {
+    if errno.0 == 1 { String::new() } else { format!(": {errno}") }
 }
 
 /// Bytes around a packet that the driver wrongly counts towards its MTU.

@@ -3,7 +3,7 @@
 
 use core::ops::{Deref, DerefMut, Range};
 
-use ::dpdk::{AttachError, Chain, Frame, Mbuf, MbufStash, Mempool, TxOffload};
+use ::dpdk::{AttachError, BufMut, BufPool, Chain, Frame, Mbuf, MbufStash, Mempool, TxOffload};
 use tcp::Payload;
 
 use super::{Buf, StageError, TxFrame, TxMeta};
@@ -35,11 +35,26 @@ pub(super) struct Builder {
     links: MbufStash,
     /// Mbufs of one frame, at most.
     max_chain: u16,
+    /// For a driver that sums buffers wrongly: where payload is put together.
+    bounce: Option<Bounce>,
+}
+
+/// Memory to put the payload of a frame together in, when a driver cannot take it in pieces.
+#[derive(Debug)]
+struct Bounce {
+    pool: BufPool,
+    current: Option<BufMut>,
 }
 
 impl Builder {
     pub(super) fn new(headers: &Mempool, links: &Mempool, max_chain: u16) -> Builder {
-        Builder { headers: MbufStash::new(headers), links: MbufStash::new(links), max_chain }
+        Builder { headers: MbufStash::new(headers), links: MbufStash::new(links), max_chain, bounce: None }
+    }
+
+    /// For a driver that computes wrong checksums of pieces at odd offsets (`Profile::even_pieces_before`): puts
+    /// the payload of such frames together in buffers of `pool` first.
+    pub(super) fn even_pieces(&mut self, pool: BufPool) {
+        self.bounce = Some(Bounce { pool, current: None });
     }
 
     #[inline]
@@ -79,8 +94,50 @@ impl Builder {
             "{meta:?} of {} bytes",
             chain.len()
         );
-        Ok(chain.finish(offload(&meta)))
+        let frame = chain.finish(offload(&meta));
+        if self.bounce.is_some() && meta.tcp_checksum && has_odd_piece(&frame, &meta) {
+            return self.put_together(&frame, &meta);
+        }
+        Ok(frame)
     }
+
+    /// A frame like `frame`, with its payload in one buffer.
+    #[cold]
+    fn put_together(&mut self, frame: &Frame, meta: &TxMeta) -> Result<Frame, StageError> {
+        let bounce = self.bounce.as_mut().ok_or(StageError::NoBuffers)?;
+        let len = meta.payload_len as usize;
+        if bounce.current.as_ref().is_none_or(|b| b.spare().len() < len) {
+            bounce.current = bounce.pool.try_alloc();
+        }
+        let buf = bounce.current.as_mut().ok_or(StageError::NoBuffers)?;
+        let mut room = buf.spare_mut().get_mut(..len).ok_or(StageError::NoBuffers)?;
+        let mut segments = frame.segments();
+        let first = segments.next().unwrap_or_default();
+        for bytes in segments {
+            let (here, rest) = room.split_at_mut_checked(bytes.len()).ok_or(StageError::NoBuffers)?;
+            here.copy_from_slice(bytes);
+            room = rest;
+        }
+        let payload = buf.freeze(len);
+        let mut header = self.headers.take().ok_or(StageError::NoBuffers)?;
+        header.room_mut()[..first.len()].copy_from_slice(first);
+        let link = self.links.take().ok_or(StageError::NoBuffers)?;
+        let mut chain = Chain::new(header, first.len() as u16);
+        chain.attach(link, &payload, 0..len).map_err(|_| StageError::NoBuffers)?;
+        Ok(chain.finish(offload(meta)))
+    }
+}
+
+/// True when a buffer ends at an odd offset inside a wire segment's payload, so that another one continues it.
+fn has_odd_piece(frame: &Frame, meta: &TxMeta) -> bool {
+    let headers = u32::from(meta.l2_len) + u32::from(meta.l3_len) + u32::from(meta.l4_len);
+    let Some(total) = frame.len().checked_sub(headers) else { return false };
+    let mss = if meta.tso_segsz == 0 { u32::MAX } else { u32::from(meta.tso_segsz) };
+    let mut end = 0;
+    frame.segments().enumerate().any(|(i, bytes)| {
+        end += bytes.len() as u32 - if i == 0 { headers.min(bytes.len() as u32) } else { 0 };
+        end < total && (end % mss) % 2 == 1
+    })
 }
 
 /// The payload copied behind the header, for a device that takes one mbuf per frame.

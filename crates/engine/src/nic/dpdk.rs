@@ -5,7 +5,7 @@ use core::ops::Range;
 use ::dpdk::{
     BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError,
     Port, PortConfig, PortError, PortHandle, QueuePair, RxFlags, RxOffloads, Slice, TapHost, TxOffloads,
-    cycles,
+    cycles, release,
 };
 
 use super::chain::Builder;
@@ -148,6 +148,10 @@ impl DpdkNic {
         if config.header_room < 256 {
             return Err(OpenError::Config("a header buffer needs at least 256 bytes"));
         }
+        if config.tail_size < 65536 {
+            // A frame's payload must fit into one where it is put together.
+            return Err(OpenError::Config("a buffer for copying sends needs at least 65536 bytes"));
+        }
         let port = Port::probe(eal, device)?;
         let info = port.info().clone();
         let known = profile::profile(&info.driver);
@@ -208,8 +212,12 @@ impl DpdkNic {
                     link_bps: if host.is_some() { None } else { link_bps },
                 };
                 let limits = profile::limits(&info, tx_offloads, &setup);
+                let mut builder = Builder::new(&pools.headers, &pools.links, limits.max_chain);
+                if release() < known.even_pieces_before {
+                    builder.even_pieces(pools.tails.clone());
+                }
                 DpdkNic {
-                    builder: Builder::new(&pools.headers, &pools.links, limits.max_chain),
+                    builder,
                     limits,
                     mac: info.mac,
                     rx: RxSide::new(&pools, queue.rx_descriptors()),

@@ -25,6 +25,9 @@ pub struct Profile {
     /// Free finished frames on every send, not only when the ring is nearly full: for drivers that have no other
     /// way to let go of them.
     pub eager_free: bool,
+    /// Computes a wrong checksum when a buffer that is not the last of its wire segment ends at an odd offset in
+    /// it, in DPDK before this release; `(0, 0)`: never did.
+    pub even_pieces_before: (u32, u32),
 }
 
 /// For a driver not listed: what every driver read so far can do.
@@ -37,18 +40,21 @@ const UNKNOWN: Profile = Profile {
     max_chain: 18,
     max_chain_per_segment: 8,
     eager_free: false,
+    even_pieces_before: (0, 0),
 };
 
 /// Drivers whose limits differ from the cautious ones, with where it is known from.
 const PROFILES: &[Profile] = &[
     // Segments in software: at most 64 segments come out, and IPv6 frames pass through unsegmented, counted as
-    // sent. Writes and frees at once.
+    // sent. Writes and frees at once. Up to 22.11 it sums buffers one by one, each as if it began at an even
+    // offset.
     Profile {
         driver: "net_tap",
         tso_max_segments: 64,
         tso_ipv6: false,
         max_chain: 64,
         max_chain_per_segment: 64,
+        even_pieces_before: (23, 11),
         ..UNKNOWN
     },
     // The ring holds a chain of any length. `tx_done_cleanup` and descriptor status are not offered, and sent
