@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 use tcp::conn::State;
-use tcp::{Endpoint, Time};
+use tcp::{Endpoint, Nanos, Time};
 
+use crate::commit::{Backoff, Staged};
 use crate::config::EngineConfig;
 use crate::counters::Counters;
 use crate::error::ConfigError;
@@ -19,7 +20,6 @@ use crate::reserve::Reserve;
 use crate::route::Routes;
 use crate::segment::Cutter;
 use crate::slot::Slot;
-use crate::tx::{Backoff, Staged};
 use crate::wheel::Wheel;
 
 /// Connections that get their buffers back in one iteration.
@@ -87,6 +87,8 @@ pub struct Engine<N: Nic> {
     pub(crate) woken: Vec<u32>,
     pub(crate) refused: Vec<u32>,
     pub(crate) pieces: Vec<N::Buf>,
+    /// When to ask the port next to let go of buffers.
+    reclaim_at: Time,
     /// When we last told others that our address is ours.
     pub(crate) defended_at: Option<Time>,
 
@@ -152,6 +154,7 @@ impl<N: Nic> Engine<N> {
             woken: Vec::new(),
             refused: Vec::new(),
             pieces: Vec::new(),
+            reclaim_at: Time::ZERO,
             defended_at: None,
             cycles: nic.cycles(),
             app_active: false,
@@ -218,7 +221,7 @@ impl<N: Nic> Engine<N> {
         let reclaims = if self.reclaims.is_empty() && self.tail_waiters.is_empty() {
             None
         } else {
-            Some(self.now + RECLAIM_INTERVAL)
+            Some(self.reclaim_at.max(self.now))
         };
         [
             self.timers.next(),
@@ -369,7 +372,12 @@ impl<N: Nic> Engine<N> {
                 }
             }
         }
-        if !self.reclaims.is_empty() && !returned {
+        if !returned
+            && (!self.reclaims.is_empty() || !self.tail_waiters.is_empty())
+            && self.reclaim_at <= self.now
+        {
+            // The port may be idle and so never look by itself; asking costs it time, so not every iteration does.
+            self.reclaim_at = self.now + RECLAIM_INTERVAL;
             self.nic.reclaim();
         }
         self.serve_tail_waiters();
@@ -381,10 +389,7 @@ impl<N: Nic> Engine<N> {
         while let Some(&index) = self.tail_waiters.front() {
             let waits = self.slots.get(index).is_some_and(|s| s.wants_tail && !s.is_over());
             if waits {
-                let Some(tail) = self.nic.alloc_tail() else {
-                    self.nic.reclaim();
-                    return;
-                };
+                let Some(tail) = self.nic.alloc_tail() else { return };
                 if let Some(slot) = self.slots.get_mut(index) {
                     slot.tail = Some(tail);
                     slot.tail_ready = true;
@@ -415,7 +420,7 @@ impl<N: Nic> Engine<N> {
 }
 
 /// How often buffers are looked for that the device has not let go of.
-pub(crate) const RECLAIM_INTERVAL: tcp::Nanos = tcp::Nanos::from_micros(100);
+const RECLAIM_INTERVAL: Nanos = Nanos::from_micros(100);
 
 /// Whether the connection still holds payload that it will give back.
 pub(crate) fn has_unreclaimed<N: Nic>(slot: &Slot<N>) -> bool {

@@ -7,6 +7,7 @@
 
 mod api;
 mod arp;
+mod commit;
 mod config;
 mod counters;
 mod drain;
@@ -27,6 +28,7 @@ mod rx;
 mod segment;
 mod settle;
 mod slot;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod tx;

@@ -8,11 +8,11 @@ use tcp::wire::{ChecksumBy, ICMP_HEADER_LEN, IPV4_HEADER_LEN, Icmpv4, Ipv4Header
 use tcp::{Burst, FourTuple, Nanos, Time};
 
 use crate::arp::{self, Arp, Op};
+use crate::commit::Staged;
 use crate::engine::Engine;
 use crate::frame::{Address, BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4};
 use crate::neigh::Learned;
 use crate::nic::{Nic, TxFrame, TxMeta};
-use crate::tx::Staged;
 
 /// Data of an echo request that is answered, at most: what a header buffer of any port has room for.
 const MAX_ECHO: usize = 1472;

@@ -1,6 +1,7 @@
 //! The engine as a whole, over fake NICs and a virtual wire with a virtual clock.
 
 mod bounds;
+mod chaos;
 mod input;
 mod neighbours;
 mod shortage;
