@@ -15,11 +15,6 @@ pub enum Error {
     /// No buffer is free to copy into.
     #[error("no packet buffer is free: go on when the Writable event comes, or raise pools.send_bytes")]
     PoolExhausted,
-    /// The payload can never be taken in one piece.
-    #[error(
-        "the payload is larger than the whole send buffer: send it in slices, or raise connection.send_buffer"
-    )]
-    TooLarge,
     /// The sending direction was closed.
     #[error(
         "the sending direction is closed: nothing can be sent after shutdown_write or the end of the connection"
@@ -94,7 +89,6 @@ impl Error {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Error::Full | Error::PoolExhausted => io::ErrorKind::WouldBlock,
-            Error::TooLarge => io::ErrorKind::InvalidInput,
             Error::Finished => io::ErrorKind::BrokenPipe,
             Error::Gone => io::ErrorKind::NotConnected,
             Error::Connect(ConnectError::NoRoute { .. }) => io::ErrorKind::NetworkUnreachable,
@@ -129,7 +123,6 @@ impl From<SendRefusal> for Error {
     fn from(refusal: SendRefusal) -> Error {
         match refusal {
             SendRefusal::Full => Error::Full,
-            SendRefusal::TooLarge => Error::TooLarge,
             SendRefusal::NoBuffers => Error::PoolExhausted,
             SendRefusal::Finished => Error::Finished,
             _ => Error::Gone,
