@@ -87,11 +87,6 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
                 failure
             }
         }
-        BuildError::Eal(EalError::NeedsHugepages { .. }) => Failure::new(
-            Exit::Start,
-            format!("'{}' shares memory with another process, which needs hugepages", config.device),
-        )
-        .mend("leave --hugepages off away"),
         BuildError::Pool(_) | BuildError::Open(OpenError::Pool(_)) => {
             Failure::new(Exit::Start, error).mend("--memory 1G").mend("--mbufs 2048")
         }

@@ -69,7 +69,7 @@ pub enum DeviceSpec {
 /// What a device asks of how EAL is started and buffers are made.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Needs {
-    /// Works only with hugepages.
+    /// Moves much memory, or lets another process map it: fast only with hugepages. It works without.
     pub hugepages: bool,
     /// Shares its memory with another process, by few large files.
     pub single_file_segments: bool,
@@ -234,7 +234,9 @@ impl DeviceSpec {
             DeviceSpec::VirtioUser { .. } => {
                 Needs { hugepages: true, single_file_segments: true, large_rx_buffers: false }
             }
-            DeviceSpec::Vhost { .. } => Needs { large_rx_buffers: true, ..Needs::default() },
+            DeviceSpec::Vhost { .. } => {
+                Needs { hugepages: true, single_file_segments: false, large_rx_buffers: true }
+            }
             _ => Needs::default(),
         }
     }

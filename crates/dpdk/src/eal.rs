@@ -136,14 +136,6 @@ pub enum EalError {
         /// Free memory in hugepages of all sizes, MiB.
         free_mib: u64,
     },
-    /// A vhost-user device shares hugepages with its peer.
-    #[error(
-        "{device} shares memory with another process, which needs hugepages: it does not work with --no-huge"
-    )]
-    NeedsHugepages {
-        /// The device.
-        device: DeviceSpec,
-    },
     /// An argument contains a NUL byte.
     #[error("the EAL argument {0:?} contains a NUL byte")]
     BadArgument(String),
@@ -182,11 +174,7 @@ impl Eal {
     /// # Errors
     /// [`EalError`]. After DPDK itself failed it cannot be tried again in this process.
     pub fn start(config: EalConfig) -> Result<Eal, EalError> {
-        if config.no_huge {
-            if let Some(device) = config.devices.iter().find(|d| d.needs().hugepages) {
-                return Err(EalError::NeedsHugepages { device: device.clone() });
-            }
-        } else {
+        if !config.no_huge {
             let free_mib = free_hugepage_mib();
             if free_mib < u64::from(config.memory_mib.unwrap_or(1)) {
                 return Err(EalError::NoHugepages { free_mib });

@@ -3,7 +3,8 @@
 //! The transmit side keeps a reference of its own to each frame's header mbuf. When that is the only one left,
 //! the device is done with the frame: an exact answer that every driver gives, where descriptor status and
 //! `tx_done_cleanup` are offered by some. The header mbuf then goes straight back to the stash it came from.
-//! It is as late as the driver's own freeing, which [`QueuePair::reclaim`] can hasten on some.
+//! It is as late as the driver's own freeing, which [`QueuePair::reclaim`] can hasten on some, and
+//! [`QueuePair::nudge`] on others.
 
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -195,6 +196,22 @@ impl QueuePair {
         }
         self.staged.clear();
         TxResult { sent, rejected }
+    }
+
+    /// Sends one frame that nobody asked for, ahead of those staged and not counted with them. Some drivers free
+    /// finished frames only in the course of sending another. Returns whether the device took it.
+    pub fn nudge(&mut self, frame: Frame) -> bool {
+        let mut frame = frame.into_raw().as_ptr();
+        // SAFETY: the port runs while `self` exists; `frame` is one valid frame, which passes to the device if taken.
+        let sent = unsafe {
+            dpdk_sys::shim_eth_tx_prepare(self.id, self.index, &raw mut frame, 1) == 1
+                && dpdk_sys::shim_eth_tx_burst(self.id, self.index, &raw mut frame, 1) == 1
+        };
+        if !sent && let Some(frame) = NonNull::new(frame) {
+            // SAFETY: not taken, hence still ours.
+            drop(unsafe { Frame::from_raw(frame) });
+        }
+        sent
     }
 
     /// Frees the staged frames without offering them.

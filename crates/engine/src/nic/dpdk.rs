@@ -12,7 +12,7 @@ use super::chain::Builder;
 use super::check::{Checker, MbufFacts, TsoSum};
 use super::profile::{self, Setup};
 use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxChecksum, RxPiece, StageError, Tail, TxFrame};
-use super::{TxOutcome, TxStop};
+use super::{TxMeta, TxOutcome, TxStop};
 
 /// How to open a port, and how much memory each of its queues gets. Sizes are per queue.
 #[derive(Clone, Debug)]
@@ -113,6 +113,7 @@ pub struct DpdkNic {
     tails: BufPool,
     rx: RxSide,
     pools: Pools,
+    nudge: Option<Nudge>,
     check: Option<CheckReport>,
     host: Option<TapHost>,
 }
@@ -183,7 +184,7 @@ impl DpdkNic {
             rx_offloads: rx_offloads & info.rx_offloads,
             promiscuous: false,
             // Drivers want it below the ring's size less 3.
-            tx_free_thresh: (known.eager_free && tx_descriptors >= 8).then(|| tx_descriptors - 4),
+            tx_free_thresh: (known.frees_on_send && tx_descriptors >= 8).then(|| tx_descriptors - 4),
         };
         let header_room = if tx_offloads.contains(TxOffloads::MULTI_SEGS) {
             config.header_room
@@ -225,6 +226,7 @@ impl DpdkNic {
                     port: port.clone(),
                     tails: pools.tails.clone(),
                     pools,
+                    nudge: known.frees_on_send.then(Nudge::default),
                     check: None,
                     host: host.clone(),
                 }
@@ -262,6 +264,25 @@ impl DpdkNic {
         self.check.as_ref()
     }
 
+    /// Sends a frame of no meaning, where only that makes the driver let go of earlier ones, and there are any.
+    fn nudge(&mut self) {
+        let Some(nudge) = &mut self.nudge else { return };
+        let done = self.queue.completed(&mut self.builder.headers);
+        if self.queue.in_device() == 0 || !nudge.due(done, cycles()) {
+            return;
+        }
+        let Some(mut header) = self.builder.lend_header() else { return };
+        // From us to us, of a type reserved for experiments: no receiver does anything with it.
+        header[..60].fill(0);
+        header[..6].copy_from_slice(&self.mac);
+        header[6..12].copy_from_slice(&self.mac);
+        header[12..14].copy_from_slice(&NUDGE_TYPE);
+        let frame = TxFrame { header, header_len: 60, meta: TxMeta::default() };
+        if let Ok(frame) = self.builder.build(frame, core::iter::empty()) {
+            self.queue.nudge(frame);
+        }
+    }
+
     /// Closes the NICs of a port, all of them, and tells which buffers came home. Handles on payload that still
     /// exist keep theirs.
     pub fn close(nics: impl IntoIterator<Item = DpdkNic>) -> PoolReport {
@@ -291,6 +312,43 @@ impl core::fmt::Display for PoolReport {
             write!(f, "{}{name} {home}/{all}", if i > 0 { ", " } else { "" })?;
         }
         Ok(())
+    }
+}
+
+/// IEEE 802 local experimental Ethertype 1.
+const NUDGE_TYPE: [u8; 2] = [0x88, 0xb5];
+
+/// How often a driver is nudged.
+#[derive(Debug, Default)]
+struct Nudge {
+    /// Frames that were done at the last one.
+    done: u64,
+    /// Nudges since that number changed.
+    in_vain: u32,
+    /// Cycle counter at the last one.
+    at: u64,
+}
+
+impl Nudge {
+    /// Cycles between two nudges: tens of microseconds, in which a live peer takes what is in the ring.
+    const APART: u64 = 100_000;
+    /// A driver keeps back four finished frames at most. When more nudges than that free nothing, the peer takes
+    /// nothing either, and further ones would only fill the ring.
+    const IN_VAIN: u32 = 8;
+    /// Then it is tried this much more seldom: peers come back.
+    const PATIENCE: u64 = 1000;
+
+    fn due(&mut self, done: u64, now: u64) -> bool {
+        if done != self.done {
+            (self.done, self.in_vain) = (done, 0);
+        }
+        let apart = if self.in_vain < Self::IN_VAIN { Self::APART } else { Self::APART * Self::PATIENCE };
+        if now.wrapping_sub(self.at) < apart {
+            return false;
+        }
+        self.at = now;
+        self.in_vain = self.in_vain.saturating_add(1);
+        true
     }
 }
 
@@ -535,13 +593,18 @@ impl Nic for DpdkNic {
     }
 
     fn reclaim(&mut self) {
-        // Drivers without the call free when more is sent; `Profile::eager_free` makes that early.
-        self.queue.reclaim();
+        if !self.queue.reclaim() {
+            self.nudge();
+        }
         self.queue.completed(&mut self.builder.headers);
     }
 
     fn alloc_tail(&mut self) -> Option<Tail> {
-        self.tails.try_alloc().map(Tail)
+        let buf = self.tails.try_alloc().or_else(|| {
+            self.reclaim();
+            self.tails.try_alloc()
+        });
+        buf.map(Tail)
     }
 
     #[inline]
@@ -568,4 +631,25 @@ fn check_prepared(checker: &Checker<'_>, frame: &Frame, sum: TsoSum, report: &mu
     };
     report.frames += 1;
     checker.prepared(&chain, &facts, sum, &mut |violation| report.add(violation));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nudges_are_rare_and_rarer_in_vain() {
+        let mut nudge = Nudge::default();
+        let mut sent = 0;
+        let mut now = 0;
+        for _ in 0..100 {
+            now += Nudge::APART / 4;
+            sent += u32::from(nudge.due(0, now));
+        }
+        assert_eq!(sent, Nudge::IN_VAIN, "then it waits");
+        now += Nudge::APART;
+        assert!(nudge.due(3, now), "something moved: it tries again");
+        now += Nudge::APART * Nudge::PATIENCE;
+        assert!(nudge.due(3, now));
+    }
 }

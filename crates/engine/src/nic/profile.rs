@@ -22,9 +22,10 @@ pub struct Profile {
     pub max_chain: u16,
     /// Mbufs that one wire segment may span, at most.
     pub max_chain_per_segment: u16,
-    /// Free finished frames on every send, not only when the ring is nearly full: for drivers that have no other
-    /// way to let go of them.
-    pub eager_free: bool,
+    /// Lets go of finished frames only while it sends others, and has no call for it. So it is told to do it on
+    /// every send, not only when the ring is nearly full, and is sent a frame of no meaning when memory is needed
+    /// back from an idle queue.
+    pub frees_on_send: bool,
     /// Computes a wrong checksum when a buffer that is not the last of its wire segment ends at an odd offset in
     /// it, in DPDK before this release; `(0, 0)`: never did.
     pub even_pieces_before: (u32, u32),
@@ -39,7 +40,7 @@ const UNKNOWN: Profile = Profile {
     // Linux' own frames have 17 fragments and a head; no hardware that offers TSO does less.
     max_chain: 18,
     max_chain_per_segment: 8,
-    eager_free: false,
+    frees_on_send: false,
     even_pieces_before: (0, 0),
 };
 
@@ -58,12 +59,12 @@ const PROFILES: &[Profile] = &[
         ..UNKNOWN
     },
     // The ring holds a chain of any length. `tx_done_cleanup` and descriptor status are not offered, and sent
-    // chains stay held while idle: free on every send.
+    // chains stay held while idle, at least the last four of them.
     Profile {
         driver: "net_virtio*",
         max_chain: 128,
         max_chain_per_segment: 128,
-        eager_free: true,
+        frees_on_send: true,
         ..UNKNOWN
     },
     // Copied by the CPU.
