@@ -84,7 +84,9 @@ impl<N: Nic> Engine<N> {
                 Staged::Burst { index, burst, cuts, frames, header_bytes } => {
                     let sent = taken.min(frames);
                     taken -= sent;
-                    self.commit(index, &burst, &cuts, sent, header_bytes, now);
+                    // Frames that were not even staged say nothing about the port.
+                    let by_port = sent < frames;
+                    self.commit(index, &burst, &cuts, sent, header_bytes, by_port, now);
                     if sent < frames
                         && let Some(errno) = rejected.take()
                     {
@@ -108,7 +110,17 @@ impl<N: Nic> Engine<N> {
     }
 
     /// Commits the first `sent` frames of a burst and refuses the rest.
-    fn commit(&mut self, index: u32, burst: &Burst, cuts: &Cuts, sent: u32, header_bytes: u32, now: Time) {
+    #[allow(clippy::too_many_arguments)] // What a staged burst consists of.
+    fn commit(
+        &mut self,
+        index: u32,
+        burst: &Burst,
+        cuts: &Cuts,
+        sent: u32,
+        header_bytes: u32,
+        by_port: bool,
+        now: Time,
+    ) {
         if sent > 0 {
             let covered = cuts.covered(burst, sent);
             let mut last = 0;
@@ -120,12 +132,11 @@ impl<N: Nic> Engine<N> {
             let Some(slot) = self.slots.get_mut(index) else { return };
             slot.staged = 0;
             if covered > 0 {
-                let end = (burst.kind == BurstKind::New).then(|| burst.offset + u64::from(covered));
-                slot.occupancy.push(last, covered, end);
+                slot.occupancy.push(last, burst.offset, covered, burst.kind == BurstKind::New);
             }
             slot.refused_since = None;
             if sent == cuts.frames {
-                slot.plain = false;
+                slot.plain &= burst.len == 0;
                 slot.conn.on_sent(burst, now);
             } else {
                 slot.conn.on_sent(&cuts.first(burst, sent), now);
@@ -133,18 +144,19 @@ impl<N: Nic> Engine<N> {
         }
         if sent < cuts.frames {
             let covered = cuts.covered(burst, sent);
-            self.refuse(index, &part(burst, covered, burst.len - covered), now);
+            self.refuse(index, &part(burst, covered, burst.len - covered), by_port, now);
         }
         self.touch(index);
     }
 
-    /// Takes a burst back and puts its connection in line again.
-    pub(crate) fn refuse(&mut self, index: u32, burst: &Burst, now: Time) {
+    /// Takes a burst back and puts its connection in line again. `by_port` says that the port refused it, which it may
+    /// not do for ever; being short of buffers never ends a connection (`S5`).
+    pub(crate) fn refuse(&mut self, index: u32, burst: &Burst, by_port: bool, now: Time) {
         self.counters.tx_refused_bursts += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.staged = 0;
         slot.conn.on_refused(burst);
-        let since = *slot.refused_since.get_or_insert(now);
+        let since = if by_port { *slot.refused_since.get_or_insert(now) } else { now };
         if now.since(since) > self.cfg.stuck_timeout {
             self.give_up(index);
         } else {

@@ -93,6 +93,7 @@ counters! {
     tx_fin_split: "FINs sent in a frame of their own behind a TSO frame.",
     tx_budget_limited: "Times a connection waited for its earlier bursts to leave the port (S24).",
     tx_queue_limited: "Times a connection waited for room in the port's queue (S24).",
+    tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",
     tx_replies_dropped: "Resets, echo and ARP replies not sent: no buffer, or the port took no more.",
     tail_exhausted: "Copying sends that found no buffer to copy into.",
 

@@ -155,9 +155,13 @@ struct Mark {
     frame: u64,
     /// Bytes in the frames it covers.
     bytes: u32,
-    /// Once this is acknowledged the frame has left; `None` for a retransmission, since the ACK may be the
-    /// original's.
-    end: Option<Offset>,
+    /// The first payload byte of the frames it covers.
+    start: Offset,
+    /// The end of the last. What lies between may be more than what was sent.
+    end: Offset,
+    /// Everything in it was sent for the first time: an ACK for it says that the frames have left. The ACK of a
+    /// retransmission may be the original's.
+    fresh: bool,
 }
 
 /// One connection's share of the port's queue.
@@ -175,25 +179,41 @@ impl Occupancy {
         self.bytes
     }
 
-    /// Adds `bytes` bytes that leave with frame number `frame`; new payload up to `end` goes with them.
+    /// Adds `bytes` payload bytes from `start` on, which leave with frame number `frame`; `fresh` when they were never
+    /// sent before.
     #[inline]
-    pub(crate) fn push(&mut self, frame: u64, bytes: u32, end: Option<Offset>) {
+    pub(crate) fn push(&mut self, frame: u64, start: Offset, bytes: u32, fresh: bool) {
         self.bytes += bytes;
         let len = usize::from(self.len);
+        let end = start + u64::from(bytes);
         if len < MARKS {
-            self.marks[len] = Mark { frame, bytes, end };
+            self.marks[len] = Mark { frame, bytes, start, end, fresh };
             self.len += 1;
         } else {
             let last = &mut self.marks[MARKS - 1];
-            *last = Mark { frame, bytes: last.bytes + bytes, end: end.filter(|_| last.end.is_some()) };
+            *last = Mark {
+                frame,
+                bytes: last.bytes + bytes,
+                start: last.start.min(start),
+                end: last.end.max(end),
+                fresh: last.fresh && fresh,
+            };
         }
+    }
+
+    /// The frame that has to leave before the port certainly holds nothing of the payload from `start` up to
+    /// `start + len`; `None` when that is so already.
+    pub(crate) fn holds(&self, start: Offset, len: u32) -> Option<u64> {
+        let end = start + u64::from(len);
+        let marks = &self.marks[..usize::from(self.len)];
+        marks.iter().rev().find(|m| m.start < end && start < m.end).map(|m| m.frame)
     }
 
     /// The peer has everything up to `upto`. Returns the frame that must have left for this, if it was one of ours.
     #[inline]
     pub(crate) fn acked(&mut self, upto: Offset) -> Option<u64> {
         let marks = &self.marks[..usize::from(self.len)];
-        let gone = marks.iter().rposition(|m| m.end.is_some_and(|end| end <= upto))? + 1;
+        let gone = marks.iter().rposition(|m| m.fresh && m.end <= upto)? + 1;
         let frame = self.marks[gone - 1].frame;
         self.drop_first(gone);
         Some(frame)
@@ -233,9 +253,9 @@ mod tests {
         let mut p = port(8_000_000_000, 64); // a byte each nanosecond
         let mut c = Occupancy::default();
         let frame = p.push(1000, at(0));
-        c.push(frame, 1000, Some(Offset(1000)));
+        c.push(frame, Offset(0), 1000, true);
         let frame = p.push(500, at(0));
-        c.push(frame, 500, Some(Offset(1500)));
+        c.push(frame, Offset(1000), 500, true);
         p.advance(at(999));
         assert_eq!((p.bytes(), p.next()), (1500, Some(at(1000))));
         p.advance(at(1000));
@@ -250,8 +270,8 @@ mod tests {
     fn s24_an_ack_frees_the_frame_and_all_before_it_of_anybody() {
         let mut p = port(1_000, 64);
         let (mut a, mut b) = (Occupancy::default(), Occupancy::default());
-        a.push(p.push(100, at(0)), 100, Some(Offset(100)));
-        b.push(p.push(200, at(0)), 200, Some(Offset(200)));
+        a.push(p.push(100, at(0)), Offset(0), 100, true);
+        b.push(p.push(200, at(0)), Offset(0), 200, true);
         assert_eq!(b.acked(Offset(199)), None);
         let frame = b.acked(Offset(200)).unwrap();
         p.leave(frame);
@@ -263,7 +283,7 @@ mod tests {
     fn s24_an_ack_says_nothing_of_a_retransmission() {
         let mut p = port(1_000, 64);
         let mut c = Occupancy::default();
-        c.push(p.push(100, at(0)), 100, None);
+        c.push(p.push(100, at(0)), Offset(0), 100, false);
         assert_eq!(c.acked(Offset(100)), None);
         assert_eq!(c.bytes(), 100);
         p.leave(1);
@@ -284,12 +304,17 @@ mod tests {
     fn more_bursts_than_marks_are_freed_late_and_never_early() {
         let mut p = port(1_000, 64);
         let mut c = Occupancy::default();
-        for n in 1..=6 {
-            c.push(p.push(10, at(0)), 10, Some(Offset(n * 10)));
+        for n in 0..6 {
+            c.push(p.push(10, at(0)), Offset(n * 10), 10, true);
         }
         assert_eq!(c.bytes(), 60);
+        assert_eq!(
+            [c.holds(Offset(0), 1), c.holds(Offset(59), 9), c.holds(Offset(60), 1)],
+            [Some(1), Some(6), None]
+        );
         c.settle(5);
         assert_eq!(c.bytes(), 30);
+        assert_eq!([c.holds(Offset(29), 1), c.holds(Offset(29), 2)], [None, Some(6)]);
         c.settle(6);
         assert_eq!(c.bytes(), 0);
     }

@@ -15,6 +15,8 @@ pub(crate) struct Slot<N: Nic> {
     /// The neighbour its frames go to.
     pub(crate) neighbour: u32,
     pub(crate) occupancy: Occupancy,
+    /// The frame of the port that a retransmission waits for.
+    pub(crate) held_by: u64,
     /// Bytes it may still send in this turn (deficit round robin).
     pub(crate) deficit: i64,
     /// IPv4 identification of the next segment.
@@ -77,6 +79,7 @@ impl<N: Nic> Slot<N> {
             conn,
             neighbour,
             occupancy: Occupancy::default(),
+            held_by: 0,
             deficit: 0,
             ip_id: 0,
             tail: None,

@@ -3,7 +3,7 @@
 //! Propose, stage, offer, then commit or refuse, in the order of the proposals. A burst the port did not take was
 //! not sent (`S24`): nothing of it remains in the connection's state, and its connection is first in line next time.
 
-use tcp::{Time, TxLimits};
+use tcp::{Burst, BurstKind, Time, TxLimits};
 
 use crate::engine::Engine;
 use crate::frame::MAX_HEADERS;
@@ -113,13 +113,19 @@ impl<N: Nic> Engine<N> {
                 self.nothing_to_send(index, *ample, budget < whole.max_len);
                 return Turn::Done;
             };
+            if burst.kind == BurstKind::Retransmit
+                && let Some(frame) = slot.occupancy.holds(burst.offset, burst.len)
+            {
+                self.hold(index, &burst, frame, now);
+                return Turn::Done;
+            }
             slot.deficit -= i64::from(burst.len) + MAX_HEADERS as i64;
             let frames = self.cutter.cuts(&burst, slot.plain).frames;
             // A burst is not torn across two offers if it fits one.
             let batch = u32::from(self.nic.limits().tx_batch.max(1));
             if self.staged_frames > 0 && u32::from(self.staged_frames) + frames > batch && !self.flush(now) {
                 // Something before it was refused, perhaps of the same connection: so must this be.
-                self.refuse(index, &burst, now);
+                self.refuse(index, &burst, false, now);
                 self.line_up();
                 return Turn::PortFull;
             }
@@ -156,15 +162,34 @@ impl<N: Nic> Engine<N> {
         if !ample {
             self.starve(index);
         } else if budget_bound && held > 0 && self.port.connection_budget(held) < whole_burst {
-            if !slot.parked {
-                slot.parked = true;
-                self.parked.push_back(index);
-                self.counters.tx_budget_limited += 1;
-            }
+            self.counters.tx_budget_limited += u64::from(!slot.parked);
+            self.park(index);
         } else if budget_bound && !slot.waits_for_queue {
             slot.waits_for_queue = true;
             self.queue_waiters.push_back(index);
             self.counters.tx_queue_limited += 1;
+        }
+    }
+
+    /// What `burst` repeats is still in the port (`S43`): to send it again would only lengthen the queue. It waits until
+    /// `frame` has left.
+    fn hold(&mut self, index: u32, burst: &Burst, frame: u64, now: Time) {
+        // Proposals are taken back after those made before are committed.
+        self.flush(now);
+        self.counters.tx_retransmissions_held += 1;
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.conn.on_refused(burst);
+        slot.held_by = frame;
+        self.park(index);
+        self.touch(index);
+    }
+
+    fn park(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !slot.parked
+        {
+            slot.parked = true;
+            self.parked.push_back(index);
         }
     }
 
@@ -204,7 +229,8 @@ impl<N: Nic> Engine<N> {
             let Some(slot) = self.slots.get_mut(index).filter(|s| s.parked) else { continue };
             slot.occupancy.settle(self.port.left());
             let held = slot.occupancy.bytes();
-            if self.port.connection_budget(held) >= worth || held == 0 {
+            let left = slot.held_by <= self.port.left();
+            if left && (self.port.connection_budget(held) >= worth || held == 0) {
                 slot.parked = false;
                 self.enqueue(index);
             } else {

@@ -266,3 +266,39 @@ fn resets_to_strangers_need_no_connection_and_may_be_dropped() {
     assert!(e.counters().tx_replies_dropped > 0);
     assert!(e.is_idle());
 }
+
+#[test]
+fn s43_nothing_is_repeated_that_the_port_still_holds() {
+    // A kilobyte takes the link 80 ms, far more than the retransmission timeout; the port says nothing.
+    let mut net = Net::new(NicLimits { link_bps: Some(100_000), ..limits() });
+    let (a, b) = net.connected(&ConnConfig { min_rto: Nanos::from_millis(5), ..cfg() });
+    net.filter = Box::new(|_, _| false);
+    let sent_at = net.now;
+    let data = pattern(41, 1_000);
+    send_all(&mut net, a, &data);
+    net.run(Nanos::from_secs(2), |n| n.a.counters().tx_retransmitted_segments > 0);
+    assert!(net.now.since(sent_at) >= Nanos::from_millis(80), "{}", net.now.since(sent_at));
+    assert!(net.a.counters().tx_retransmissions_held > 0);
+    assert!(net.a.counters().tx_retransmissions_held < 20, "no spin");
+    net.filter = Box::new(|_, _| true);
+    net.run(Nanos::from_secs(60), |n| n.received_b(b).len() == data.len());
+    net.finish();
+}
+
+#[test]
+fn s5_being_short_of_buffers_never_ends_a_connection() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    net.a.fake().references = 0;
+    let data = pattern(42, 20_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    let end = net.now + Nanos::from_secs(60);
+    while net.now < end {
+        net.step();
+    }
+    assert_eq!(net.a.counters().connections_stuck, 0);
+    net.a.fake().references = usize::MAX;
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    net.finish();
+}
