@@ -154,6 +154,10 @@ impl<P: Payload> Connection<P> {
                 self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
             }
         }
+        if !self.has_work() {
+            self.timers.stop(Timer::Persist);
+            self.persist.stop();
+        }
         // MUST-37: whoever answers probes stays, however long the window is closed.
         if self.timers.is_armed(Timer::Persist) {
             self.timers.arm(Timer::User, now + self.cfg.user_timeout);

@@ -127,12 +127,11 @@ impl<P: Payload> Connection<P> {
         if self.state != State::TimeWait || self.ack.owed() == Owed::Now || self.proposed.bursts > 0 {
             return None;
         }
-        let wnd = self.recv_window.wnd(self.recv.next());
         Some(TimeWait {
             tuple: self.tuple,
             snd_nxt: self.snd_seq(self.snd_nxt()),
             rcv_nxt: self.rcv_seq(self.rcv_nxt()),
-            rcv_wnd: u32::try_from(wnd).unwrap_or(u32::MAX),
+            rcv_wnd: u32::try_from(self.rcv_wnd()).unwrap_or(u32::MAX),
             window: self.recv_window.field(self.room()),
             timestamps: self
                 .peer

@@ -52,7 +52,7 @@ impl<P: Payload> Connection<P> {
             Err(Reject) => return,
         };
         if !self.is_acceptable(at, &seg) {
-            let closed = self.recv.window() == 0;
+            let closed = self.rcv_wnd() == 0;
             if flags.has(TcpFlags::RST) {
                 self.counts.segments_unacceptable += 1;
                 return;
@@ -114,7 +114,7 @@ impl<P: Payload> Connection<P> {
     /// RFC 9293 §3.4: some of the segment lies in the window, or, when it occupies nothing, it stands there. A
     /// bare segment at the very edge passes too: a peer that filled our window sends its ACKs from there.
     fn is_acceptable(&self, at: i64, seg: &Segment<P>) -> bool {
-        let wnd = self.recv.window() as i64;
+        let wnd = self.rcv_wnd() as i64;
         let len = seg.payload.len() as i64 + i64::from(seg.flags.has(TcpFlags::FIN));
         if len == 0 { 0 <= at && at <= wnd } else { at < wnd && at + len > 0 }
     }

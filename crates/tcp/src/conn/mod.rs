@@ -376,7 +376,7 @@ impl<P: Payload> Connection<P> {
             cwnd: self.cc.cwnd(),
             ssthresh: self.cc.ssthresh(),
             send_window: self.window.wnd(),
-            receive_window: self.recv_window.wnd(self.recv.next()),
+            receive_window: self.rcv_wnd(),
             mss: self.mss(),
             unsent: self.queue.end().since(self.queue.nxt()),
             ..self.counts
@@ -442,6 +442,11 @@ impl<P: Payload> Connection<P> {
     /// RCV.NXT.
     fn rcv_nxt(&self) -> Offset {
         self.recv.next() + u64::from(self.peer_fin)
+    }
+
+    /// RCV.WND: up to the highest edge that was ever offered (RFC 7323 §2.4).
+    fn rcv_wnd(&self) -> u64 {
+        self.recv_window.wnd(self.recv.next())
     }
 
     /// The sequence number of an offset of ours.

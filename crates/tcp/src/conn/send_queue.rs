@@ -104,7 +104,10 @@ impl<P: Payload> SendQueue<P> {
     /// Bytes a write may bring now. What is acknowledged frees room even while a device still reads it: nothing
     /// that sends waits for a device.
     pub(crate) fn capacity(&self) -> u64 {
-        let unacked = self.chunks.len() as u64 - self.una.chunk.saturating_sub(self.popped);
+        let unacked = match self.una.offset == self.end {
+            true => 0,
+            false => self.chunks.len() as u64 - self.una.chunk.saturating_sub(self.popped),
+        };
         let used = self.end.since(self.una.offset) + (unacked + 1) * CHUNK_COST;
         self.limit.saturating_sub(used)
     }

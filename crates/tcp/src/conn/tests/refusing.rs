@@ -1,1 +1,173 @@
-//! placeholder
+//! Propose, commit, refuse (`S24`, architecture: "Propose, then commit").
+
+use proptest::prelude::*;
+
+use super::script::*;
+use crate::conn::{Connection, SendFlags};
+use crate::testing::TestBuf;
+use crate::wire::TcpFlags;
+use crate::{Burst, BurstKind, Offset, Time, TxLimits};
+
+/// Everything that may be asked of a connection without changing it.
+fn observe(conn: &Connection<TestBuf>) -> String {
+    format!("{conn:?}")
+}
+
+#[test]
+fn s24_full_ring_is_not_sent() {
+    let mut s = Script::established(&plain(), 65535);
+    s.conn.write(bytes(0, 5000), SendFlags::default()).expect("room");
+    let proposals: Vec<Burst> = std::iter::from_fn(|| s.conn.poll_transmit(s.now, &PLAIN)).collect();
+    assert_eq!(proposals.len(), 5);
+    let marks = s.conn.marks();
+    assert_eq!((marks.sent, s.conn.in_flight()), (Offset(0), 0));
+    s.conn.on_sent(&proposals[0], s.now);
+    s.conn.on_sent(&proposals[1], s.now);
+    for burst in &proposals[2..] {
+        s.conn.on_refused(burst);
+    }
+    assert_eq!((s.conn.marks().sent, s.conn.in_flight()), (Offset(2000), 2000));
+    let again = s.conn.poll_transmit(s.now, &PLAIN).expect("the third");
+    assert_eq!((again.offset, again.kind, again.flags), (Offset(2000), BurstKind::New, TcpFlags::ACK));
+    assert_eq!(s.conn.stats().bytes_retransmitted, 0);
+}
+
+#[test]
+fn a_burst_that_left_in_part_is_committed_in_part() {
+    let mut s = Script::established(&plain(), 65535);
+    s.conn.write(bytes(0, 5000), SendFlags::default()).expect("room");
+    s.conn.shutdown_write();
+    let burst = s.conn.poll_transmit(s.now, &TSO).expect("a burst");
+    assert_eq!(burst.len, 5000);
+    s.conn.on_sent(&burst.first(2000), s.now);
+    s.conn.on_refused(&burst);
+    assert_eq!(s.conn.marks().sent, Offset(2000));
+    s.flush();
+    s.expect(". 2001:3001(1000) ack 1").expect(". 3001:4001(1000) ack 1");
+    s.expect("FP. 4001:5001(1000) ack 1").nothing();
+}
+
+#[test]
+fn an_ack_that_was_refused_is_still_owed() {
+    let mut s = Script::established(&plain(), 65535);
+    s.inject_quietly("P. 1:2001(2000) ack 1");
+    s.conn.write(bytes(0, 10), SendFlags::default()).expect("room");
+    // The data carries the ACK; refused together, owed together.
+    let burst = s.conn.poll_transmit(s.now, &PLAIN).expect("the data");
+    assert!(s.conn.poll_transmit(s.now, &PLAIN).is_none());
+    s.conn.on_refused(&burst);
+    let none = TxLimits { budget: 0, ..PLAIN };
+    let ack = s.conn.poll_transmit(s.now, &none).expect("the ACK alone");
+    assert_eq!(ack.kind, BurstKind::Ack);
+    s.conn.on_sent(&ack, s.now);
+    assert!(s.conn.poll_transmit(s.now, &none).is_none());
+    s.flush().expect("P. 1:11(10) ack 2001").nothing();
+}
+
+#[test]
+fn a_syn_that_was_refused_is_still_due() {
+    let mut conn: Connection<TestBuf> = Connection::connect(&plain(), tuple(), ISS, 0, Time::ZERO);
+    let before = observe(&conn);
+    let syn = conn.poll_transmit(Time::ZERO, &PLAIN).expect("the SYN");
+    assert!(conn.poll_transmit(Time::ZERO, &PLAIN).is_none());
+    conn.on_refused(&syn);
+    assert_eq!(observe(&conn), before);
+    assert!(conn.poll_transmit(Time::ZERO, &PLAIN).is_some());
+}
+
+#[test]
+fn shortened_bursts_keep_fin_and_psh_for_the_rest() {
+    let mut s = Script::established(&plain(), 65535);
+    s.conn.write(bytes(0, 900), SendFlags::default()).expect("room");
+    s.conn.shutdown_write();
+    let burst = s.conn.poll_transmit(s.now, &PLAIN).expect("a burst");
+    assert!(burst.flags.has(TcpFlags::FIN | TcpFlags::PSH));
+    assert_eq!(burst.first(100).flags, TcpFlags::ACK);
+    assert_eq!(burst.first(900).flags, burst.flags);
+}
+
+/// What the peer and the application do, in any order.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, bool),
+    Ack(u64, u16),
+    Text(usize),
+    Gap,
+    Read,
+    Wait(u64),
+    Shutdown,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..5000usize, any::<bool>()).prop_map(|(len, more)| Step::Write(len, more)),
+        4 => (0..6000u64, prop_oneof![Just(0u16), 1..65535u16]).prop_map(|(n, win)| Step::Ack(n, win)),
+        2 => (1..1500usize).prop_map(Step::Text),
+        1 => Just(Step::Gap),
+        1 => Just(Step::Read),
+        2 => (0..2000u64).prop_map(Step::Wait),
+        1 => Just(Step::Shutdown),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    /// After every step a batch is proposed and refused: that changes nothing that can be observed, and the next
+    /// proposals are the same.
+    #[test]
+    fn proposing_and_refusing_changes_nothing(steps in prop::collection::vec(step(), 1..60)) {
+        let mut s = Script::established(&plain(), 20_000);
+        s.limits = TSO;
+        let (mut written, mut received) = (0u64, 0u64);
+        for step in steps {
+            match step {
+                Step::Write(len, more) => {
+                    if s.conn.write(bytes(written, len), SendFlags { more }).is_ok() {
+                        written += len as u64;
+                    }
+                }
+                Step::Ack(n, win) => {
+                    let marks = s.conn.marks();
+                    let to = marks.sent.min(marks.acked + n).0 + 1;
+                    s.inject_quietly(&format!(". {}:{}(0) ack {to} win {win}", received + 1, received + 1));
+                }
+                Step::Text(len) => {
+                    let ack = s.conn.marks().acked.0 + 1;
+                    let end = received + len as u64;
+                    s.inject_quietly(&format!("P. {}:{}({len}) ack {ack} win 9000", received + 1, end + 1));
+                    received = end;
+                }
+                Step::Gap => {
+                    let ack = s.conn.marks().acked.0 + 1;
+                    let at = received + 3001;
+                    s.inject_quietly(&format!("P. {at}:{}(10) ack {ack} win 9000", at + 10));
+                }
+                Step::Read => {
+                    while s.conn.read().is_some() {}
+                }
+                Step::Wait(n) => {
+                    s.now += ms(n);
+                    s.conn.on_timer(s.now);
+                }
+                Step::Shutdown => s.conn.shutdown_write(),
+            }
+            // Asking starts the clock of a sender that has just got work; that is not what is tested.
+            let settle: Vec<Burst> = std::iter::from_fn(|| s.conn.poll_transmit(s.now, &TSO)).collect();
+            for burst in &settle {
+                s.conn.on_refused(burst);
+            }
+            let before = observe(&s.conn);
+            let first: Vec<Burst> = std::iter::from_fn(|| s.conn.poll_transmit(s.now, &TSO)).collect();
+            for burst in &first {
+                s.conn.on_refused(burst);
+            }
+            prop_assert_eq!(observe(&s.conn), before);
+            let second: Vec<Burst> = std::iter::from_fn(|| s.conn.poll_transmit(s.now, &TSO)).collect();
+            prop_assert_eq!(format!("{first:?}"), format!("{second:?}"));
+            for burst in &second {
+                s.conn.on_sent(burst, s.now);
+            }
+            s.conn.check_invariants();
+        }
+    }
+}
