@@ -51,8 +51,8 @@ fn a_refused_connection_is_reported() {
 #[test]
 fn s49_a_peer_that_answers_no_arp_is_unreachable() {
     let lab = Lab::new();
-    let outcome =
-        lab.send(&format!("10.77.0.99:{PORT} --timeout {TIMEOUT}")).ends_with(exit::UNREACHABLE, LIMIT);
+    // Three requests, a second apart, end before this timeout does.
+    let outcome = lab.send(&format!("10.77.0.99:{PORT} --timeout 5")).ends_with(exit::UNREACHABLE, LIMIT);
     explains(&outcome, &["10.77.0.99", "ARP"]);
 }
 
@@ -125,7 +125,7 @@ fn interrupting_ends_with_the_summary() {
         let (_receiver, mut sender) = under_way(&lab, "plain");
         sender.signal(signal);
         let outcome = sender.ends_with(code, PATIENCE);
-        assert!(outcome.stdout.contains("Gbit/s"), "no summary: {outcome:?}");
+        assert!(outcome.stdout.contains("acknowledged "), "no summary: {outcome:?}");
     }
 }
 

@@ -194,7 +194,7 @@ impl Process {
     }
 
     /// Waits until `done` holds; false when the time is over first.
-    fn wait(&self, limit: Duration, done: impl Fn(&Outcome) -> bool) -> bool {
+    fn wait(&self, limit: Duration, mut done: impl FnMut(&Outcome) -> bool) -> bool {
         let outcome = self.outcome.0.lock().expect("no reader panicked");
         let (_outcome, over) =
             self.outcome.1.wait_timeout_while(outcome, limit, |o| !done(o)).expect("no reader panicked");
@@ -213,10 +213,17 @@ impl Process {
 
     /// Waits until it has said this so many times.
     pub(crate) fn says_times(&self, times: usize, words: &str, limit: Duration) {
-        let said = |o: &Outcome| o.stdout.matches(words).count() + o.stderr.matches(words).count() >= times;
-        let in_time = self.wait(limit, |o| said(o) || o.ended);
+        // Text comes in whole lines, so each is searched once.
+        let (mut seen, mut count) = ([0; 2], 0);
+        self.wait(limit, |o| {
+            for (text, seen) in [&o.stdout, &o.stderr].into_iter().zip(&mut seen) {
+                count += text[*seen..].matches(words).count();
+                *seen = text.len();
+            }
+            count >= times || o.ended
+        });
         assert!(
-            in_time && said(&self.outcome()),
+            count >= times,
             "{} did not say '{words}' {times} times in {limit:?}{}",
             self.name,
             self.report()

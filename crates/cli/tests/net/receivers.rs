@@ -40,7 +40,7 @@ fn s29_socat_gets_a_file_sent_without_a_copy() {
 fn nc_gets_a_file() {
     let lab = Lab::new();
     let (file, hash) = lab.random_file(volume());
-    let command = format!("nc -l -N -v {PORT} </dev/null | sha256sum");
+    let command = format!("nc -l -n -N -v {PORT} </dev/null | sha256sum");
     let mut nc = lab.spawn("sh", ["-c", &command]);
     nc.says("Listening on", PATIENCE);
     lab.send(&format!("{KERNEL}:{PORT} --file {}", file.display())).ends_with(0, PATIENCE);
