@@ -3,8 +3,9 @@
 //! pkg-config's C flags (`-include rte_config.h -march=…`) go to the compiler *and* to bindgen: without them the
 //! two would disagree about the layout of DPDK's structures.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::exit;
+use std::process::{Command, exit};
 use std::{env, panic};
 
 /// What the safe crate uses; nothing else is bound.
@@ -57,7 +58,7 @@ fn main() {
         .atleast_version("22.11")
         .cargo_metadata(false)
         .probe("libdpdk")
-        .unwrap_or_else(|e| fail("DPDK 22.11 or newer was not found by pkg-config", &e.to_string()));
+        .unwrap_or_else(|_| fail("DPDK 22.11 or newer was not found by pkg-config", &why_not_found()));
     for path in &dpdk.link_paths {
         println!("cargo:rustc-link-search=native={}", path.display());
     }
@@ -127,10 +128,22 @@ fn out_dir() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
 }
 
+fn pkg_config_tool() -> OsString {
+    env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into())
+}
+
+/// pkg-config's own words, which are shorter than those of the crate.
+fn why_not_found() -> String {
+    let arguments = ["--print-errors", "--errors-to-stdout", "--exists", "libdpdk >= 22.11"];
+    match Command::new(pkg_config_tool()).args(arguments).output() {
+        Ok(out) => String::from_utf8_lossy(&out.stdout).into_owned(),
+        Err(e) => format!("pkg-config could not be run: {e}"),
+    }
+}
+
 /// The C flags exactly as the package gives them: the crate's own parsing drops `-include` and `-march`.
 fn compiler_flags() -> Vec<String> {
-    let tool = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
-    match std::process::Command::new(tool).args(["--cflags", "libdpdk"]).output() {
+    match Command::new(pkg_config_tool()).args(["--cflags", "libdpdk"]).output() {
         Ok(out) if out.status.success() => {
             String::from_utf8_lossy(&out.stdout).split_whitespace().map(str::to_owned).collect()
         }
