@@ -29,8 +29,8 @@ fn enter_namespace(test: &str) {
 }
 
 #[test]
-fn the_kernel_answers_and_odd_pieces_arrive_with_right_checksums() {
-    enter_namespace("the_kernel_answers_and_odd_pieces_arrive_with_right_checksums");
+fn the_kernel_answers_odd_pieces_arrive_right_and_kept_frames_starve_nobody() {
+    enter_namespace("the_kernel_answers_odd_pieces_arrive_right_and_kept_frames_starve_nobody");
     let device: DeviceSpec = "tap:ts0,host=10.9.0.1/24".parse().expect("a device");
     let eal = Eal::start(EalConfig {
         no_huge: true,
@@ -39,7 +39,8 @@ fn the_kernel_answers_and_odd_pieces_arrive_with_right_checksums() {
         ..EalConfig::default()
     })
     .expect("EAL starts without hugepages");
-    let mut nic = DpdkNic::open(&eal, &device, &DpdkConfig::default()).expect("a TAP");
+    let config = DpdkConfig { rx_descriptors: 64, rx_buffers: 192, ..DpdkConfig::default() };
+    let mut nic = DpdkNic::open(&eal, &device, &config).expect("a TAP");
     println!("{:#?}\n{:#?}", nic.port().info(), nic.limits());
     let host = nic.host().expect("a TAP has a kernel side");
     assert_eq!(host.name(), "ts0");
@@ -83,8 +84,6 @@ fn the_kernel_answers_and_odd_pieces_arrive_with_right_checksums() {
         }
     }
     assert_eq!(nic.tx_completed(), Some(asked), "TAP is done with a frame once it is written");
-    drop(out);
-
     // Pieces at odd offsets, which DPDK 22.11's net_tap sums wrongly, arrive right all the same.
     let capture = capture::Capture::new(nic.port().info().if_index.expect("a TAP has an interface"));
     let mut tail = nic.alloc_tail().expect("a buffer");
@@ -124,6 +123,55 @@ fn the_kernel_answers_and_odd_pieces_arrive_with_right_checksums() {
         }
     }
     drop(payload);
+
+    // Received frames that the application keeps do not starve the port: past half of the receive buffers they
+    // are copied out, and when there is no memory for that either, large ones are dropped and small ones arrive.
+    out.clear();
+    let mut large = vec![0x55; 1000];
+    large[..6].copy_from_slice(&mac);
+    large[12..14].copy_from_slice(&[0x88, 0xb6]);
+    let mut kept = Vec::new();
+    let mut receive = |nic: &mut DpdkNic, kept: &mut Vec<_>, frame: &[u8]| {
+        assert!(capture.send(frame));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let before = nic.rx_counters();
+        loop {
+            assert!(
+                Instant::now() < deadline,
+                "a frame of {} bytes does not arrive: {before:?}",
+                frame.len()
+            );
+            nic.rx_burst(&mut out);
+            let mut found = false;
+            for piece in out.drain(..) {
+                if piece.buf.as_slice()[12..14] == [0x88, 0xb6] {
+                    assert_eq!(piece.buf.as_slice(), frame);
+                    kept.push(piece.buf);
+                    found = true;
+                }
+            }
+            if found || nic.rx_counters().dropped_no_memory > before.dropped_no_memory {
+                return found;
+            }
+        }
+    };
+    for i in 0..3000u32 {
+        large[14..18].copy_from_slice(&i.to_be_bytes());
+        if !receive(&mut nic, &mut kept, &large) {
+            break;
+        }
+    }
+    let counters = nic.rx_counters();
+    println!("{} frames kept, {counters:?}", kept.len());
+    assert!(kept.len() > 500, "half of the buffers, then a megabyte of copies");
+    assert!(counters.copied > 400 && counters.dropped_no_memory == 1, "{counters:?}");
+    assert!(receive(&mut nic, &mut kept, &large[..100]), "an ACK would still get through");
+    for (i, buf) in kept[..kept.len() - 1].iter().enumerate() {
+        assert_eq!(buf.as_slice()[14..18], (i as u32).to_be_bytes(), "what is kept stays as it was");
+    }
+    kept.clear();
+    assert!((0..40).all(|_| receive(&mut nic, &mut kept, &large)), "memory is back");
+    drop(kept);
 
     let report = DpdkNic::close([nic]);
     assert!(report.all_home(), "{report}");

@@ -24,6 +24,13 @@ impl Capture {
         Capture(fd)
     }
 
+    /// Sends a frame as the kernel would. False when its queue is full.
+    #[allow(dead_code)] // not every test sends
+    pub(crate) fn send(&self, frame: &[u8]) -> bool {
+        // SAFETY: the buffer is as long as said.
+        unsafe { libc::send(self.0, frame.as_ptr().cast(), frame.len(), 0) >= 0 }
+    }
+
     /// The next TCP frame, waited for.
     pub(crate) fn tcp(&self) -> Vec<u8> {
         let deadline = Instant::now() + Duration::from_secs(5);
