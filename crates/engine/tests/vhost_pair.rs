@@ -122,7 +122,7 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
     while !std::path::Path::new(&socket).exists() {
         assert!(Instant::now() < deadline, "the receiver makes no socket");
         assert!(receiver.try_wait().expect("its state").is_none(), "the receiver failed");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::yield_now();
     }
     let (_eal, mut nic) = open(&DeviceSpec::VirtioUser { socket });
     nic.check_prepared();
