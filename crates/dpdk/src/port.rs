@@ -265,6 +265,14 @@ impl Port {
         &self.inner.info
     }
 
+    /// Whether it can run like that, as far as it tells: before memory is set aside for it.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub fn check(&self, config: &PortConfig) -> Result<(), PortError> {
+        self.inner.check(config)
+    }
+
     /// Configures and starts it; each queue receives into its own of `rx_pools`.
     ///
     /// # Errors
@@ -357,7 +365,7 @@ impl Inner {
         wire.saturating_add(hidden_overhead(&self.info.driver))
     }
 
-    fn configure(&mut self, config: &PortConfig) -> Result<(u16, u16), PortError> {
+    fn check(&self, config: &PortConfig) -> Result<(), PortError> {
         let info = &self.info;
         let max = info.max_rx_queues.min(info.max_tx_queues);
         if config.queues == 0 || config.queues > max {
@@ -377,7 +385,12 @@ impl Inner {
         if lacking != RxOffloads::default() {
             return Err(missing(lacking.names()));
         }
+        Ok(())
+    }
 
+    fn configure(&mut self, config: &PortConfig) -> Result<(u16, u16), PortError> {
+        self.check(config)?;
+        let info = &self.info;
         let mut conf = dpdk_sys::rte_eth_conf::default();
         conf.rxmode.mtu = self.device_mtu(config.mtu).into();
         conf.rxmode.offloads = config.rx_offloads.0;

@@ -1,8 +1,9 @@
 //! One core's pair of receive and transmit queues.
 //!
 //! The transmit side keeps a reference of its own to each frame's header mbuf. When that is the only one left,
-//! the device is done with the frame: an exact answer that every driver gives, where descriptor status and
-//! `tx_done_cleanup` are offered by some. The header mbuf then goes straight back to the stash it came from.
+//! the device is done with the frame: an exact answer that every driver gives. (Descriptor status is offered by
+//! some, and counts descriptors, whose number per frame only the driver knows.) The header mbuf then goes straight
+//! back to the stash it came from.
 //! It is as late as the driver's own freeing, which [`QueuePair::reclaim`] can hasten on some, and
 //! [`QueuePair::nudge`] on others.
 

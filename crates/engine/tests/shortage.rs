@@ -63,7 +63,7 @@ fn a_port_with_64_mbufs_says_when_they_are_out_and_goes_on_when_they_are_back() 
             if n == 0 {
                 break;
             }
-            assert!(rx.capacity() == 5 && n % 2 == 0 && rx[0].more && !rx[1].more);
+            assert!(rx.capacity() == 5 && n.is_multiple_of(2) && rx[0].more && !rx[1].more);
             assert_eq!((rx[0].buf.len(), rx[1].buf.len()), (60, 10));
             pieces += n;
             rx.clear();

@@ -186,6 +186,7 @@ impl DpdkNic {
             // Drivers want it below the ring's size less 3.
             tx_free_thresh: (known.frees_on_send && tx_descriptors >= 8).then(|| tx_descriptors - 4),
         };
+        port.check(&port_config)?;
         let header_room = if tx_offloads.contains(TxOffloads::MULTI_SEGS) {
             config.header_room
         } else {
@@ -200,7 +201,11 @@ impl DpdkNic {
             DeviceSpec::Tap { host, .. } => Some(tap_host(device, &port, *host, mtu)?),
             _ => None,
         };
-        let link_bps = port.link().mbps.map(|m| u64::from(m) * 1_000_000);
+        // Drivers of virtual wires make up a rate.
+        let link_bps = match device {
+            DeviceSpec::Pci { .. } => port.link().mbps.map(|m| u64::from(m) * 1_000_000),
+            _ => None,
+        };
         Ok(queues
             .into_iter()
             .zip(pools)
@@ -210,7 +215,7 @@ impl DpdkNic {
                     header_room,
                     tx_ring: queue.tx_descriptors(),
                     tx_batch: queue.batch() as u16,
-                    link_bps: if host.is_some() { None } else { link_bps },
+                    link_bps,
                 };
                 let limits = profile::limits(&info, tx_offloads, &setup);
                 let mut builder = Builder::new(&pools.headers, &pools.links, limits.max_chain);
@@ -589,6 +594,11 @@ impl Nic for DpdkNic {
     }
 
     fn tx_completed(&mut self) -> Option<u64> {
+        // Intel's drivers free a sent mbuf when its descriptor is used again, a whole ring later, unless asked.
+        // The work is the same, only earlier. Others have no such call, and are asked once.
+        if self.queue.in_device() > 0 {
+            self.queue.reclaim();
+        }
         Some(self.queue.completed(&mut self.builder.headers))
     }
 
