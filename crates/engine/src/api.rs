@@ -7,7 +7,7 @@ use tcp::conn::{ConnConfig, ConnStats, SendFlags, State, WriteErrorKind};
 use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
 use tcp::{Event, FourTuple, Marks, Offset, Time};
 
-use crate::counters::Counters;
+use crate::counters::{self, Counters};
 use crate::engine::Engine;
 use crate::error::{ConnectError, SendError, SendRefusal};
 use crate::events::EngineEvent;
@@ -121,8 +121,8 @@ impl<N: Nic> Engine<N> {
 
     /// Sends `buf` without copying it. All or nothing.
     ///
-    /// From the first such send on, payloads come home through [`pop_reclaimed`](Engine::pop_reclaimed), and the
-    /// application must take them there; [`keep_reclaimed`](Engine::keep_reclaimed) changes that.
+    /// When the peer has acknowledged it and the port reads it no longer, it is dropped, which returns it to its pool;
+    /// [`keep_reclaimed`](Engine::keep_reclaimed) hands it to the application instead.
     ///
     /// # Errors
     /// [`SendError`] hands `buf` back and says why.
@@ -132,7 +132,6 @@ impl<N: Nic> Engine<N> {
         };
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
-                slot.returns |= !slot.discards;
                 self.used(id.index);
                 Ok(offset)
             }
@@ -205,21 +204,22 @@ impl<N: Nic> Engine<N> {
         Some(payload)
     }
 
-    /// The next payload that was acknowledged and that the port no longer reads, with the offset it was sent at.
-    /// Those of copying sends are among them; they may be dropped.
-    pub fn pop_reclaimed(&mut self, id: ConnId) -> Option<(Offset, N::Buf)> {
-        self.app_active = true;
-        self.slots.find_mut(id)?.conn.pop_reclaimed()
-    }
-
-    /// Whether payloads of [`send`](Engine::send) wait for [`pop_reclaimed`](Engine::pop_reclaimed) (`true`) or are
-    /// dropped by the engine, which returns them to their pool (`false`).
+    /// Whether payloads wait for [`pop_reclaimed`](Engine::pop_reclaimed), where the application must then take them, or
+    /// are dropped once they are reclaimed, as they are by default.
     pub fn keep_reclaimed(&mut self, id: ConnId, keep: bool) {
         if let Some(slot) = self.slots.find_mut(id) {
             slot.returns = keep;
-            slot.discards = !keep;
             self.touch(id.index);
         }
+    }
+
+    /// The next payload that was acknowledged and that the port no longer reads, with the offset it was sent at. Those
+    /// of copying sends are among them, and may be dropped. Always `None` without
+    /// [`keep_reclaimed`](Engine::keep_reclaimed).
+    pub fn pop_reclaimed(&mut self, id: ConnId) -> Option<(Offset, N::Buf)> {
+        let slot = self.slots.find_mut(id).filter(|s| s.returns && !s.released)?;
+        self.app_active = true;
+        slot.conn.pop_reclaimed()
     }
 
     /// Ends our direction behind what was sent; reading goes on.
@@ -282,6 +282,11 @@ impl<N: Nic> Engine<N> {
     /// Everything the loop counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Every count there is, of the loop and of the protocol beside its connections, as (name, value, help).
+    pub fn every_count(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> + '_ {
+        self.counters.iter().chain(counters::of_endpoint(self.endpoint.counters()))
     }
 
     /// What the protocol counts beside its connections.

@@ -1,5 +1,7 @@
 //! Everything the loop counts: one plain struct per core, written only by that core.
 
+use tcp::endpoint::{DropReason, EndpointCounters};
+
 /// Declares the counters: each field's text is its documentation and the help that users see.
 macro_rules! counters {
     ($($name:ident: $help:literal,)*) => {
@@ -139,6 +141,56 @@ impl Counters {
     }
 }
 
+/// The endpoint's counters in the same form.
+pub(crate) fn of_endpoint(c: &EndpointCounters) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
+    let EndpointCounters {
+        active_opens,
+        passive_opens,
+        drops: _,
+        resets,
+        time_wait_fins,
+        time_wait_acks,
+        time_wait_reused,
+        time_wait_evicted,
+    } = *c;
+    [
+        ("tcp_active_opens", active_opens, "Connections opened actively."),
+        ("tcp_passive_opens", passive_opens, "Connections opened for a SYN to a listener."),
+        ("tcp_resets", resets, "Resets answered to segments that belong to nobody."),
+        ("tcp_time_wait_fins", time_wait_fins, "Late FINs acknowledged in TIME-WAIT."),
+        ("tcp_time_wait_acks", time_wait_acks, "Other ACKs sent in TIME-WAIT."),
+        ("tcp_time_wait_reused", time_wait_reused, "Tuples in TIME-WAIT taken over by a new connection."),
+        ("tcp_time_wait_evicted", time_wait_evicted, "TIME-WAITs ended early because the table was full."),
+        (
+            "tcp_drop_bad_address",
+            c.dropped(DropReason::BadAddress),
+            "Unmatched segments dropped: impossible address.",
+        ),
+        ("tcp_drop_reset", c.dropped(DropReason::Reset), "Unmatched segments dropped: resets."),
+        (
+            "tcp_drop_nonsense",
+            c.dropped(DropReason::Nonsense),
+            "Unmatched segments dropped: control bits without sense.",
+        ),
+        (
+            "tcp_drop_backlog_full",
+            c.dropped(DropReason::BacklogFull),
+            "SYNs dropped: the listener's backlog was full.",
+        ),
+        (
+            "tcp_drop_rate_limited",
+            c.dropped(DropReason::RateLimited),
+            "Unmatched segments dropped: too many answers this second.",
+        ),
+        (
+            "tcp_drop_time_wait",
+            c.dropped(DropReason::TimeWait),
+            "Segments dropped in TIME-WAIT: nothing to answer.",
+        ),
+    ]
+    .into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +205,15 @@ mod tests {
         assert_eq!(names.len() * size_of::<u64>(), size_of::<Counters>());
         assert!(c.iter().all(|(_, _, help)| help.ends_with('.')));
         assert_eq!(c.dropped(), 7);
+    }
+
+    #[test]
+    fn every_reason_of_the_endpoint_reaches_the_user() {
+        let mut c = EndpointCounters::default();
+        for (i, n) in c.drops.iter_mut().enumerate() {
+            *n = 1000 + i as u64;
+        }
+        let shown: Vec<u64> = of_endpoint(&c).map(|(_, v, _)| v).filter(|v| *v >= 1000).collect();
+        assert_eq!(shown.len(), DropReason::COUNT);
     }
 }

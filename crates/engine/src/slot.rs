@@ -69,8 +69,6 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) released: bool,
     /// The application takes payloads back itself.
     pub(crate) returns: bool,
-    /// The application said that it does not.
-    pub(crate) discards: bool,
 }
 
 impl<N: Nic> Slot<N> {
@@ -105,7 +103,6 @@ impl<N: Nic> Slot<N> {
             embryonic: false,
             released: false,
             returns: false,
-            discards: false,
         }
     }
 

@@ -139,8 +139,9 @@ impl<N: Nic> Engine<N> {
             if shortage.is_none() || !self.backoff.may_send(now) {
                 return if self.backoff.may_send(now) { Turn::Done } else { Turn::PortFull };
             }
-            self.reserve.ran_dry(now);
-            self.nic.reclaim();
+            if self.reserve.ran_dry(now) {
+                self.nic.reclaim();
+            }
             if !std::mem::replace(ample, false) {
                 self.starve(index);
                 return Turn::Done;

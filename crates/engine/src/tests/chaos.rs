@@ -143,7 +143,6 @@ fn a_payload_shared_by_many_sends_is_returned_once_all_are_done() {
     let mut net = Net::new(limits());
     let (a, b) = net.connected(&cfg());
     let buf = net.a.buf(&pattern(1, 1000));
-    net.a.keep_reclaimed(a, false);
     for _ in 0..100 {
         net.a.send(a, buf.clone(), SendFlags::default()).unwrap();
     }

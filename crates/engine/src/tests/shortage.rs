@@ -130,7 +130,6 @@ fn a_port_that_rejects_even_plain_frames_ends_the_connection_with_its_errno() {
     net.run(Nanos::from_secs(40), |n| n.has_a(a, EngineEvent::Stuck { errno: Some(22) }));
     assert!(net.now.since(start) >= Nanos::from_secs(30));
     assert!(net.a.counters().tx_rejected_plain < 10_000, "few tries, no spin");
-    while net.a.pop_reclaimed(a).is_some() {}
     net.a.fake().verdict = Verdict::Take;
     net.finish();
 }
@@ -293,12 +292,51 @@ fn s5_being_short_of_buffers_never_ends_a_connection() {
     let data = pattern(42, 20_000);
     let buf = net.a.buf(&data);
     net.a.send(a, buf, SendFlags::default()).unwrap();
-    let end = net.now + Nanos::from_secs(60);
+    let end = net.now + Nanos::from_secs(40);
     while net.now < end {
         net.step();
     }
     assert_eq!(net.a.counters().connections_stuck, 0);
     net.a.fake().references = usize::MAX;
     net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    net.finish();
+}
+
+#[test]
+fn s24_refused_connections_are_first_in_line_in_the_order_they_had() {
+    let mut net = Net::new(limits());
+    let conns: Vec<_> = (0..4).map(|_| net.connected(&cfg())).collect();
+    let ports: Vec<u16> = conns.iter().map(|(a, _)| net.a.tuple(*a).unwrap().local.port()).collect();
+    for (a, _) in &conns[..3] {
+        net.a.send_copy(*a, b"refused", SendFlags::default()).unwrap();
+    }
+    net.a.fake().verdict = Verdict::Room(0);
+    net.a.poll(net.now);
+    // One that comes later has to wait behind them.
+    net.a.send_copy(conns[3].0, b"later", SendFlags::default()).unwrap();
+    net.a.sent();
+    net.a.fake().verdict = Verdict::Take;
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        net.now += Nanos::from_millis(1);
+        net.a.poll(net.now);
+        for s in net.a.sent() {
+            order.extend(tcp_of(&s).map(|t| t.source_port));
+            deliver(&mut net.b, &s);
+        }
+    }
+    assert_eq!(order, ports);
+    net.finish();
+}
+
+#[test]
+fn s24_acks_free_the_budget_of_a_port_that_tells_nothing() {
+    let mut net = Net::new(NicLimits { link_bps: Some(1_000_000), tx_ring: 4096, ..limits() });
+    let (a, b) = net.connected(&ConnConfig { send_buffer: 8_000_000, ..cfg() });
+    let start = net.now;
+    // More than the whole queue may hold.
+    send_all(&mut net, a, &pattern(43, 3_000_000));
+    net.run(Nanos::from_secs(60), |n| n.received_b(b).len() == 3_000_000);
+    assert!(net.now.since(start) < Nanos::from_secs(1), "the link alone would need 24 seconds");
     net.finish();
 }
