@@ -89,6 +89,8 @@ pub struct Engine<N: Nic> {
     pub(crate) pieces: Vec<N::Buf>,
     /// When to ask the port next to let go of buffers.
     reclaim_at: Time,
+    /// How long after that again, if it helps as little.
+    reclaim_pause: Nanos,
     /// When we last told others that our address is ours.
     pub(crate) defended_at: Option<Time>,
 
@@ -155,6 +157,7 @@ impl<N: Nic> Engine<N> {
             refused: Vec::new(),
             pieces: Vec::new(),
             reclaim_at: Time::ZERO,
+            reclaim_pause: RECLAIM_INTERVAL,
             defended_at: None,
             cycles: nic.cycles(),
             app_active: false,
@@ -358,7 +361,17 @@ impl<N: Nic> Engine<N> {
             let Some(index) = self.reclaims.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(index).filter(|s| s.reclaiming) else { continue };
             let mut left = MAX_RECLAIMS_EACH;
-            while left > 0 && slot.conn.pop_reclaimed().is_some() {
+            // Nobody waits for what a connection leaves behind: the device's own references outlive it.
+            let abandoned = slot.released && slot.is_over();
+            while left > 0 {
+                let popped = if abandoned {
+                    slot.conn.pop_abandoned().is_some()
+                } else {
+                    slot.conn.pop_reclaimed().is_some()
+                };
+                if !popped {
+                    break;
+                }
                 returned = true;
                 left -= 1;
             }
@@ -372,12 +385,14 @@ impl<N: Nic> Engine<N> {
                 }
             }
         }
-        if !returned
-            && (!self.reclaims.is_empty() || !self.tail_waiters.is_empty())
-            && self.reclaim_at <= self.now
+        if returned {
+            self.reclaim_pause = RECLAIM_INTERVAL;
+        } else if (!self.reclaims.is_empty() || !self.tail_waiters.is_empty()) && self.reclaim_at <= self.now
         {
-            // The port may be idle and so never look by itself; asking costs it time, so not every iteration does.
-            self.reclaim_at = self.now + RECLAIM_INTERVAL;
+            // The port may be idle and so never look by itself; asking costs it time, so not every iteration does,
+            // and ever fewer where it does not help.
+            self.reclaim_at = self.now + self.reclaim_pause;
+            self.reclaim_pause = (self.reclaim_pause * 2).min(MAX_RECLAIM_INTERVAL);
             self.nic.reclaim();
         }
         self.serve_tail_waiters();
@@ -421,6 +436,9 @@ impl<N: Nic> Engine<N> {
 
 /// How often buffers are looked for that the device has not let go of.
 const RECLAIM_INTERVAL: Nanos = Nanos::from_micros(100);
+
+/// How rarely at last, where it lets go of none.
+const MAX_RECLAIM_INTERVAL: Nanos = Nanos::from_millis(10);
 
 /// Whether the connection still holds payload that it will give back.
 pub(crate) fn has_unreclaimed<N: Nic>(slot: &Slot<N>) -> bool {

@@ -82,16 +82,6 @@ impl Link {
         &self.counts
     }
 
-    /// Ends loss, reordering, duplication, corruption and outages.
-    pub fn heal(&mut self) {
-        self.cfg.loss = 0.0;
-        self.losing = 0;
-        self.cfg.reorder = 0.0;
-        self.cfg.duplicate = 0.0;
-        self.cfg.corrupt = 0.0;
-        self.cfg.outage = None;
-    }
-
     /// Sends a frame at `now`; `arrive` is told when it comes out at the other end, if it does, and as what.
     pub fn send(&mut self, now: Time, mut frame: Vec<u8>, mut arrive: impl FnMut(Time, Vec<u8>)) {
         self.counts.frames += 1;

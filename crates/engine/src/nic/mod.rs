@@ -68,7 +68,9 @@ pub trait Nic {
     /// pool runs low.
     fn reclaim(&mut self);
 
-    /// Memory for copying sends, at least one byte and at most 64 KiB of it; `None` under memory pressure.
+    /// Memory for copying sends, at least one byte and at most 64 KiB of it; `None` under memory pressure. Where a
+    /// header buffer has no room for a whole packet of [`NicLimits::mtu`] bytes, one of these must have: frames whose
+    /// chains the device does not take are copied together.
     fn alloc_tail(&mut self) -> Option<Self::Tail>;
 
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.

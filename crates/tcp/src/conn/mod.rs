@@ -346,6 +346,14 @@ impl<P: Payload> Connection<P> {
         self.queue.pop_reclaimed(self.state == State::Closed)
     }
 
+    /// The next payload of a connection that is over and whose application has let go of it. Unlike
+    /// [`pop_reclaimed`](Connection::pop_reclaimed) this waits for no device: one that still reads the payload has
+    /// a reference of its own, and may never drop it while it is idle. `None` while the connection lives.
+    pub fn pop_abandoned(&mut self) -> Option<P> {
+        let over = matches!(self.state, State::Closed | State::TimeWait);
+        if over { self.queue.pop().map(|(_, payload)| payload) } else { None }
+    }
+
     /// The addresses.
     pub fn tuple(&self) -> &FourTuple {
         &self.tuple

@@ -181,6 +181,11 @@ impl<P: Payload> SendQueue<P> {
         if !done || front.payload.in_device() {
             return None;
         }
+        self.pop()
+    }
+
+    /// Takes the oldest chunk off, whoever still has a use for it.
+    pub(crate) fn pop(&mut self) -> Option<(Offset, P)> {
         let chunk = self.chunks.pop_front()?;
         self.popped += 1;
         self.reclaimed = chunk.end();

@@ -1,0 +1,303 @@
+//! What happens in one run, all of it drawn from a seed.
+
+use engine::nic::NicLimits;
+use tcp::conn::ConnConfig;
+use tcp::{Nanos, Time};
+
+use crate::app::{End, Plan};
+use crate::link::LinkConfig;
+use crate::nic::{Faults, NicConfig, Release};
+use crate::rng::Rng;
+
+/// A whole run: two hosts, a path between them, and what the applications do.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Where it was drawn from; printed with every failure.
+    pub seed: u64,
+    /// The hosts. The first opens most connections.
+    pub hosts: [HostPlan; 2],
+    /// The path from each host to the other.
+    pub paths: [LinkConfig; 2],
+    /// The connections.
+    pub conns: Vec<ConnPlan>,
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+pub struct HostPlan {
+    /// Its NIC.
+    pub nic: NicConfig,
+    /// Bits per second at which the NIC puts frames onto the wire.
+    pub nic_rate: u64,
+    /// Settings of its connections.
+    pub conn: ConnConfig,
+    /// Time one turn of its loop takes: it sees nothing of the world in between.
+    pub loop_time: Nanos,
+    /// Its clock is this far ahead.
+    pub clock: Nanos,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct ConnPlan {
+    /// When it is opened.
+    pub start: Time,
+    /// The host that opens it, 0 or 1.
+    pub client: usize,
+    /// The server's port.
+    pub port: u16,
+    /// What the opening side does, and the other.
+    pub plans: [Plan; 2],
+}
+
+impl Scenario {
+    /// Draws a scenario. Loss stays within 5 %, so that everything arrives in the end; transfers are small, so
+    /// that thousands of seeds can be run.
+    pub fn from_seed(seed: u64) -> Scenario {
+        let mut rng = Rng::new(seed);
+        let mtu = rng.pick(&[576, 1280, 1500, 1500, 1500, 4000, 9000]);
+        let kind = rng.range(0, 9);
+        // A tenth of the runs are on a perfect path: there faults of our own cannot hide behind the path's.
+        let paths = [path(&mut rng, kind == 0), path(&mut rng, kind == 0)];
+        let hosts = [host(&mut rng, 0, mtu), host(&mut rng, 1, mtu)];
+        let budget = rng.log_range(10_000, 500_000);
+        let count = rng.pick(&[1, 1, 1, 2, 3, 5]);
+        let conns = (0..count).map(|i| connection(&mut rng, i, budget / u64::from(count), &hosts)).collect();
+        Scenario { seed, hosts, paths, conns }
+    }
+}
+
+impl Scenario {
+    /// One connection on a perfect gigabit path with a round trip of 2 ms, whose client sends `bytes` by reference
+    /// through a NIC that can do everything and never fails. Tests change what they are about.
+    pub fn plain(bytes: u64) -> Scenario {
+        let path = LinkConfig {
+            rate: 1_000_000_000,
+            delay: Nanos::from_millis(1),
+            jitter: Nanos::ZERO,
+            queue: 10_000,
+            loss: 0.0,
+            loss_burst: 1,
+            reorder: 0.0,
+            reorder_by: Nanos::ZERO,
+            duplicate: 0.0,
+            corrupt: 0.0,
+            outage: None,
+        };
+        let host = |index: u8| HostPlan {
+            nic: NicConfig {
+                mac: [2, 0, 0, 0, 0, 1 + index],
+                limits: NicLimits {
+                    mtu: 1_500,
+                    header_room: 2_048,
+                    tso_max_len: 65_000,
+                    tso_max_segments: 64,
+                    tso_min_mss: 64,
+                    tso_ipv6: false,
+                    max_chain: 40,
+                    max_chain_per_segment: 8,
+                    tx_ip_checksum: true,
+                    tx_tcp_checksum: true,
+                    tx_ring: 256,
+                    tx_batch: 32,
+                    link_bps: Some(10_000_000_000),
+                },
+                release: Release::Prompt,
+                reports_completions: true,
+                reclaims: true,
+                rx_checksum: true,
+                rx_ring: 1_024,
+                rx_buffers: 100_000,
+                rx_piece: 2_048,
+                tail_len: 32_768,
+                tx_buffers: 1_000_000,
+                faults: Faults::default(),
+            },
+            nic_rate: 10_000_000_000,
+            conn: ConnConfig { time_wait: Nanos::from_secs(1), ..ConnConfig::default() },
+            loop_time: Nanos::ZERO,
+            clock: Nanos::from_secs(1_000),
+        };
+        let plan = |total| Plan {
+            total,
+            chunk: (20_000, 20_000),
+            zero_copy: 1.0,
+            keeps: true,
+            more: 0.0,
+            pause: (0.0, Nanos::ZERO),
+            slow_reader: None,
+            answers: false,
+            end: End::WhenSent,
+        };
+        let conn = ConnPlan { start: Time::ZERO, client: 0, port: 80, plans: [plan(bytes), plan(0)] };
+        Scenario { seed: 1, hosts: [host(0), host(1)], paths: [path.clone(), path], conns: vec![conn] }
+    }
+}
+
+fn path(rng: &mut Rng, perfect: bool) -> LinkConfig {
+    let share = |rng: &mut Rng, most: f64| if rng.chance(0.5) { rng.unit() * most } else { 0.0 };
+    let clean = LinkConfig {
+        rate: rng.log_range(500_000, 10_000_000_000),
+        delay: Nanos::from_nanos(rng.log_range(1_000, 100_000_000)),
+        jitter: Nanos::ZERO,
+        queue: rng.log_range(20, 2_000) as usize,
+        loss: 0.0,
+        loss_burst: 1,
+        reorder: 0.0,
+        reorder_by: Nanos::ZERO,
+        duplicate: 0.0,
+        corrupt: 0.0,
+        outage: None,
+    };
+    if perfect {
+        return clean;
+    }
+    let outage = rng.chance(0.1).then(|| {
+        let from = Time::from_nanos(rng.log_range(1_000_000, 2_000_000_000));
+        (from, from + Nanos::from_nanos(rng.log_range(10_000_000, 5_000_000_000)))
+    });
+    LinkConfig {
+        jitter: Nanos::from_nanos(if rng.chance(0.3) { rng.log_range(1_000, 20_000_000) } else { 0 }),
+        loss: share(rng, 0.05),
+        loss_burst: rng.pick(&[1, 1, 1, 3, 8]),
+        reorder: share(rng, 0.05),
+        reorder_by: Nanos::from_nanos(rng.log_range(1_000, 50_000_000)),
+        duplicate: share(rng, 0.05),
+        corrupt: share(rng, 0.05),
+        outage,
+        ..clean
+    }
+}
+
+fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
+    let nic_rate = rng.pick(&[100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000]);
+    let conn = ConnConfig {
+        mtu: if rng.chance(0.1) { 9000 } else { mtu },
+        max_mss: rng.chance(0.2).then(|| rng.range(88, 2_000) as u16),
+        send_buffer: rng.log_range(4_000, 1_000_000) as usize,
+        receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
+        no_delay: rng.chance(0.5),
+        timestamps: rng.chance(0.7),
+        sack: rng.chance(0.7),
+        window_scale: rng.chance(0.8),
+        min_rto: Nanos::from_millis(rng.pick(&[10, 50, 200, 1_000])),
+        delayed_ack: Nanos::from_millis(rng.pick(&[1, 40, 200, 400])),
+        initial_window: rng.pick(&[1, 2, 4, 10, 10, 10, 40]) as u32,
+        // Nobody gives up in these runs: whatever is lost is lost by chance and arrives in the end.
+        connect_timeout: Nanos::from_secs(3_600),
+        user_timeout: Nanos::from_secs(3_600),
+        // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the FIN takes to come again.
+        time_wait: Nanos::from_secs(rng.pick(&[60, 120])),
+        ..ConnConfig::default()
+    };
+    HostPlan {
+        nic: nic(rng, index, mtu, nic_rate),
+        nic_rate,
+        conn,
+        loop_time: Nanos::from_nanos(rng.pick(&[0, 0, 0, 500, 20_000, 2_000_000])),
+        clock: Nanos::from_nanos(rng.log_range(1, 1 << 50)),
+    }
+}
+
+fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
+    let tso = rng.chance(0.75);
+    let max_chain = rng.pick(&[1, 2, 3, 8, 17, 40, 255]);
+    let tail_len = rng.log_range(100, 65_536) as usize;
+    let linear = max_chain == 1 || tail_len < usize::from(mtu);
+    let tx_tcp_checksum = tso || rng.chance(0.5);
+    let limits = NicLimits {
+        mtu,
+        // A whole packet must fit a header buffer or one buffer behind it, or nothing could be linearised.
+        header_room: rng.pick(&[256, 2_048, 2_048, 10_000]).max(if linear { mtu + 100 } else { 0 }),
+        tso_max_len: if tso { rng.pick(&[4_000, 20_000, 65_000, 65_000, 65_535]) } else { 0 },
+        tso_max_segments: rng.pick(&[2, 8, 64, 512]),
+        tso_min_mss: rng.pick(&[1, 64, 256, 1_000]),
+        tso_ipv6: false,
+        max_chain,
+        max_chain_per_segment: rng.pick(&[2, 4, 8, 255]).min(max_chain),
+        tx_ip_checksum: rng.chance(0.7),
+        tx_tcp_checksum,
+        tx_ring: rng.pick(&[4, 32, 256, 1_024]) as u16,
+        tx_batch: rng.pick(&[1, 8, 32, 64]) as u16,
+        link_bps: rng.chance(0.5).then_some(rate),
+    };
+    let faulty = rng.chance(0.3);
+    let fault = |rng: &mut Rng, most: f64| if faulty && rng.chance(0.5) { rng.unit() * most } else { 0.0 };
+    NicConfig {
+        mac: [2, 0, 0, 0, 0, 1 + index],
+        release: match rng.range(0, 4) {
+            0 => Release::Batches(rng.range(2, 32) as usize),
+            1 => Release::After(Nanos::from_nanos(rng.log_range(1_000, 2_000_000_000))),
+            2 => Release::WhenFull,
+            _ => Release::Prompt,
+        },
+        reports_completions: rng.chance(0.5),
+        reclaims: rng.chance(0.5),
+        rx_checksum: rng.chance(0.5),
+        rx_ring: rng.pick(&[16, 256, 1_024]),
+        rx_buffers: 100_000,
+        rx_piece: rng.pick(&[140, 700, 2_048, 2_048, 10_000]),
+        tail_len,
+        tx_buffers: 1_000_000,
+        faults: Faults {
+            ring_full: fault(rng, 0.3),
+            reject: fault(rng, 0.05),
+            no_header: fault(rng, 0.2),
+            no_buffers: fault(rng, 0.1),
+            too_many_references: fault(rng, 0.05),
+            no_tail: fault(rng, 0.3),
+        },
+        limits,
+    }
+}
+
+fn connection(rng: &mut Rng, index: u32, budget: u64, hosts: &[HostPlan; 2]) -> ConnPlan {
+    let client = usize::from(rng.chance(0.2));
+    let most = |host: usize| hosts[host].conn.send_buffer;
+    let mut plans = [plan(rng, budget, most(client)), plan(rng, 0, most(1 - client))];
+    match rng.range(0, 9) {
+        // The server talks too, or instead.
+        0..=1 => plans[1].total = rng.range(1, budget),
+        2 => plans.swap(0, 1),
+        3 => {
+            plans[1].answers = true;
+            plans[1].end = End::AfterPeer;
+            plans[0].end = End::WhenSent;
+        }
+        4 if rng.chance(0.5) => {
+            let side = rng.range(0, 1) as usize;
+            plans[side].end = End::Abort(rng.range(0, budget));
+        }
+        5 => {
+            plans[0].end = End::Release;
+            plans[1].end = rng.pick(&[End::WhenSent, End::AfterPeer]);
+        }
+        _ => {}
+    }
+    // Somebody has to finish first.
+    if plans.iter().all(|p| p.end == End::AfterPeer) {
+        plans[0].end = End::WhenSent;
+    }
+    let start = if index == 0 { Time::ZERO } else { Time::from_nanos(rng.log_range(1, 1_000_000_000)) };
+    ConnPlan { start, client, port: 80 + index as u16, plans }
+}
+
+fn plan(rng: &mut Rng, total: u64, send_buffer: usize) -> Plan {
+    let largest = (rng.log_range(1, 100_000) as usize).max(total as usize / 2_000).min(send_buffer);
+    Plan {
+        total,
+        chunk: (rng.range(1, largest as u64) as usize, largest),
+        zero_copy: rng.pick(&[0.0, 0.0, 0.5, 1.0]),
+        keeps: rng.chance(0.5),
+        more: rng.pick(&[0.0, 0.0, 0.5]),
+        pause: match rng.chance(0.3) {
+            true => (rng.unit() * 0.1, Nanos::from_nanos(rng.log_range(1_000, 1_000_000_000))),
+            false => (0.0, Nanos::from_nanos(1)),
+        },
+        slow_reader: rng
+            .chance(0.2)
+            .then(|| (rng.range(1, 20) as usize, Nanos::from_nanos(rng.log_range(10_000, 100_000_000)))),
+        answers: false,
+        end: rng.pick(&[End::WhenSent, End::WhenSent, End::AfterPeer]),
+    }
+}

@@ -1,0 +1,450 @@
+//! Hosts, the path between them, and the clock that moves from one thing that happens to the next.
+
+use core::cmp::Reverse;
+use core::fmt;
+use std::collections::{BinaryHeap, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+
+use engine::nic::{Checked, PcapWriter};
+use engine::{ConnId, Engine, EngineConfig, EngineEvent, Secrets};
+use tcp::endpoint::ListenerId;
+use tcp::{Nanos, Time};
+
+use crate::app::{End, Session, Stream};
+use crate::link::{Link, transmission_time};
+use crate::nic::SimNic;
+use crate::observer::Observer;
+use crate::rng::Rng;
+use crate::scenario::{HostPlan, Scenario};
+
+/// The NIC of a simulated host: every frame is checked.
+pub type Port = Checked<SimNic>;
+
+/// Virtual time after which whatever still goes on is taken to hang.
+const PATIENCE: Nanos = Nanos::from_secs(4 * 3_600);
+/// Turns a host may take at one moment without coming to rest.
+const TURNS: u32 = 20_000;
+/// Moments a run may have: far more than any needs, unless something polls without end.
+const MOMENTS: u32 = 500_000;
+
+/// What a run came to.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// Payload bytes that applications read.
+    pub bytes: u64,
+    /// TCP segments that left a NIC.
+    pub segments: u64,
+    /// Frames handed to a NIC and checked.
+    pub frames: u64,
+    /// Virtual time it took.
+    pub time: Nanos,
+}
+
+/// A run that went wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed that shows it.
+    pub seed: u64,
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {} at {:?}: {}", self.seed, self.at, self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+struct Host {
+    engine: Engine<Port>,
+    plan: HostPlan,
+    sessions: Vec<Session>,
+    by_id: HashMap<ConnId, usize>,
+    listeners: HashMap<ListenerId, usize>,
+    path: Link,
+    /// The NIC is putting a frame onto the wire until then.
+    wire_busy: Time,
+    /// The loop's turn takes until then.
+    loop_busy: Time,
+    /// The last turn did something, so that another is due at once.
+    again: bool,
+    capture: Option<PcapWriter<BufWriter<File>>>,
+    rng: Rng,
+}
+
+/// A frame under way: when it arrives, a number that keeps equal times apart, where, and the frame.
+type Arrival = Reverse<(Time, u64, usize, Vec<u8>)>;
+
+/// The whole simulation.
+pub struct World {
+    scenario: Scenario,
+    now: Time,
+    hosts: Vec<Host>,
+    arrivals: BinaryHeap<Arrival>,
+    numbered: u64,
+    observer: Observer,
+    opened: Vec<bool>,
+}
+
+impl World {
+    /// Builds what `scenario` says.
+    pub fn new(scenario: Scenario) -> World {
+        let mut rng = Rng::new(scenario.seed ^ 0x0077_6f72_6c64);
+        let mut hosts: Vec<Host> = (0..2).map(|i| host(&scenario, i, &mut rng)).collect();
+        for (index, conn) in scenario.conns.iter().enumerate() {
+            let server = 1 - conn.client;
+            let local = SocketAddr::V4(SocketAddrV4::new(address(server), conn.port));
+            let cfg = hosts[server].plan.conn.clone();
+            match hosts[server].engine.listen(local, 16, cfg) {
+                Ok(listener) => hosts[server].listeners.insert(listener, index),
+                Err(error) => panic!("cannot listen on {local}: {error}"),
+            };
+        }
+        let mtu = usize::from(scenario.hosts[0].nic.limits.mtu);
+        World {
+            opened: vec![false; scenario.conns.len()],
+            scenario,
+            now: Time::ZERO,
+            hosts,
+            arrivals: BinaryHeap::new(),
+            numbered: 0,
+            observer: Observer::new(mtu),
+        }
+    }
+
+    /// Writes what passes each host's NIC to `prefix-0.pcap` and `prefix-1.pcap`, as tcpdump would on that host
+    /// behind a NIC without offloads.
+    ///
+    /// # Errors
+    /// When a file cannot be made.
+    pub fn capture(&mut self, prefix: &Path) -> io::Result<()> {
+        for (i, host) in self.hosts.iter_mut().enumerate() {
+            let mut name = prefix.as_os_str().to_owned();
+            name.push(format!("-{i}.pcap"));
+            host.capture = Some(PcapWriter::new(BufWriter::new(File::create(name)?))?);
+        }
+        Ok(())
+    }
+
+    /// Runs to the end: every application done, every connection gone, every buffer home.
+    ///
+    /// # Errors
+    /// The first thing that went wrong.
+    pub fn run(&mut self) -> Result<Outcome, Failure> {
+        let result = self.go();
+        for host in &mut self.hosts {
+            if let Some(capture) = host.capture.take() {
+                if let Err(error) = capture.finish() {
+                    return Err(self.failure(format!("the capture could not be written: {error}")));
+                }
+            }
+        }
+        result.map_err(|what| self.failure(format!("{what}\n{}", self.describe())))
+    }
+
+    fn failure(&self, what: String) -> Failure {
+        Failure { seed: self.scenario.seed, at: self.now, what }
+    }
+
+    fn go(&mut self) -> Result<Outcome, String> {
+        let (mut turns, mut moments) = (0, 0);
+        loop {
+            self.deliver();
+            self.open()?;
+            for host in 0..self.hosts.len() {
+                self.turn(host).map_err(|what| format!("host {host}: {what}"))?;
+            }
+            self.transmit()?;
+            let Some(next) = self.next() else { break };
+            if next.since(Time::ZERO) > PATIENCE {
+                return Err("still not over".into());
+            }
+            moments += 1;
+            if moments > MOMENTS {
+                return Err("busy for ever".into());
+            }
+            turns = if next > self.now { 0 } else { turns + 1 };
+            if turns > TURNS {
+                return Err(format!("spins: {TURNS} turns of the loop at one moment"));
+            }
+            self.now = next.max(self.now);
+        }
+        self.finish()
+    }
+
+    /// Frames whose time has come reach their NIC.
+    fn deliver(&mut self) {
+        while self.arrivals.peek().is_some_and(|Reverse((at, ..))| *at <= self.now) {
+            let Some(Reverse((_, _, host, frame))) = self.arrivals.pop() else { return };
+            self.observer.reaches(&frame);
+            let host = &mut self.hosts[host];
+            if let Some(capture) = &mut host.capture {
+                capture.write(self.now.as_nanos(), &[&frame]);
+            }
+            host.engine.nic_mut().inner_mut().deliver(frame);
+        }
+    }
+
+    fn open(&mut self) -> Result<(), String> {
+        for index in 0..self.opened.len() {
+            let conn = &self.scenario.conns[index];
+            if self.opened[index] || conn.start > self.now {
+                continue;
+            }
+            self.opened[index] = true;
+            let remote = SocketAddr::V4(SocketAddrV4::new(address(1 - conn.client), conn.port));
+            let host = &mut self.hosts[conn.client];
+            let cfg = host.plan.conn.clone();
+            match host.engine.connect(self.now + host.plan.clock, remote, &cfg) {
+                Ok(id) => host.add(&self.scenario, index, id, false),
+                Err(error) => return Err(format!("cannot connect to {remote}: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn of a host's loop, unless the last one still takes.
+    fn turn(&mut self, index: usize) -> Result<(), String> {
+        let host = &mut self.hosts[index];
+        if host.loop_busy > self.now {
+            return Ok(());
+        }
+        let now = self.now + host.plan.clock;
+        host.engine.nic_mut().inner_mut().advance(self.now);
+        let progress = host.engine.poll(now);
+        let mut busy = progress.is_busy() || progress.more;
+        busy |= host.events(&self.scenario)?;
+        for session in &mut host.sessions {
+            busy |= session
+                .step(&mut host.engine, self.now)
+                .map_err(|what| format!("{:?}: {what}", session.id))?;
+        }
+        host.again = busy;
+        host.loop_busy = self.now + host.plan.loop_time;
+        host.checks()
+    }
+
+    /// NICs put frames onto the wire, one after the other at their rate.
+    fn transmit(&mut self) -> Result<(), String> {
+        for (i, host) in self.hosts.iter_mut().enumerate() {
+            while host.wire_busy <= self.now {
+                let nic = host.engine.nic_mut().inner_mut();
+                nic.advance(self.now);
+                let Some(frame) = nic.next_wire_frame() else { break };
+                host.wire_busy = self.now + transmission_time(frame.len(), host.plan.nic_rate);
+                if let Some(capture) = &mut host.capture {
+                    capture.write(self.now.as_nanos(), &[&frame]);
+                }
+                self.observer.leaves(&frame).map_err(|what| format!("host {i}: {what}"))?;
+                let (arrivals, numbered) = (&mut self.arrivals, &mut self.numbered);
+                host.path.send(host.wire_busy, frame, |at, frame| {
+                    *numbered += 1;
+                    arrivals.push(Reverse((at, *numbered, 1 - i, frame)));
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// When something happens next; `None` when nothing ever will.
+    fn next(&mut self) -> Option<Time> {
+        let now = self.now;
+        let arrival = self.arrivals.peek().map(|Reverse((at, ..))| *at);
+        let opening = self.scenario.conns.iter().zip(&self.opened).filter(|(_, opened)| !**opened);
+        let opening = opening.map(|(conn, _)| conn.start).min();
+        let hosts = self.hosts.iter_mut().filter_map(|host| host.next(now)).min();
+        [arrival, opening, hosts].into_iter().flatten().min()
+    }
+
+    /// Nothing will happen any more: was everything done, and is everything home?
+    fn finish(&mut self) -> Result<Outcome, String> {
+        let done = self.hosts.iter().all(|h| h.sessions.iter().all(Session::is_done));
+        let sessions: usize = self.hosts.iter().map(|h| h.sessions.len()).sum();
+        if !done {
+            return Err("hangs: nothing will ever happen again".into());
+        }
+        // A connection that was aborted before the handshake was over never reached the other side.
+        let aborts =
+            self.scenario.conns.iter().filter(|c| c.plans.iter().any(|p| matches!(p.end, End::Abort(_))));
+        if sessions + aborts.count() < 2 * self.opened.len() {
+            return Err(format!(
+                "{sessions} sides of {} connections\n{}",
+                self.opened.len(),
+                self.describe()
+            ));
+        }
+        let mut outcome = Outcome { segments: self.observer.segments(), ..Outcome::default() };
+        outcome.time = self.now.since(Time::ZERO);
+        for (i, host) in self.hosts.drain(..).enumerate() {
+            outcome.bytes += host.sessions.iter().map(Session::received).sum::<u64>();
+            drop(host.sessions);
+            let open = host.engine.connections();
+            if open != 0 {
+                return Err(format!("host {i}: {open} connections are left"));
+            }
+            let (mut nic, report) = host.engine.into_nic().into_parts();
+            outcome.frames += report.frames;
+            nic.close();
+            if nic.live_buffers() != 0 {
+                return Err(format!("host {i}: {} buffers were not returned", nic.live_buffers()));
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for (i, host) in self.hosts.iter().enumerate() {
+            let nic = host.engine.nic().inner();
+            text += &format!(
+                "host {i}: deadline {:?}, NIC holds {}, {:?}, path {:?}\n",
+                host.engine.next_deadline().map(|t| t - host.plan.clock),
+                nic.held_frames(),
+                nic.counts(),
+                host.path.counts()
+            );
+            let counters =
+                host.engine.counters().iter().filter(|(name, n, _)| *n > 0 && !name.starts_with("cycles"));
+            let counters: Vec<String> = counters.map(|(name, n, _)| format!("{name} {n}")).collect();
+            text += &format!("  {}\n", counters.join(", "));
+            for session in &host.sessions {
+                text += &format!("  {}\n", session.describe(&host.engine));
+            }
+        }
+        text
+    }
+}
+
+impl Host {
+    fn add(&mut self, scenario: &Scenario, index: usize, id: ConnId, accepted: bool) {
+        let plans = &scenario.conns[index].plans;
+        let [mine, peer] = if accepted { [&plans[1], &plans[0]] } else { [&plans[0], &plans[1]] };
+        let streams = [Stream(4 * index as u64), Stream(4 * index as u64 + 3)];
+        let [mut writes, mut reads] = if accepted { [streams[1], streams[0]] } else { streams };
+        // Who answers writes what it reads.
+        if mine.answers {
+            writes = reads;
+        } else if peer.answers {
+            reads = writes;
+        }
+        let expect = if peer.answers { mine.total } else { peer.total };
+        let resets = plans.iter().any(|p| matches!(p.end, End::Abort(_)));
+        let pool = self.engine.nic().inner().pool().clone();
+        let rng = self.rng.fork();
+        self.engine.keep_reclaimed(id, mine.keeps);
+        self.by_id.insert(id, self.sessions.len());
+        self.sessions.push(Session::new(
+            id,
+            mine.clone(),
+            writes,
+            reads,
+            expect,
+            resets,
+            accepted,
+            pool,
+            rng,
+        ));
+    }
+
+    fn events(&mut self, scenario: &Scenario) -> Result<bool, String> {
+        let mut busy = false;
+        while let Some((id, event)) = self.engine.poll_event() {
+            busy = true;
+            match (event, self.by_id.get(&id)) {
+                (EngineEvent::Accepted(listener), None) => {
+                    let Some(&index) = self.listeners.get(&listener) else {
+                        return Err(format!("{id:?} was accepted by an unknown listener"));
+                    };
+                    self.add(scenario, index, id, true);
+                }
+                (event, Some(&session)) => {
+                    self.sessions[session].on_event(event).map_err(|what| format!("{id:?}: {what}"))?
+                }
+                (event, None) => return Err(format!("{event:?} for {id:?}, which is unknown")),
+            }
+        }
+        Ok(busy)
+    }
+
+    /// What must hold after every turn.
+    fn checks(&self) -> Result<(), String> {
+        if let Some((frame, violation)) = self.engine.nic().report().first.first() {
+            return Err(format!("frame {frame} handed to the NIC: {violation} ({violation:?})"));
+        }
+        // Invariant 9: what is queued has a timer, a turn of the loop, or the wire to wait for.
+        let waits =
+            self.again || self.engine.next_deadline().is_some() || self.engine.nic().inner().has_wire_frame();
+        match self.sessions.iter().find(|s| !waits && s.has_queued(&self.engine)) {
+            Some(session) => {
+                Err(format!("queued bytes wait for nothing\n{}", session.describe(&self.engine)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn next(&mut self, now: Time) -> Option<Time> {
+        let clock = self.plan.clock;
+        let deadline = self.engine.next_deadline().map(|at| at - clock);
+        let apps = self.sessions.iter().filter_map(|s| s.wake(now)).min();
+        let loop_busy = self.loop_busy;
+        let nic = self.engine.nic_mut().inner_mut();
+        let release = nic.advance(now);
+        let wire = nic.has_wire_frame().then_some(self.wire_busy);
+        let received = (self.again || nic.has_received()).then_some(now);
+        // What needs the loop happens at its next turn; the wire and the device go on without it.
+        let turn = [deadline, apps, received].into_iter().flatten().min().map(|at| at.max(loop_busy));
+        [turn, wire, release].into_iter().flatten().min()
+    }
+}
+
+fn host(scenario: &Scenario, index: usize, rng: &mut Rng) -> Host {
+    let plan = scenario.hosts[index].clone();
+    let mut key = || {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&rng.next().to_le_bytes());
+        key[8..].copy_from_slice(&rng.next().to_le_bytes());
+        key
+    };
+    let secrets = Secrets { isn: key(), ports: key(), flows: key() };
+    let mut cfg = EngineConfig::new(address(index), 24, secrets);
+    // As with connections, nobody gives up: ARP goes on until it gets through.
+    cfg.neighbours.attempts = u8::MAX;
+    cfg.stuck_timeout = Nanos::from_secs(3_600);
+    let nic = Checked::new(SimNic::new(plan.nic.clone(), rng.fork()));
+    let engine = match Engine::new(nic, cfg) {
+        Ok(engine) => engine,
+        Err(error) => panic!("seed {}: the scenario's engine is refused: {error}", scenario.seed),
+    };
+    Host {
+        engine,
+        sessions: Vec::new(),
+        by_id: HashMap::new(),
+        listeners: HashMap::new(),
+        path: Link::new(scenario.paths[index].clone(), rng.fork()),
+        wire_busy: Time::ZERO,
+        loop_busy: Time::ZERO,
+        again: false,
+        capture: None,
+        rng: rng.fork(),
+        plan,
+    }
+}
+
+fn address(host: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, 1 + host as u8)
+}
+
+/// Runs the scenario of one seed.
+///
+/// # Errors
+/// What went wrong in it.
+pub fn run_seed(seed: u64) -> Result<Outcome, Failure> {
+    World::new(Scenario::from_seed(seed)).run()
+}
