@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tsonami::{Error, ShutdownError};
+use tsonami::{Error, Offset, ShutdownError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -13,7 +13,10 @@ use crate::units::{Grouped, Short};
 pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> Failure {
     let (ip, port) = (peer.ip(), peer.port());
     let longer = format!("--timeout {}", (timeout * 3).as_secs_f64());
-    let so_far = |acked: &tsonami::Offset| format!("after {} bytes were acknowledged", Grouped(acked.0));
+    let so_far = |acked: &Offset| match acked.0 {
+        0 => "before it acknowledged anything".to_owned(),
+        bytes => format!("after {} bytes were acknowledged", Grouped(bytes)),
+    };
     match error {
         Error::Refused => Failure::new(Exit::Refused, format!("{peer} refused the connection: nothing listens on port {port} there"))
             .mend(format!("socat -u TCP-LISTEN:{port},fork,reuseaddr OPEN:/dev/null      (on {ip})"))
@@ -34,7 +37,10 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
         .mend(longer),
         Error::Unreachable { acked } => Failure::new(
             Exit::Unreachable,
-            format!("{ip} is unreachable {}: no ARP answer, or ICMP says that there is no way", so_far(acked)),
+            match acked.0 {
+                0 => format!("{ip} is unreachable: no ARP answer, or ICMP says that there is no way"),
+                _ => format!("{ip} became unreachable {}: no ARP answer, or ICMP says so", so_far(acked)),
+            },
         )
         .mend("check the address, and that the peer's interface is up and on our network (--addr)")
         .mend("for a peer on another network, name a router on ours: --gateway ADDR"),
@@ -56,6 +62,27 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
         }
         other => Failure::new(Exit::Device, format!("sending to {peer} failed: {other}")),
     }
+}
+
+/// Adds what mends an interface that somebody took down, when that is why.
+pub(crate) fn with_interface(failure: Failure, tap: Option<&str>) -> Failure {
+    match tap {
+        Some(name) if is_down(name) => Failure {
+            what: format!("{}; the kernel's interface {name} is down", failure.what),
+            mend: [format!("sudo ip link set dev {name} up")].into_iter().chain(failure.mend).collect(),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+/// Whether an interface is there and not up.
+fn is_down(name: &str) -> bool {
+    let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/flags"));
+    let flags =
+        flags.ok().and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok());
+    // IFF_UP, from <linux/if.h>.
+    flags.is_some_and(|flags| flags & 1 == 0)
 }
 
 /// The peer's TCP answers, but takes nothing more.
@@ -91,13 +118,13 @@ mod tests {
     #[test]
     fn every_end_has_its_exit_code_and_its_cure() {
         let peer: SocketAddr = "10.77.0.1:5001".parse().unwrap();
-        let acked = tsonami::Offset(1_000_000);
+        let acked = Offset(1_000_000);
         for (error, exit, words) in [
             (Error::Refused, Exit::Refused, "refused the connection"),
             (Error::Reset { acked }, Exit::Reset, "reset the connection after 1 000 000 bytes"),
             (Error::ConnectTimedOut, Exit::TimedOut, "no answer from 10.77.0.1:5001 within 10.00 s"),
             (Error::TimedOut { acked }, Exit::TimedOut, "fell silent after 1 000 000 bytes"),
-            (Error::Unreachable { acked }, Exit::Unreachable, "10.77.0.1 is unreachable"),
+            (Error::Unreachable { acked }, Exit::Unreachable, "10.77.0.1 became unreachable"),
             (Error::DeviceStuck { errno: None, acked }, Exit::Device, "took no frame"),
         ] {
             let failure = connection(&error, peer, Duration::from_secs(10));

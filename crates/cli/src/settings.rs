@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
-use tsonami::{Config, ConfigFileError, Hugepages, WaitStrategy};
+use ipnet::{IpNet, Ipv4Net};
+use tsonami::{Config, ConfigFileError, DeviceSpec, Hugepages, ParseDeviceError, WaitStrategy};
 
 use crate::args::{DeviceArgs, HugepagesArg, MemoryArgs, TuningArgs, WaitArg, WatchArgs};
 use crate::exit::Exit;
@@ -40,11 +40,12 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     if let Some(dev) = &device.spec.dev {
         config.device.clone_from(dev);
     }
+    let spec = self::device(&config)?;
     match &device.addr {
         Some(text) => config.address = parse_address(text)?,
         // The default address belongs to the TAP of our own; elsewhere it would be somebody else's by accident.
         None if device.spec.dev.is_some() && device.config.is_none() => {
-            config.address = address_beside(&config.device)?
+            config.address = address_beside(&spec)?
         }
         None => {}
     }
@@ -117,21 +118,25 @@ fn parse_address(text: &str) -> Result<IpNet, Failure> {
 
 /// Our address on a TAP whose kernel side is given (`tap:x,host=192.0.2.1/24`): the next one. Other devices need
 /// `--addr`.
-fn address_beside(device: &str) -> Result<IpNet, Failure> {
-    let (kind, rest) = device.split_once(':').unwrap_or((device, ""));
-    if kind == "tap" {
-        let Some(host) = rest.split(',').find_map(|part| part.strip_prefix("host=")) else {
+fn address_beside(device: &DeviceSpec) -> Result<IpNet, Failure> {
+    match device {
+        DeviceSpec::Tap { host: None, .. } => {
             return Ok(IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
-        };
-        if let Ok(IpNet::V4(net)) = host.parse::<IpNet>() {
-            let next = net.hosts().find(|a| *a != net.addr()).map(|first| {
-                let after = Ipv4Addr::from(u32::from(net.addr()).wrapping_add(1));
-                if net.contains(&after) && after != net.broadcast() { after } else { first }
-            });
-            if let Some(address) = next {
-                return Ok(IpNet::new_assert(IpAddr::V4(address), net.prefix_len()));
+        }
+        DeviceSpec::Tap { host: Some((IpAddr::V4(host), prefix)), .. } => {
+            let net = Ipv4Net::new_assert(*host, *prefix);
+            let next = Ipv4Addr::from(u32::from(*host).wrapping_add(1));
+            let free = |a: &Ipv4Addr| a != host;
+            let address = if net.contains(&next) && next != net.broadcast() {
+                Some(next)
+            } else {
+                net.hosts().find(free)
+            };
+            if let Some(address) = address {
+                return Ok(IpNet::new_assert(IpAddr::V4(address), *prefix));
             }
         }
+        _ => {}
     }
     Err(Failure::new(Exit::Usage, format!("which address shall we have on '{device}'? There is no default"))
         .mend(
@@ -139,9 +144,15 @@ fn address_beside(device: &str) -> Result<IpNet, Failure> {
         ))
 }
 
+/// The device, as the settings name it.
+pub(crate) fn device(config: &Config) -> Result<DeviceSpec, Failure> {
+    config.device.parse().map_err(|e: ParseDeviceError| {
+        Failure::new(Exit::Usage, e).mend("tsonami devices      (lists what there is)")
+    })
+}
+
 /// Refuses peers that cannot be meant, with the one that probably is.
 pub(crate) fn check_peer(peer: SocketAddr, config: &Config) -> Result<(), Failure> {
-    let tap = config.device == "tap" || config.device.starts_with("tap:");
     let failure = match peer.ip() {
         IpAddr::V6(_) => {
             Failure::new(Exit::Usage, format!("the peer {peer} is an IPv6 address; only IPv4 is sent as yet"))
@@ -152,12 +163,9 @@ pub(crate) fn check_peer(peer: SocketAddr, config: &Config) -> Result<(), Failur
                 Exit::Usage,
                 format!("{ip} is the kernel's own loopback: no other network stack can reach it"),
             );
-            let kernel =
-                config.device.split(',').find_map(|part| part.strip_prefix("host=")?.parse::<IpNet>().ok());
-            match kernel {
-                Some(kernel) if tap => failure.mend(format!(
-                    "tsonami send {}:{}     (the kernel's side of the TAP; the receiver must not listen on 127.0.0.1 only)",
-                    kernel.addr(),
+            match config.device.parse() {
+                Ok(DeviceSpec::Tap { host: Some((kernel, _)), .. }) => failure.mend(format!(
+                    "tsonami send {kernel}:{}     (the kernel's side of the TAP; the receiver must not listen on 127.0.0.1 only)",
                     peer.port()
                 )),
                 _ => failure.mend("give the address that the peer has on the device's network"),

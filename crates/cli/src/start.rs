@@ -1,19 +1,40 @@
 //! Starting the engine, and what to say when it does not start.
 
-use tsonami::{BuildError, Config, EalError, EngineBuilder, Hugepages, LogLevel, OpenError, PortError};
+use tsonami::{
+    BuildError, Config, DeviceSpec, EalError, EngineBuilder, Hugepages, LocalEngine, LogLevel, OpenError,
+    PortError,
+};
 
 use crate::console::Console;
 use crate::doctor::{self, Health, Host, nics};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::settings;
+
+/// A running engine.
+pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, Failure> {
+    let engine = builder(config, console)?.build().map_err(|e| failure(&e, config))?;
+    let device = engine.device();
+    tracing::info!(
+        device = config.device,
+        driver = device.port.driver,
+        address = %config.address,
+        mtu = device.limits.mtu,
+        tso_bytes = device.limits.tso_max_len,
+        checksum_offload = device.limits.tx_tcp_checksum,
+        tap = engine.tap_name(),
+        "device started"
+    );
+    tracing::debug!(limits = ?device.limits, "limits");
+    Ok(engine)
+}
 
 /// A builder with the console's log, once nothing that can be seen beforehand stands in the way.
 pub(crate) fn builder(config: &Config, console: &Console) -> Result<EngineBuilder, Failure> {
     let host = Host::this_machine();
-    match config.device.split_once([':', ',']) {
-        Some(("tap", _)) => tap_can_be_made(&host)?,
-        None if config.device == "tap" => tap_can_be_made(&host)?,
-        Some(("pci", address)) => card_is_there(address, &host)?,
+    match settings::device(config)? {
+        DeviceSpec::Tap { .. } => tap_can_be_made(&host)?,
+        DeviceSpec::Pci { address } => card_is_there(&address, &host)?,
         _ => {}
     }
     let level = if console.talkative() { LogLevel::Info } else { LogLevel::Notice };
@@ -40,13 +61,10 @@ fn card_is_there(address: &str, host: &Host) -> Result<(), Failure> {
         return Ok(());
     }
     let failure = Failure::new(Exit::Start, format!("there is no network card at the PCI address {address}"));
-    Err(match cards.as_slice() {
-        [] => failure
-            .mend("tsonami devices      (lists what there is; no network card is on this machine's PCI bus)"),
-        cards => {
-            cards.iter().fold(failure, |failure, card| failure.mend(format!("--dev pci:{}", card.address)))
-        }
-    })
+    // One that the kernel uses is never proposed: taking it away may take the way to this machine away.
+    let usable = cards.iter().filter(|card| card.usable());
+    let failure = usable.fold(failure, |failure, card| failure.mend(format!("--dev pci:{}", card.address)));
+    Err(failure.mend("tsonami devices      (lists what there is)"))
 }
 
 /// An engine that could not be built.
@@ -118,9 +136,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
         assert!(failure.what.contains("0000:ff:1f.7"), "{failure}");
-        put(root.path(), "/sys/bus/pci/devices/0000:3b:00.0/class", "0x020000");
+        let card = "/sys/bus/pci/devices/0000:3b:00.0";
+        put(root.path(), &format!("{card}/class"), "0x020000");
         let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
-        assert_eq!(failure.mend, ["--dev pci:0000:3b:00.0"]);
+        assert_eq!(failure.mend.len(), 1, "a card of the kernel's is not proposed: {failure}");
+        std::os::unix::fs::symlink("../vfio-pci", root.path().join(&card[1..]).join("driver")).unwrap();
+        let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
+        assert_eq!(failure.mend[0], "--dev pci:0000:3b:00.0");
         assert!(card_is_there("3B:00.0", &made_up(root.path())).is_ok());
     }
 

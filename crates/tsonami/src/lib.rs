@@ -58,7 +58,10 @@ pub use payload::Payload;
 pub use shutdown::ShutdownError;
 pub use wait::{WaitStrategy, Waiter};
 
-pub use dpdk::{BufMut, BufPool, EalError, LogLevel, PortError, PortInfo, RxOffloads, TxOffloads};
+pub use dpdk::{
+    BufMut, BufPool, DeviceSpec, EalError, LogLevel, ParseDeviceError, PoolError, PortError, PortInfo,
+    RxOffloads, TxOffloads,
+};
 pub use engine::nic::NicLimits;
 pub use engine::nic::dpdk::OpenError;
 pub use engine::{ConfigError, ConnId, ConnectError, Counters, Progress};

@@ -9,11 +9,11 @@ use std::time::Duration;
 use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, Traced};
-use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, Progress, Secrets};
+use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets};
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, SendFlags, State};
 use tcp::endpoint::{ListenError, ListenerId};
-use tcp::{FourTuple, Marks, Offset, Time};
+use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 
 use crate::stack::{Capture, Stack, on};
 use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Payload, TrySendError, Waiter};
@@ -22,6 +22,9 @@ use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Pay
 const TAIL_SIZE: u32 = 65_536;
 /// Memory for copying sends, unless the settings say otherwise.
 const SEND_BYTES: u64 = 64 << 20;
+
+/// The shortest time between two ARP requests for one neighbour.
+const SHORTEST_ARP_RETRY: Nanos = Nanos::from_millis(50);
 
 /// What the device is and can do.
 #[derive(Clone, Debug)]
@@ -307,11 +310,16 @@ fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
         IpAddr::V4(ip) => Ok(ip),
         IpAddr::V6(_) => Err(BuildError::Family(ip)),
     };
+    let mut neighbours = NeighbourConfig::default();
+    // A neighbour that does not answer is to be named as the reason before the connect timeout hides it.
+    let patience = Nanos::from(config.connection.connect_timeout) / (u64::from(neighbours.attempts) + 1);
+    neighbours.retry = neighbours.retry.min(patience).max(SHORTEST_ARP_RETRY);
     let secrets = Secrets { isn: random()?, ports: random()?, flows: random()? };
     Ok(EngineConfig {
         gateway: config.gateway.map(v4).transpose()?,
         mtu: config.mtu,
         max_connections: config.max_connections,
+        neighbours,
         ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
     })
 }
@@ -361,6 +369,15 @@ mod tests {
         let device = device_config(&config);
         assert_eq!((device.headers, device.links, device.rx_buffers), (64, 64, 64));
         assert_eq!((device.tx_descriptors, device.rx_descriptors, device.tail_buffers), (32, 16, 1));
+    }
+
+    #[test]
+    fn arp_gives_up_before_the_connect_timeout() {
+        let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        for (timeout, retry) in [(180_000, 1000), (2_000, 500), (10, 50)] {
+            config.connection.connect_timeout = Duration::from_millis(timeout);
+            assert_eq!(engine_config(&config).unwrap().neighbours.retry, Nanos::from_millis(retry));
+        }
     }
 
     #[test]

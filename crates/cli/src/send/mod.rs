@@ -29,7 +29,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     // From here on Ctrl-C must close the device and report.
     let signals =
         Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
-    let mut engine = start::builder(&config, console)?.build().map_err(|e| start::failure(&e, &config))?;
+    let mut engine = start::engine(&config, console)?;
     if let Some(exit) = signals.exit() {
         engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e))?;
         return Ok(exit);
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let source = source(args, file, &mut engine, &config)?;
     let run = run::Run::new(args, console, &signals, peer, quota, &config);
     let (summary, failure) = run.go(&mut engine, source);
+    let failure = failure.map(|failure| engine_errors::with_interface(failure, engine.tap_name()));
     let closed = engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e));
     finish(args, console, summary, failure, closed, &signals)
 }
@@ -116,7 +117,8 @@ fn finish(
         let json = serde_json::to_string_pretty(&summary)
             .map_err(|e| Failure::new(Exit::File, format!("cannot write JSON: {e}")))?;
         console.print(&format!("{json}\n"))?;
-    } else {
+    } else if summary.accepted_bytes > 0 || failure.is_none() {
+        // Where not even one connection came about, there is nothing to sum up.
         console.print(&summary.to_string())?;
     }
     match (signals.exit(), failure) {

@@ -118,6 +118,7 @@ impl<'a> Run<'a> {
 
     /// Runs to the end, and says how it went: always a summary, and the first failure if there was one.
     pub(crate) fn go(mut self, engine: &mut LocalEngine, mut source: Source) -> (Summary, Option<Failure>) {
+        tracing::info!(peer = %self.peer, connections = self.args.parallel, quota = ?self.quota, "sending");
         self.began = engine.now();
         self.newest = self.began;
         self.open(engine);
@@ -177,6 +178,9 @@ impl<'a> Run<'a> {
             let flow = &mut self.flows[index];
             match event {
                 Event::Connected => {
+                    if let Some(tuple) = engine.tuple(id) {
+                        tracing::info!(local = %tuple.local, remote = %tuple.remote, "connected");
+                    }
                     flow.phase = Phase::Sending;
                     flow.moved = now;
                     self.make_ready(index);
@@ -224,6 +228,7 @@ impl<'a> Run<'a> {
         if flow.phase == Phase::Over {
             return;
         }
+        tracing::info!(connection = index, ?end, "closed");
         let acknowledged = flow.phase == Phase::Acknowledged;
         flow.phase = Phase::Over;
         flow.refused = None;
@@ -312,6 +317,7 @@ impl<'a> Run<'a> {
 
     /// Writes nothing more: every connection finishes what it has.
     fn drain(&mut self, engine: &mut LocalEngine, limit: Option<Time>, now: Time) {
+        tracing::info!("draining");
         self.stage = Stage::Draining(limit);
         self.ready.clear();
         for flow in &mut self.flows {
@@ -327,6 +333,7 @@ impl<'a> Run<'a> {
 
     /// Resets every connection.
     fn abort(&mut self, engine: &mut LocalEngine) {
+        tracing::info!("resetting every connection");
         self.stage = Stage::Aborting(engine.now() + ABORT_GRACE.into());
         self.ready.clear();
         for flow in &mut self.flows {

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     settings::set_timeout(&mut config, args.timeout);
     let signals =
         Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
-    let mut engine = start::builder(&config, console)?.build().map_err(|e| start::failure(&e, &config))?;
+    let mut engine = start::engine(&config, console)?;
     let local = SocketAddr::new(config.address.addr(), args.port);
     engine
         .listen(local, args.backlog as usize, None)
