@@ -74,3 +74,8 @@ pub use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 pub fn dpdk_version() -> String {
     dpdk::version()
 }
+
+/// The example in README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

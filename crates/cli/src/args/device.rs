@@ -1,5 +1,8 @@
 //! Options that say which device, which addresses, and how much memory: the same for every subcommand.
 
+// These comments are help texts: their brackets are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
