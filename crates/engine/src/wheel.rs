@@ -44,6 +44,8 @@ pub(crate) struct Wheel {
     current: u64,
     heads: Box<[u32; LEVELS * SLOTS]>,
     occupied: [u64; LEVELS],
+    /// Levels with an occupied slot, one bit each.
+    levels: u32,
     nodes: Vec<Node>,
     len: usize,
 }
@@ -55,6 +57,7 @@ impl Wheel {
             current: now.as_nanos() >> TICK_SHIFT,
             heads: Box::new([NIL; LEVELS * SLOTS]),
             occupied: [0; LEVELS],
+            levels: 0,
             nodes: Vec::with_capacity(keys),
             len: 0,
         }
@@ -146,10 +149,10 @@ impl Wheel {
     /// first: its entries may belong into the finer.
     fn earliest(&self) -> Option<(usize, usize, u64)> {
         let mut best: Option<(usize, usize, u64)> = None;
-        for level in 0..LEVELS {
-            if self.occupied[level] == 0 {
-                continue;
-            }
+        let mut levels = self.levels;
+        while levels != 0 {
+            let level = levels.trailing_zeros() as usize;
+            levels &= levels - 1;
             let shift = LEVEL_BITS * level as u32;
             let here = (self.current >> shift) & (SLOTS as u64 - 1);
             // Entries never lie in a slot behind the current one, so the first set bit at or after it is the next.
@@ -178,6 +181,7 @@ impl Wheel {
         }
         self.heads[place] = key;
         self.occupied[level] |= 1 << slot;
+        self.levels |= 1 << level;
     }
 
     fn unlink(&mut self, key: u32) {
@@ -191,7 +195,11 @@ impl Wheel {
         } else {
             self.heads[place] = next;
             if next == NIL {
-                self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
+                let level = place / SLOTS;
+                self.occupied[level] &= !(1 << (place % SLOTS));
+                if self.occupied[level] == 0 {
+                    self.levels &= !(1 << level);
+                }
             }
         }
         self.nodes[key as usize].place = Node::IDLE;

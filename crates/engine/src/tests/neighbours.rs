@@ -163,3 +163,20 @@ fn a_peer_that_vanishes_is_noticed_by_unicast_probes() {
     assert!(net.a.counters().arp_failed >= 1);
     net.a.abort(a);
 }
+
+#[test]
+fn a_neighbour_nobody_needs_any_more_makes_room() {
+    let neighbours = crate::NeighbourConfig { max: 1, ..crate::NeighbourConfig::default() };
+    let mut e = engine_with(EngineConfig { neighbours, ..config(A) }, limits());
+    let mut now = Time::from_nanos(1_000_000_000);
+    let first = e.connect(now, SocketAddr::from((B, PORT)), &cfg()).unwrap();
+    let other = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 3), PORT));
+    assert_eq!(e.connect(now, other, &cfg()), Err(crate::ConnectError::TooManyNeighbours(1)));
+    e.release(first);
+    for _ in 0..10 {
+        now += Nanos::from_secs(1);
+        e.poll(now);
+    }
+    assert!(e.is_idle());
+    e.connect(now, other, &cfg()).unwrap();
+}
