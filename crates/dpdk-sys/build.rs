@@ -11,7 +11,7 @@ use std::{env, panic};
 /// What the safe crate uses; nothing else is bound.
 const FUNCTIONS: &[&str] = &[
     "shim_.*",
-    "rte_eal_(init|cleanup|iova_mode|has_hugepages)",
+    "rte_eal_(init|cleanup|get_runtime_dir)",
     "rte_version(_year|_month)?",
     "rte_strerror",
     "rte_openlog_stream",

@@ -2,9 +2,11 @@
 
 use core::ffi::c_char;
 use core::marker::PhantomData;
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -168,6 +170,22 @@ struct Inner {
     no_huge: bool,
 }
 
+/// Removes the folder that EAL makes for each process and never removes. When nothing is shared nothing is in it, and
+/// removing it at once leaves no trace even of a process that is killed.
+fn remove_runtime_dir() {
+    // SAFETY: returns a string of EAL's, empty before the folder was made, or null.
+    let dir = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+    if dir.is_null() {
+        return;
+    }
+    // SAFETY: not null, hence NUL-terminated; read at once.
+    let dir = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(dir) }.to_bytes()));
+    if dir.is_absolute() {
+        // Only if it is empty; nothing depends on it.
+        let _ = fs::remove_dir(dir);
+    }
+}
+
 impl Eal {
     /// Starts EAL. The calling thread becomes its main lcore.
     ///
@@ -204,8 +222,12 @@ impl Eal {
             dpdk_sys::rte_log_set_global_level(config.log_level.raw());
             dpdk_sys::rte_eal_init(argc, argv.as_mut_ptr())
         };
+        let errno = Errno::last();
+        if config.no_shconf {
+            remove_runtime_dir();
+        }
         if rc < 0 {
-            return Err(EalError::Init { errno: Errno::last(), args: args.join(" "), log: log::tail() });
+            return Err(EalError::Init { errno, args: args.join(" "), log: log::tail() });
         }
         let eal = Eal { inner: Arc::new(Inner { no_huge: config.no_huge }) };
         rx::register_owner_count().map_err(|errno| EalError::Init {
