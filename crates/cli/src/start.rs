@@ -108,8 +108,9 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
         BuildError::Pool(_) | BuildError::Open(OpenError::Pool(_)) => {
             Failure::new(Exit::Start, error).mend("--memory 1G").mend("--mbufs 2048")
         }
-        BuildError::Open(OpenError::Port(PortError::Mtu { .. })) => {
-            Failure::new(Exit::Usage, error).mend("--mtu 1500")
+        BuildError::Open(OpenError::Port(PortError::Mtu { max, .. })) => {
+            let mend = format!("--mtu {}", (*max).min(1500));
+            Failure::new(Exit::Usage, error).mend(mend)
         }
         BuildError::Capture { .. } => Failure::new(Exit::File, error),
         error => Failure::new(Exit::Start, error).mend("tsonami doctor"),
