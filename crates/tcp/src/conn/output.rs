@@ -95,7 +95,14 @@ impl<P: Payload> Connection<P> {
             if let Some(burst) = self.propose_retransmission(now, limits) {
                 return Some(burst);
             }
-            match self.propose_new(now, limits) {
+            // What is lost and may not leave yet goes before anything new: small new segments would fill the room
+            // it waits for, and nothing acknowledges them before it arrives.
+            let repair = self.flight.next_lost(self.proposed.retransmit);
+            let new = match repair {
+                Some((start, _)) if start < self.window.right() => Err(Hold::Congestion),
+                _ => self.propose_new(now, limits),
+            };
+            match new {
                 Ok(burst) => return Some(burst),
                 Err(Hold::Window) if self.flight.is_empty() && self.proposed.bursts == 0 => {
                     self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));

@@ -214,6 +214,21 @@ fn s39_what_never_left_is_neither_lost_nor_backed_off() {
 }
 
 #[test]
+fn what_is_lost_leaves_before_anything_new() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(3000).ranges();
+    s.expect_at(400, ". 1:1001(1000) ack 1").nothing();
+    // Part of it arrived: cwnd is 1300, 700 are out, and the next lost segment does not fit.
+    s.at(450).inject(". 1:1(0) ack 301").nothing();
+    // Small new segments would fit, again and again, and the lost one never would.
+    for _ in 0..5 {
+        s.write(100).nothing();
+    }
+    s.at(500).inject(". 1:1(0) ack 1001");
+    assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
+}
+
+#[test]
 fn a_lost_fin_is_sent_again() {
     let mut s = Script::established(&plain(), 65535);
     s.write(500).shutdown().expect("P. 1:501(500) ack 1").expect("F. 501:501(0) ack 1");
