@@ -161,7 +161,15 @@ fn a_peer_that_vanishes_is_noticed_by_unicast_probes() {
     }
     assert_eq!(sent_unicast, 3);
     assert!(net.a.counters().arp_failed >= 1);
+    // The last reset has nobody to go to, and is not waited for.
     net.a.abort(a);
+    net.a.release(a);
+    let end = net.now + Nanos::from_secs(10);
+    while !net.a.is_idle() {
+        net.now = net.now.max(net.a.next_deadline().unwrap()) + Nanos::from_nanos(1);
+        net.a.poll(net.now);
+        assert!(net.now < end, "still there: {:?}", net.a.remaining());
+    }
 }
 
 #[test]

@@ -379,3 +379,18 @@ fn the_rtt_of_the_wire_is_in_the_histogram() {
     assert!((100_000..250_000).contains(&h.min()), "{}", h.min());
     net.finish();
 }
+
+#[test]
+fn s45_time_wait_outlives_the_connection_and_its_handle() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&ConnConfig { time_wait: Nanos::from_secs(10), ..ConnConfig::default() });
+    let start = net.now;
+    net.a.release(a);
+    net.run(Nanos::from_secs(1), |n| n.has_b(b, EngineEvent::Conn(Event::PeerFinished)));
+    net.b.release(b);
+    net.run(Nanos::from_secs(1), |n| n.a.is_idle() && n.b.is_idle());
+    assert_eq!((net.a.time_wait_count(), net.b.time_wait_count()), (1, 0), "the side that closed first");
+    net.run(Nanos::from_secs(20), |n| n.a.time_wait_count() == 0);
+    assert!(net.now.since(start) >= Nanos::from_secs(10));
+    net.finish();
+}
