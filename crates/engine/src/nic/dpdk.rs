@@ -1,17 +1,22 @@
 //! A NIC that is one queue pair of a DPDK port. It translates one to one and decides nothing.
 
+mod nudge;
+mod rx;
+
 use core::ops::Range;
 
 use ::dpdk::{
-    BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError,
-    Port, PortConfig, PortError, PortHandle, QueuePair, RxFlags, RxOffloads, Slice, TapHost, TxOffloads,
-    cycles, release,
+    BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError, Port,
+    PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles, release,
 };
 
+use self::nudge::Nudge;
+pub use self::rx::RxCounters;
+use self::rx::RxSide;
 use super::chain::Builder;
 use super::check::{Checker, MbufFacts, TsoSum};
 use super::profile::{self, Setup};
-use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxChecksum, RxPiece, StageError, Tail, TxFrame};
+use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, StageError, Tail, TxFrame};
 use super::{TxMeta, TxOutcome, TxStop};
 
 /// How to open a port, and how much memory each of its queues gets. Sizes are per queue.
@@ -87,19 +92,6 @@ pub enum OpenError {
     /// A size is outside its range.
     #[error("{0}")]
     Config(&'static str),
-}
-
-/// Received frames that the engine never saw.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct RxCounters {
-    /// Copied out of their receive buffers because more than half of those were held.
-    pub copied: u64,
-    /// Dropped because there was no memory left to copy to either.
-    pub dropped_no_memory: u64,
-    /// Dropped because they had more pieces than the engine takes at once.
-    pub dropped_oversize: u64,
-    /// Dropped because they were empty.
-    pub dropped_empty: u64,
 }
 
 /// One queue pair of a port.
@@ -323,40 +315,6 @@ impl core::fmt::Display for PoolReport {
 /// IEEE 802 local experimental Ethertype 1.
 const NUDGE_TYPE: [u8; 2] = [0x88, 0xb5];
 
-/// How often a driver is nudged.
-#[derive(Debug, Default)]
-struct Nudge {
-    /// Frames that were done at the last one.
-    done: u64,
-    /// Nudges since that number changed.
-    in_vain: u32,
-    /// Cycle counter at the last one.
-    at: u64,
-}
-
-impl Nudge {
-    /// Cycles between two nudges: tens of microseconds, in which a live peer takes what is in the ring.
-    const APART: u64 = 100_000;
-    /// A driver keeps back four finished frames at most. When more nudges than that free nothing, the peer takes
-    /// nothing either, and further ones would only fill the ring.
-    const IN_VAIN: u32 = 8;
-    /// Then it is tried this much more seldom: peers come back.
-    const PATIENCE: u64 = 1000;
-
-    fn due(&mut self, done: u64, now: u64) -> bool {
-        if done != self.done {
-            (self.done, self.in_vain) = (done, 0);
-        }
-        let apart = if self.in_vain < Self::IN_VAIN { Self::APART } else { Self::APART * Self::PATIENCE };
-        if now.wrapping_sub(self.at) < apart {
-            return false;
-        }
-        self.at = now;
-        self.in_vain = self.in_vain.saturating_add(1);
-        true
-    }
-}
-
 /// Ethernet header, two VLAN tags and a checksum.
 const FRAME_OVERHEAD: u32 = 14 + 8 + 4;
 
@@ -419,106 +377,6 @@ impl Pools {
             bufs("tail", &self.tails),
             bufs("rx-copy", &self.rx_copies),
         ]
-    }
-}
-
-/// The receive side: frames become pieces, and receive buffers never run out because somebody keeps them.
-#[derive(Debug)]
-struct RxSide {
-    pool: Mempool,
-    copies: BufPool,
-    copy: Option<BufMut>,
-    /// Below this many free receive buffers, frames are copied out of them.
-    low: u32,
-    pressure: bool,
-    /// Bursts until the pool is looked at again.
-    countdown: u8,
-    counters: RxCounters,
-}
-
-/// Looking at a pool's level walks all cores' caches: done once in so many bursts.
-const LOOK_EVERY: u8 = 16;
-
-/// Frames up to this long carry no payload worth keeping: the engine is done with them at once.
-const SMALL: u32 = 128;
-
-impl RxSide {
-    fn new(pools: &Pools, ring: u16) -> RxSide {
-        RxSide {
-            low: pools.rx.size().saturating_sub(ring.into()) / 2,
-            pool: pools.rx.clone(),
-            copies: pools.rx_copies.clone(),
-            copy: None,
-            pressure: false,
-            countdown: 0,
-            counters: RxCounters::default(),
-        }
-    }
-
-    fn look(&mut self) {
-        if self.countdown == 0 {
-            self.countdown = LOOK_EVERY;
-            self.pressure = self.pool.available() < self.low;
-        }
-        self.countdown -= 1;
-    }
-
-    fn push(&mut self, frame: Frame, out: &mut Vec<RxPiece<Buf>>) {
-        let flags = frame.rx_flags();
-        let start = out.len();
-        if self.pressure && frame.len() > SMALL {
-            match self.copy_out(&frame) {
-                Some(copied) => {
-                    self.counters.copied += 1;
-                    out.push(piece(copied.into(), flags));
-                }
-                None => self.counters.dropped_no_memory += 1,
-            }
-            return;
-        }
-        for slice in frame.into_pieces() {
-            if slice.is_empty() {
-                continue;
-            }
-            if out.len() > start
-                && let Some(last) = out.last_mut()
-            {
-                last.more = true;
-            }
-            out.push(piece(slice.into(), flags));
-        }
-        if out.len() == start {
-            self.counters.dropped_empty += 1;
-        }
-    }
-
-    fn copy_out(&mut self, frame: &Frame) -> Option<Slice> {
-        let len = frame.len() as usize;
-        if self.copy.as_ref().is_none_or(|c| c.spare().len() < len) {
-            self.copy = self.copies.try_alloc();
-        }
-        let copy = self.copy.as_mut()?;
-        let mut to = copy.spare_mut().get_mut(..len)?;
-        for bytes in frame.segments() {
-            let (here, rest) = to.split_at_mut_checked(bytes.len())?;
-            here.copy_from_slice(bytes);
-            to = rest;
-        }
-        Some(copy.freeze(len))
-    }
-}
-
-fn piece(buf: Buf, flags: RxFlags) -> RxPiece<Buf> {
-    let verdict = |good| match good {
-        None => RxChecksum::Unknown,
-        Some(true) => RxChecksum::Good,
-        Some(false) => RxChecksum::Bad,
-    };
-    RxPiece {
-        buf,
-        more: false,
-        ip_checksum: verdict(flags.ip_checksum()),
-        l4_checksum: verdict(flags.l4_checksum()),
     }
 }
 
@@ -641,25 +499,4 @@ fn check_prepared(checker: &Checker<'_>, frame: &Frame, sum: TsoSum, report: &mu
     };
     report.frames += 1;
     checker.prepared(&chain, &facts, sum, &mut |violation| report.add(violation));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nudges_are_rare_and_rarer_in_vain() {
-        let mut nudge = Nudge::default();
-        let mut sent = 0;
-        let mut now = 0;
-        for _ in 0..100 {
-            now += Nudge::APART / 4;
-            sent += u32::from(nudge.due(0, now));
-        }
-        assert_eq!(sent, Nudge::IN_VAIN, "then it waits");
-        now += Nudge::APART;
-        assert!(nudge.due(3, now), "something moved: it tries again");
-        now += Nudge::APART * Nudge::PATIENCE;
-        assert!(nudge.due(3, now));
-    }
 }

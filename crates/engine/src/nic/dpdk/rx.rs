@@ -1,0 +1,119 @@
+//! The receive side: frames become pieces, and receive buffers never run out because somebody keeps them.
+
+use ::dpdk::{BufMut, BufPool, Frame, Mempool, RxFlags, Slice};
+
+use super::Pools;
+use crate::nic::{Buf, RxChecksum, RxPiece};
+
+/// Received frames that the engine never saw.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct RxCounters {
+    /// Copied out of their receive buffers because more than half of those were held.
+    pub copied: u64,
+    /// Dropped because there was no memory left to copy to either.
+    pub dropped_no_memory: u64,
+    /// Dropped because they had more pieces than the engine takes at once.
+    pub dropped_oversize: u64,
+    /// Dropped because they were empty.
+    pub dropped_empty: u64,
+}
+
+/// The receive side of a queue.
+#[derive(Debug)]
+pub(super) struct RxSide {
+    pool: Mempool,
+    copies: BufPool,
+    copy: Option<BufMut>,
+    /// Below this many free receive buffers, frames are copied out of them.
+    low: u32,
+    pressure: bool,
+    /// Bursts until the pool is looked at again.
+    countdown: u8,
+    pub(super) counters: RxCounters,
+}
+
+/// Looking at a pool's level walks all cores' caches: done once in so many bursts.
+const LOOK_EVERY: u8 = 16;
+
+/// Frames up to this long carry no payload worth keeping: the engine is done with them at once.
+const SMALL: u32 = 128;
+
+impl RxSide {
+    pub(super) fn new(pools: &Pools, ring: u16) -> RxSide {
+        RxSide {
+            low: pools.rx.size().saturating_sub(ring.into()) / 2,
+            pool: pools.rx.clone(),
+            copies: pools.rx_copies.clone(),
+            copy: None,
+            pressure: false,
+            countdown: 0,
+            counters: RxCounters::default(),
+        }
+    }
+
+    pub(super) fn look(&mut self) {
+        if self.countdown == 0 {
+            self.countdown = LOOK_EVERY;
+            self.pressure = self.pool.available() < self.low;
+        }
+        self.countdown -= 1;
+    }
+
+    pub(super) fn push(&mut self, frame: Frame, out: &mut Vec<RxPiece<Buf>>) {
+        let flags = frame.rx_flags();
+        let start = out.len();
+        if self.pressure && frame.len() > SMALL {
+            match self.copy_out(&frame) {
+                Some(copied) => {
+                    self.counters.copied += 1;
+                    out.push(piece(copied.into(), flags));
+                }
+                None => self.counters.dropped_no_memory += 1,
+            }
+            return;
+        }
+        for slice in frame.into_pieces() {
+            if slice.is_empty() {
+                continue;
+            }
+            if out.len() > start
+                && let Some(last) = out.last_mut()
+            {
+                last.more = true;
+            }
+            out.push(piece(slice.into(), flags));
+        }
+        if out.len() == start {
+            self.counters.dropped_empty += 1;
+        }
+    }
+
+    fn copy_out(&mut self, frame: &Frame) -> Option<Slice> {
+        let len = frame.len() as usize;
+        if self.copy.as_ref().is_none_or(|c| c.spare().len() < len) {
+            self.copy = self.copies.try_alloc();
+        }
+        let copy = self.copy.as_mut()?;
+        let mut to = copy.spare_mut().get_mut(..len)?;
+        for bytes in frame.segments() {
+            let (here, rest) = to.split_at_mut_checked(bytes.len())?;
+            here.copy_from_slice(bytes);
+            to = rest;
+        }
+        Some(copy.freeze(len))
+    }
+}
+
+fn piece(buf: Buf, flags: RxFlags) -> RxPiece<Buf> {
+    let verdict = |good| match good {
+        None => RxChecksum::Unknown,
+        Some(true) => RxChecksum::Good,
+        Some(false) => RxChecksum::Bad,
+    };
+    RxPiece {
+        buf,
+        more: false,
+        ip_checksum: verdict(flags.ip_checksum()),
+        l4_checksum: verdict(flags.l4_checksum()),
+    }
+}
