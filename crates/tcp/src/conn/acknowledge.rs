@@ -59,14 +59,25 @@ impl<P: Payload> Connection<P> {
         true
     }
 
-    /// RFC 5681 §2: (a) data is outstanding, (b) no text, (c) neither SYN nor FIN, (d) it repeats SND.UNA, which the
-    /// caller saw, (e) the window is the same. Answers to window probes look alike and are none.
-    fn is_duplicate_ack(&self, seg: &Segment<P>) -> bool {
-        !self.flight.is_empty()
-            && seg.payload.is_empty()
+    /// An ACK that repeats SND.UNA and speaks of a loss.
+    ///
+    /// With SACK it reports bytes beyond a gap that were not reported before, whatever else it carries (RFC 6675
+    /// §2); the block that changed last comes first (RFC 2018 §4), so one is enough to remember. A peer that got
+    /// something twice reports only what is acknowledged already (RFC 2883), and that is no loss.
+    ///
+    /// Without SACK, by RFC 5681 §2: (a) data is outstanding, (b) no text, (c) neither SYN nor FIN, (d) it repeats
+    /// SND.UNA, (e) the window is the same. Answers to window probes look alike and are none.
+    fn is_duplicate_ack(&mut self, seg: &Segment<P>) -> bool {
+        if self.flight.is_empty() || self.window.right() <= self.snd_una() {
+            return false;
+        }
+        if self.peer.sack {
+            let newest = seg.options.sack.as_slice().iter().copied().find(|&(_, right)| seg.ack.lt(right));
+            return newest.is_some() && std::mem::replace(&mut self.last_sack, newest) != newest;
+        }
+        seg.payload.is_empty()
             && !seg.flags.has(TcpFlags::FIN)
             && self.window.scaled(seg.window) == self.window.wnd()
-            && self.window.right() > self.snd_una()
     }
 
     fn on_duplicate_ack(&mut self, now: Time) {

@@ -57,6 +57,6 @@ impl<P: Payload> Connection<P> {
     /// The oldest byte in flight is to be sent again and did not leave yet.
     fn head_is_due(&self) -> bool {
         let una = self.snd_una();
-        self.flight.next_lost(una).is_some_and(|(start, _)| start == una)
+        self.flight.next_lost(una, 1).is_some_and(|(start, _)| start == una)
     }
 }

@@ -128,16 +128,23 @@ impl Flight {
         self.lost = self.bytes();
     }
 
-    /// The first contiguous range marked lost at or behind `from`.
-    pub(crate) fn next_lost(&self, from: Offset) -> Option<(Offset, Offset)> {
+    /// The first contiguous range marked lost at or behind `from`; a range longer than `most` may be cut to a part
+    /// that is no shorter, so that a long one costs no walk over all of its records.
+    pub(crate) fn next_lost(&self, from: Offset, most: u64) -> Option<(Offset, Offset)> {
         if self.lost == 0 {
             return None;
         }
         let first = self.records.partition_point(|r| r.end <= from);
         let mut rest = self.records.range(first..).skip_while(|r| !r.lost);
         let found = rest.next()?;
-        let end = rest.take_while(|r| r.lost).last().map_or(found.end, |last| last.end);
-        Some((found.start.max(from), end))
+        let start = found.start.max(from);
+        let mut end = found.end;
+        while end.since(start) < most
+            && let Some(next) = rest.next().filter(|r| r.lost)
+        {
+            end = next.end;
+        }
+        Some((start, end))
     }
 
     /// `start..end` left again. What of it was acknowledged meanwhile counts no more.
@@ -239,17 +246,18 @@ mod tests {
     fn lost_ranges_join_over_records_and_leave_the_count_when_sent_or_acked() {
         let mut f = flight();
         f.mark_all_lost();
-        assert_eq!((f.lost(), f.next_lost(Offset(0))), (3500, Some((Offset(0), Offset(3500)))));
+        assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (3500, Some((Offset(0), Offset(3500)))));
         f.on_retransmitted(Offset(0), Offset(1200), t(9));
         f.check_invariants(Offset(0), Offset(3500));
-        assert_eq!((f.lost(), f.next_lost(Offset(0))), (2300, Some((Offset(1200), Offset(3500)))));
-        assert_eq!(f.next_lost(Offset(2000)), Some((Offset(2000), Offset(3500))));
-        assert_eq!(f.next_lost(Offset(3500)), None);
+        assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (2300, Some((Offset(1200), Offset(3500)))));
+        assert_eq!(f.next_lost(Offset(2000), 9999), Some((Offset(2000), Offset(3500))));
+        assert_eq!(f.next_lost(Offset(3500), 9999), None);
+        assert_eq!(f.next_lost(Offset(1200), 1000), Some((Offset(1200), Offset(3000))));
         f.on_acked(Offset(2000));
         assert_eq!(f.lost(), 1500);
         f.check_invariants(Offset(2000), Offset(3500));
         f.on_retransmitted(Offset(1200), Offset(3500), t(10));
-        assert_eq!((f.lost(), f.next_lost(Offset(0))), (0, None));
+        assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (0, None));
     }
 
     #[test]

@@ -173,6 +173,8 @@ pub struct Connection<P> {
     proposed: Proposed,
     /// End of the last segment shorter than the MSS: Minshall's SND.SML.
     small_end: Offset,
+    /// The SACK block the peer reported last. A scoreboard of all of them belongs here.
+    last_sack: Option<(Seq, Seq)>,
     /// Bytes before this were sent while cwnd was what held us back.
     limited_until: Offset,
     /// A write was refused and its `Writable` is outstanding.
@@ -256,6 +258,7 @@ impl<P: Payload> Connection<P> {
             cc: Cc::new(cfg.controller, 0, 536),
             proposed: Proposed::default(),
             small_end: Offset::ZERO,
+            last_sack: None,
             limited_until: Offset::ZERO,
             write_refused: false,
             irs: Seq::default(),

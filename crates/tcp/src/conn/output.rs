@@ -196,10 +196,15 @@ impl<P: Payload> Connection<P> {
     /// What is marked lost leaves first, in units as large as new data, trimmed to what is not acknowledged
     /// (`S43`), inside the window (SHLD-16).
     fn propose_retransmission(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
-        let (start, end) = self.flight.next_lost(self.proposed.retransmit)?;
-        let end = end.min(self.window.right());
+        if self.flight.lost() == 0 {
+            return None;
+        }
         let options = self.ack_options(now);
         let mss = u64::from(self.segment_mss(options.len()));
+        let goal = self.size_goal(mss, limits);
+        // One byte more than a burst takes tells whether it ends the range.
+        let (start, end) = self.flight.next_lost(self.proposed.retransmit, goal + 1)?;
+        let end = end.min(self.window.right());
         let data = end.min(self.queue.end()).since(start);
         let pipe = self.pipe();
         let mut room = self.cc.cwnd().saturating_sub(pipe);
@@ -209,11 +214,8 @@ impl<P: Payload> Connection<P> {
         if start >= end || room < data.min(mss) {
             return None;
         }
-        let wanted = data.min(room).min(self.size_goal(mss, limits));
-        let len = match wanted {
-            0 => 0,
-            _ => self.queue.span(start, wanted, limits.max_slices.max(1)).len,
-        };
+        let wanted = data.min(room).min(goal);
+        let len = self.queue.span(start, wanted, limits.max_slices.max(1)).len;
         // Whole segments, unless this is the rest of the range, or slices are so short that none is whole.
         let len = if len < data && len > mss { len - len % mss } else { len };
         let fin = end > self.queue.end() && len == data && len <= mss;

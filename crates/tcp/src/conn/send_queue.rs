@@ -197,12 +197,12 @@ impl<P: Payload> SendQueue<P> {
         let mut covered = 0;
         let first = self.index_of(from);
         for chunk in self.chunks.range(first..).take(usize::from(max_slices)) {
-            covered = chunk.end().since(from);
             if covered >= len {
-                return Span { len, cut: false };
+                break;
             }
+            covered = chunk.end().since(from);
         }
-        Span { len: covered, cut: true }
+        Span { len: covered.min(len), cut: covered < len }
     }
 
     /// True when a segment that ends at `at` carries PSH: a write ends there that asked for it.
@@ -260,5 +260,159 @@ impl<P: Payload> SendQueue<P> {
             at = chunk.end();
         }
         assert_eq!(at, self.end, "chunks do not reach the end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::TestBuf;
+
+    fn byte(i: u64) -> u8 {
+        (i % 251) as u8
+    }
+
+    /// What the queue must agree with: plain numbers.
+    #[derive(Default)]
+    struct Oracle {
+        una: u64,
+        nxt: u64,
+        proposed: u64,
+        end: u64,
+        /// Ends of writes that were not merged, with their PSH.
+        ends: Vec<(u64, bool)>,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write { len: usize, push: bool, continues: bool },
+        Propose(u64),
+        Retract,
+        Commit(u64),
+        Acknowledge(u64),
+        Reclaim,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..50usize, any::<bool>(), any::<bool>()).prop_map(|(len, push, continues)| Step::Write {
+                len,
+                push,
+                continues
+            }),
+            (0..120u64).prop_map(Step::Propose),
+            Just(Step::Retract),
+            (0..120u64).prop_map(Step::Commit),
+            (0..120u64).prop_map(Step::Acknowledge),
+            Just(Step::Reclaim),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn agrees_with_plain_numbers(steps in prop::collection::vec(step(), 1..120)) {
+            let mut q: SendQueue<TestBuf> = SendQueue::new(1 << 20);
+            let mut o = Oracle::default();
+            // Writes that continue each other come from one buffer.
+            let pool = TestBuf::from(&(0..10_000u64).map(byte).collect::<Vec<_>>()[..]);
+            for step in steps {
+                match step {
+                    Step::Write { len, push, continues } => {
+                        let at = o.end as usize;
+                        let payload = match continues {
+                            true => pool.slice(at..at + len),
+                            false => TestBuf::from(pool.slice(at..at + len).as_slice()),
+                        };
+                        let merges = q.chunks.back().is_some_and(|c| {
+                            c.end().0 > o.una && c.payload.clone().try_merge(&payload)
+                        });
+                        prop_assert_eq!(q.write(payload, push, 0).ok(), Some(Offset(o.end)));
+                        if merges {
+                            o.ends.pop();
+                        }
+                        o.end += len as u64;
+                        o.ends.push((o.end, push));
+                    }
+                    Step::Propose(n) => {
+                        let n = n.min(o.end - o.proposed);
+                        q.propose(n);
+                        o.proposed += n;
+                    }
+                    Step::Retract => {
+                        q.retract();
+                        o.proposed = o.nxt;
+                    }
+                    Step::Commit(n) => {
+                        let n = n.min(o.end - o.nxt);
+                        q.commit(n);
+                        o.nxt += n;
+                        o.proposed = o.proposed.max(o.nxt);
+                    }
+                    Step::Acknowledge(n) => {
+                        o.una = (o.una + n).min(o.nxt);
+                        q.acknowledge(Offset(o.una));
+                    }
+                    Step::Reclaim => {
+                        let before = q.reclaimed();
+                        if let Some((at, payload)) = q.pop_reclaimed(false) {
+                            prop_assert_eq!(at, before);
+                            prop_assert_eq!(q.reclaimed(), at + payload.len() as u64);
+                        }
+                        prop_assert!(q.reclaimed().0 <= o.una);
+                        // Nothing acknowledged as a whole is kept back.
+                        let whole = o.ends.iter().any(|e| e.0 > before.0 && e.0 <= o.una);
+                        prop_assert_eq!(q.reclaimed() > before, whole);
+                    }
+                }
+                q.check_invariants();
+                let marks = [q.una().0, q.nxt().0, q.proposed().0, q.end().0];
+                prop_assert_eq!(marks, [o.una, o.nxt, o.proposed, o.end]);
+                for (name, from, to) in
+                    [("unsent", o.proposed, o.end), ("proposed", o.nxt, o.proposed), ("sent", o.una, o.nxt)]
+                {
+                    let got: Vec<u8> = q
+                        .slices(Offset(from), to - from)
+                        .flat_map(|(p, r)| p.as_slice()[r].to_vec())
+                        .collect();
+                    prop_assert_eq!(got, (from..to).map(byte).collect::<Vec<_>>(), "{}", name);
+                    let span = q.span(Offset(from), to - from, 2);
+                    let two: usize = q.slices(Offset(from), to - from).take(2).map(|(_, r)| r.len()).sum();
+                    prop_assert_eq!(span, Span { len: two as u64, cut: (two as u64) < to - from });
+                }
+                for at in o.una.max(q.reclaimed().0 + 1)..=o.end {
+                    let push = o.ends.iter().any(|&(end, push)| end == at && push);
+                    prop_assert_eq!(q.pushes_at(Offset(at)), push, "PSH at {}", at);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn s4_each_chunk_is_charged_so_that_tiny_writes_are_bounded() {
+        let mut q: SendQueue<TestBuf> = SendQueue::new(6500);
+        let mut taken = 0;
+        while q.write(TestBuf::from(&[0][..]), true, 0).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, 100);
+        q.commit(40);
+        q.acknowledge(Offset(40));
+        // What is acknowledged is charged no more, though it was not reclaimed.
+        assert_eq!(q.capacity(), 6500 - 60 - 61 * CHUNK_COST);
+    }
+
+    #[test]
+    fn an_acknowledged_tail_is_not_extended() {
+        let whole = TestBuf::from(&[0; 100][..]);
+        let mut q: SendQueue<TestBuf> = SendQueue::new(1000);
+        assert!(q.write(whole.slice(0..50), true, 0).is_ok());
+        q.commit(50);
+        q.acknowledge(Offset(50));
+        assert!(q.write(whole.slice(50..100), true, 0).is_ok());
+        assert_eq!(q.pop_reclaimed(false).map(|(at, p)| (at.0, p.len())), Some((0, 50)));
+        assert!(q.pop_reclaimed(false).is_none());
     }
 }
