@@ -394,3 +394,33 @@ fn s45_time_wait_outlives_the_connection_and_its_handle() {
     assert!(net.now.since(start) >= Nanos::from_secs(10));
     net.finish();
 }
+
+#[test]
+fn s49_the_ipv4_identification_counts_wire_segments() {
+    // A device that segments numbers on from the frame's own, so the next frame's has to lie beyond.
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    let frames = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = frames.clone();
+    net.filter = Box::new(move |s, from_a| {
+        if from_a && tcp_of(s).is_some() {
+            let segments = match s.meta.tso_segsz {
+                0 => 1,
+                mss => payload_of(s).len().div_ceil(usize::from(mss)) as u16,
+            };
+            seen.borrow_mut().push((u16::from_be_bytes([s.bytes[18], s.bytes[19]]), segments));
+        }
+        true
+    });
+    let data = pattern(60, 200_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    let frames = frames.borrow();
+    assert!(frames.iter().any(|(_, segments)| *segments > 5));
+    for pair in frames.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0.wrapping_add(pair[0].1));
+    }
+    drop(frames);
+    net.finish();
+}
