@@ -31,10 +31,10 @@ pub(crate) struct Proposed {
     small_end: Offset,
 }
 
-/// Why nothing new leaves.
+/// Why nothing leaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Hold {
-    /// All was sent.
+    /// There is nothing of this kind.
     Empty,
     /// The peer's window is closed or too small to be worth it.
     Window,
@@ -92,15 +92,11 @@ impl<P: Payload> Connection<P> {
             if self.has_work() {
                 self.timers.arm_if_idle(Timer::User, now + self.cfg.user_timeout);
             }
-            if let Some(burst) = self.propose_retransmission(now, limits) {
-                return Some(burst);
-            }
-            // What is lost and may not leave yet goes before anything new: small new segments would fill the room
-            // it waits for, and nothing acknowledges them before it arrives.
-            let repair = self.flight.next_lost(self.proposed.retransmit);
-            let new = match repair {
-                Some((start, _)) if start < self.window.right() => Err(Hold::Congestion),
-                _ => self.propose_new(now, limits),
+            let new = match self.propose_retransmission(now, limits) {
+                // What is lost and may not leave yet goes before anything new: small new segments would fill the
+                // room it waits for, and nothing acknowledges them before it arrives.
+                Err(Hold::Empty) => self.propose_new(now, limits),
+                lost => lost,
             };
             match new {
                 Ok(burst) => return Some(burst),
@@ -195,24 +191,27 @@ impl<P: Payload> Connection<P> {
 
     /// What is marked lost leaves first, in units as large as new data, trimmed to what is not acknowledged
     /// (`S43`), inside the window (SHLD-16).
-    fn propose_retransmission(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
+    fn propose_retransmission(&mut self, now: Time, limits: &TxLimits) -> Result<Burst, Hold> {
         if self.flight.lost() == 0 {
-            return None;
+            return Err(Hold::Empty);
         }
         let options = self.ack_options(now);
         let mss = u64::from(self.segment_mss(options.len()));
         let goal = self.size_goal(mss, limits);
         // One byte more than a burst takes tells whether it ends the range.
-        let (start, end) = self.flight.next_lost(self.proposed.retransmit, goal + 1)?;
-        let end = end.min(self.window.right());
+        let lost = self.flight.next_lost(self.proposed.retransmit, goal + 1);
+        let (start, end) = match lost.map(|(start, end)| (start, end.min(self.window.right()))) {
+            Some((start, end)) if start < end => (start, end),
+            _ => return Err(Hold::Empty),
+        };
         let data = end.min(self.queue.end()).since(start);
         let pipe = self.pipe();
         let mut room = self.cc.cwnd().saturating_sub(pipe);
         if pipe == 0 || (self.recovery.is_forced() && self.proposed.retransmit_bytes == 0) {
             room = room.max(mss);
         }
-        if start >= end || room < data.min(mss) {
-            return None;
+        if room < data.min(mss) {
+            return Err(Hold::Congestion);
         }
         let wanted = data.min(room).min(goal);
         let len = self.queue.span(start, wanted, limits.max_slices.max(1)).len;
@@ -222,7 +221,7 @@ impl<P: Payload> Connection<P> {
         let stop = start + len;
         self.proposed.retransmit = stop + u64::from(fin);
         self.proposed.retransmit_bytes += len + u64::from(fin);
-        Some(self.data_burst(start, len, fin, BurstKind::Retransmit, mss, options))
+        Ok(self.data_burst(start, len, fin, BurstKind::Retransmit, mss, options))
     }
 
     /// New bytes, or the FIN behind them.
