@@ -109,7 +109,7 @@ fn s24_the_devices_budget_holds_new_data_back_and_nothing_else() {
     s.limits.budget = 0;
     // What is sent again is not bound by it either.
     s.expect_at(590, ". 1:1001(1000) ack 11");
-    s.shutdown().expect("F. 3001:3001(0) ack 11");
+    s.inject(". 11:11(0) ack 3001").shutdown().expect("F. 3001:3001(0) ack 11");
 }
 
 #[test]
