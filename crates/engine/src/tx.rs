@@ -12,8 +12,8 @@ use crate::nic::Nic;
 /// Turns of one iteration for each frame it may send. Most turns of an idle iteration find nothing to send.
 const TURNS_PER_FRAME: usize = 4;
 
-/// Connections that leave the parking place in one iteration.
-const MAX_UNPARKED: usize = 64;
+/// Connections that come back to the run queue in one iteration, from each of the places where they wait.
+const MAX_RESUMED: usize = 64;
 
 /// How a turn ended.
 #[derive(PartialEq, Eq)]
@@ -30,7 +30,8 @@ impl<N: Nic> Engine<N> {
         let before = self.counters.tx_frames;
         let ample = self.reserve.refill(&mut self.nic, now);
         if ample && self.reserve.retry_at() <= now {
-            while let Some(index) = self.starved.pop_front() {
+            for _ in 0..self.starved.len().min(MAX_RESUMED) {
+                let Some(index) = self.starved.pop_front() else { break };
                 if let Some(slot) = self.slots.get_mut(index).filter(|s| s.starved) {
                     slot.starved = false;
                     self.enqueue(index);
@@ -225,7 +226,7 @@ impl<N: Nic> Engine<N> {
     /// Connections whose bursts may have left the port go back into the run queue.
     fn unpark(&mut self) {
         let worth = self.worth();
-        for _ in 0..self.parked.len().min(MAX_UNPARKED) {
+        for _ in 0..self.parked.len().min(MAX_RESUMED) {
             let Some(index) = self.parked.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index).filter(|s| s.parked) else { continue };
             slot.occupancy.settle(self.port.left());
