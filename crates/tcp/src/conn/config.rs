@@ -99,3 +99,16 @@ pub struct SendFlags {
     /// More is coming at once: no PSH at the end of this send (`S14`).
     pub more: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shld_11_must_23_the_defaults_are_as_patient_as_the_standard_asks() {
+        let cfg = ConnConfig::default();
+        assert!(cfg.user_timeout >= Nanos::from_secs(100));
+        assert!(cfg.connect_timeout >= Nanos::from_secs(180));
+        assert!(cfg.max_rto >= Nanos::from_secs(60) && cfg.initial_rto == Nanos::from_secs(1));
+    }
+}

@@ -322,6 +322,12 @@ impl<P: Payload> Connection<P> {
         }
     }
 
+    /// Turns Nagle's algorithm off or on (MUST-17). Off flushes what it holds back (`S16`): makes `poll_transmit`
+    /// productive.
+    pub fn set_no_delay(&mut self, no_delay: bool) {
+        self.cfg.no_delay = no_delay;
+    }
+
     /// Bytes that a [`write`](Connection::write) may bring now.
     pub fn capacity(&self) -> usize {
         self.queue.capacity() as usize

@@ -121,11 +121,14 @@ impl RecvWindow {
         u16::try_from(edge.since(room.next) >> self.scale).unwrap_or(u16::MAX)
     }
 
-    /// Reading made so much room that the peer should hear of it unasked.
+    /// Reading made so much room that the peer should hear of it unasked: what may move the edge twice over, so that
+    /// a segment read does not cost an ACK of its own; and only when the peer knows of little or the window doubles,
+    /// since otherwise the ACKs of what it sends tell it in time.
     pub(crate) fn update_due(&self, room: Room) -> bool {
-        // Twice what may move the edge: a segment read must not cost an ACK of its own.
         let representable = room.right.since(room.next).min(u64::from(u16::MAX) << self.scale);
-        (room.next + representable).since(self.offered) >= (room.capacity / 2).min(2 * room.mss).max(1)
+        let known = self.wnd(room.next);
+        let worth = (room.capacity / 2).min(2 * room.mss).max(1);
+        representable >= known + worth && (known < 2 * room.mss || representable >= 2 * known)
     }
 
     /// A segment left that acknowledged `next` and offered `wnd` bytes.
@@ -187,12 +190,24 @@ mod tests {
         // 4000 bytes came, 999 were read.
         assert_eq!(w.field(room(4000, 10_999)), 6000);
         assert_eq!(w.field(room(4000, 11_000)), 7000);
-        assert!(!w.update_due(room(4000, 11_999)));
-        assert!(w.update_due(room(4000, 12_000)));
         // A buffer of little more than a segment: half of it is enough.
         let small = Room { capacity: 1200, ..room(4000, 10_600) };
         assert_eq!(w.field(small), 6600);
-        assert!(w.update_due(small));
+    }
+
+    #[test]
+    fn a_window_update_tells_a_peer_that_knows_of_little_or_of_half() {
+        let mut w = RecvWindow::new();
+        w.on_sent(Offset(0), 3000);
+        // 1001 bytes of window are known at 1999; two segments more are worth saying.
+        assert!(!w.update_due(room(1999, 4999)));
+        assert!(w.update_due(room(1999, 5000)));
+        // With 2000 known it is said when it doubles.
+        assert!(!w.update_due(room(1000, 4999)));
+        assert!(w.update_due(room(1000, 5000)));
+        w.on_sent(Offset(1000), 9000);
+        assert!(!w.update_due(room(1000, 18_999)));
+        assert!(w.update_due(room(1000, 19_000)));
     }
 
     #[test]

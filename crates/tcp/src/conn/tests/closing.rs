@@ -214,7 +214,17 @@ fn linger_bounds_the_delivery() {
     s.sent.clear();
     s.expect_at(2100, "R. 2001:2001(0) ack 1").nothing();
     assert_eq!(s.events(), [Event::Acked, aborted(1000)]);
-    // Delivered in time: an ordinary close.
+    // Closing again does not begin anew, and a connection that is over stays so.
+    let mut s = Script::established(&cfg, 0);
+    s.write(10).close().at(1000).close().at(2100);
+    assert_eq!(s.state(), State::Closed);
+    s.close();
+    assert_eq!(s.conn.next_timeout(), None);
+    // Delivered in time: the peer's FIN may take longer.
+    let mut s = Script::established(&cfg, 9000);
+    s.close().expect("F. 1:1(0) ack 1").inject(". 1:1(0) ack 2").silence_until(50_000);
+    assert_eq!(s.state(), State::FinWait2);
+    // An ordinary close.
     let mut s = Script::established(&cfg, 9000);
     s.close().expect("F. 1:1(0) ack 1").inject(". 1:1(0) ack 2").inject("F. 1:1(0) ack 2");
     s.expect(". 2:2(0) ack 2").silence_until(50_000);

@@ -139,7 +139,11 @@ fn a_window_update_that_is_older_does_not_count() {
     // Reordered: sent before the text above.
     s.inject(". 1:1(0) ack 1001 win 1000").expect(". 1001:1001(0) ack 11").nothing();
     assert_eq!(s.conn.stats().send_window, 0);
-    s.inject(". 11:11(0) ack 1001 win 1000");
+    // The same with text that is partly new.
+    s.inject(". 11:11(0) ack 1001 win 0");
+    s.inject("P. 5:21(16) ack 1001 win 1000").expect(". 1001:1001(0) ack 21").nothing();
+    assert_eq!(s.conn.stats().send_window, 0);
+    s.inject(". 21:21(0) ack 1001 win 1000");
     assert_eq!(s.ranges(), [(1000, 1500), (1500, 2000)]);
 }
 

@@ -30,7 +30,7 @@ fn must_40_the_delay_is_below_half_a_second_whatever_is_asked_for() {
 }
 
 #[test]
-fn must_58_acks_of_one_receive_burst_are_one() {
+fn must_58_59_acks_of_one_receive_burst_are_one() {
     let mut s = Script::established(&plain(), 9000);
     for i in 0..6 {
         s.inject_quietly(&format!(". {}:{}(1000) ack 1", i * 1000 + 1, i * 1000 + 1001));

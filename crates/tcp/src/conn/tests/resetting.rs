@@ -31,6 +31,13 @@ fn rfc5961_only_the_exact_sequence_number_resets() {
 }
 
 #[test]
+fn shld_2_a_reset_may_carry_data() {
+    let mut s = Script::established(&plain(), 9000);
+    s.inject("R. 1:21(20) ack 1").nothing();
+    assert_eq!((s.events(), s.read()), (vec![reset(0)], 0));
+}
+
+#[test]
 fn rfc5961_a_syn_is_challenged_wherever_it_stands() {
     let mut s = Script::established(&plain(), 9000);
     for text in ["S 0:0(0)", "S 1:1(0)", "S. 5000:5000(0) ack 1", "S 900000:900000(0)"] {

@@ -135,6 +135,11 @@ fn s16_nagle_holds_a_short_segment_while_another_is_unacknowledged() {
 fn must_17_no_delay_turns_nagle_off() {
     let mut s = Script::established(&plain(), 65535);
     s.write(100).expect("P. 1:101(100) ack 1").write(100).expect("P. 101:201(100) ack 1");
+    // At any time; turning it off flushes.
+    s.conn.set_no_delay(false);
+    s.write(100).nothing();
+    s.conn.set_no_delay(true);
+    s.flush().expect("P. 201:301(100) ack 1");
 }
 
 #[test]
