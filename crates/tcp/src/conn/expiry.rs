@@ -39,7 +39,10 @@ impl<P: Payload> Connection<P> {
         // What is due and could not leave yet was not lost by the network: a full device is no congestion
         // (S39). Only what was sent can time out.
         let unsent = if handshake { self.syn.due } else { self.head_is_due() };
-        if !unsent {
+        if unsent {
+            // Were it cwnd that holds it, nothing else would ever let it go.
+            self.recovery.force();
+        } else {
             self.counts.timeouts += 1;
             self.rtt.back_off();
             if handshake {

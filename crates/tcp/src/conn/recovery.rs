@@ -96,6 +96,11 @@ impl Recovery {
         self.forced
     }
 
+    /// Lets the next retransmission leave whatever the pipe holds.
+    pub(crate) fn force(&mut self) {
+        self.forced = true;
+    }
+
     /// A retransmission left.
     pub(crate) fn on_retransmitted(&mut self) {
         self.forced = false;

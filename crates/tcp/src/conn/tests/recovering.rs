@@ -1,6 +1,7 @@
 //! Loss: timeouts, duplicate ACKs, and what is sent again (RFC 6298, RFC 5681, RFC 6582, RFC 3042).
 
 use super::script::*;
+use crate::conn::cc::Controller as _;
 use crate::conn::{ConnConfig, SendFlags};
 use crate::{BurstKind, ConnError, ConnErrorKind, Event, IcmpError, IcmpErrorKind, Nanos, Offset, TxLimits};
 
@@ -308,4 +309,13 @@ fn rfc6675_with_sack_a_duplicate_is_what_reports_something_new() {
     s.inject("P. 1:2001(2000) ack 1 <sack 1001:4001>");
     s.expect(". 1:1001(1000) ack 2001").nothing();
     assert_eq!((s.conn.stats().dup_acks, s.conn.stats().fast_recoveries), (3, 1));
+}
+
+#[test]
+fn nothing_waits_for_ever_behind_a_full_pipe() {
+    let mut s = ten_out();
+    s.conn.flight.mark_first_lost(1000);
+    s.conn.cc.on_loss(s.now, 10_000);
+    s.flush().nothing();
+    s.expect_at(400, ". 1:1001(1000) ack 1").nothing();
 }
