@@ -59,7 +59,8 @@ impl<P: Payload> Connection<P> {
     /// continues behind the one before. [`on_sent`](Connection::on_sent) or
     /// [`on_refused`](Connection::on_refused) must follow for each, in order, before anything else is fed in.
     ///
-    /// `limits.budget` is what the port may still take of new payload, outstanding proposals included.
+    /// `limits.budget` is what the port may still take of new payload: the caller subtracts what is proposed and not
+    /// committed yet.
     ///
     /// Call it until it returns `None` after any of `connect`, `accept`, `on_segment`, `on_timer`, `on_icmp`,
     /// `write`, `read`, `shutdown_write`, `close` and `abort`, and when the limits became wider. Call
@@ -357,6 +358,8 @@ impl<P: Payload> Connection<P> {
 
     /// `burst` was handed to the device at `now`: commits it. Proposals are committed in the order they were made;
     /// of a burst that left only in part, commit [`Burst::first`] and refuse the burst.
+    ///
+    /// Afterwards `next_timeout` and `time_wait` may answer anew.
     pub fn on_sent(&mut self, burst: &Burst, now: Time) {
         self.proposed.bursts = self.proposed.bursts.saturating_sub(1);
         self.counts.segments_sent += u64::from(burst.segments());

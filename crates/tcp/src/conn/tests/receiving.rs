@@ -116,6 +116,13 @@ fn rfc9293_text_beyond_the_window_is_cut_off() {
 }
 
 #[test]
+fn bytes_before_the_first_are_cut_off() {
+    let mut s = Script::established(&plain(), 9000);
+    s.inject(". -4:11(15) ack 1").expect_at(140, ". 1:1(0) ack 11");
+    assert_eq!(s.read(), 10);
+}
+
+#[test]
 fn a_fin_that_overtakes_its_data_counts_when_the_data_is_there() {
     let mut s = Script::established(&plain(), 9000);
     s.inject("F. 1001:1501(500) ack 1").expect(". 1:1(0) ack 1");

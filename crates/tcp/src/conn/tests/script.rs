@@ -266,6 +266,9 @@ pub(super) fn parse(text: &str) -> Segment<TestBuf> {
     let (range, len) = words[1].trim_end_matches(')').split_once('(').expect("first:last(len)");
     let first = number(range.split_once(':').expect("first:last").0);
     let len = number(len) as usize;
+    // A segment may claim to begin before the stream does.
+    let payload: Vec<u8> =
+        (first - 1..first - 1 + len as i64).map(|i| byte(i.rem_euclid(251) as u64)).collect();
     Segment {
         seq: Seq(IRS.0.wrapping_add(first as u32)),
         ack: Seq(ISS.0.wrapping_add(after("ack").unwrap_or(0) as u32)),
@@ -274,7 +277,7 @@ pub(super) fn parse(text: &str) -> Segment<TestBuf> {
         urgent: 0,
         options: parse_options(options),
         ce: false,
-        payload: bytes((first - 1).max(0) as u64, len),
+        payload: TestBuf::from(&payload[..]),
     }
 }
 
