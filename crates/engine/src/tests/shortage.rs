@@ -340,3 +340,64 @@ fn s24_acks_free_the_budget_of_a_port_that_tells_nothing() {
     assert!(net.now.since(start) < Nanos::from_secs(1), "the link alone would need 24 seconds");
     net.finish();
 }
+
+/// Connections whose windows are open wide, so that only the engine holds them back.
+fn eager(net: &mut Net, n: usize) -> Vec<(ConnId, ConnId)> {
+    let cfg = ConnConfig { initial_window: 1000, no_delay: true, ..cfg() };
+    let open = |net: &mut Net| {
+        let (a, b) = net.connected(&cfg);
+        net.a.send_copy(a, b"hello", SendFlags::default()).unwrap();
+        net.run(Nanos::from_secs(1), |n| n.a.marks(a).unwrap().acked == Offset(5));
+        (a, b)
+    };
+    (0..n).map(|_| open(net)).collect()
+}
+
+#[test]
+fn turns_end_with_the_quantum() {
+    let bounds = crate::Bounds { tx_frames: 4, quantum: 30_000, ..crate::Bounds::default() };
+    let device =
+        crate::DeviceBudget { connection_bytes: 1 << 30, queue_bytes: 1 << 30, ..Default::default() };
+    let cfg = EngineConfig { bounds, device, ..config(A) };
+    let limits = NicLimits { link_bps: Some(100_000_000_000_000), ..limits() };
+    let mut net = Net::with(engine_with(cfg, limits.clone()), engine(B, limits));
+    let conns = eager(&mut net, 2);
+    let data = pattern(44, 900_000);
+    for (a, _) in &conns {
+        let buf = net.a.buf(&data);
+        net.a.send(*a, buf, SendFlags::default()).unwrap();
+    }
+    for _ in 0..4 {
+        net.a.poll(net.now);
+    }
+    let sent: Vec<u64> = conns.iter().map(|(a, _)| net.a.marks(*a).unwrap().sent.0).collect();
+    assert!(sent[0] + sent[1] > 500_000, "{sent:?}");
+    assert!(sent[0].abs_diff(sent[1]) <= 65_536, "{sent:?}: one burst, not more");
+    net.finish();
+}
+
+#[test]
+fn s24_nobody_overtakes_those_who_wait_for_room_in_the_port() {
+    let device = crate::DeviceBudget { queue_bytes: 150_000, ..Default::default() };
+    let limits = NicLimits { link_bps: Some(10_000_000), ..limits() };
+    let mut net =
+        Net::with(engine_with(EngineConfig { device, ..config(A) }, limits.clone()), engine(B, limits));
+    let conns = eager(&mut net, 3);
+    net.filter = Box::new(|_, from_a| from_a);
+    // The first takes its two bursts, the second what room is left; it waits for more.
+    for (a, _) in &conns[..2] {
+        let buf = net.a.buf(&pattern(45, 200_000));
+        net.a.send(*a, buf, SendFlags::default()).unwrap();
+        net.a.poll(net.now);
+    }
+    assert!(net.a.counters().tx_queue_limited >= 1);
+    let second = net.a.marks(conns[1].0).unwrap().sent;
+    // What the third has would still fit, but it is not its turn.
+    net.a.send_copy(conns[2].0, &[7; 100], SendFlags::default()).unwrap();
+    net.a.poll(net.now);
+    assert_eq!(net.a.marks(conns[2].0).unwrap().sent, Offset(5));
+    net.run(Nanos::from_secs(5), |n| n.a.marks(conns[2].0).unwrap().sent == Offset(105));
+    assert!(net.a.marks(conns[1].0).unwrap().sent > second, "the second went first");
+    net.filter = Box::new(|_, _| true);
+    net.finish();
+}
