@@ -130,14 +130,15 @@ impl<P: Payload> Connection<P> {
                 after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
                 rtt: acked.sent.map(|sent| now.since(sent)),
             }),
-            Progress::Partial { .. } => self.flight.mark_first_lost(mss),
+            Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),
+            Progress::Partial { lost: false, .. } => {}
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
         }
 
         // RFC 6298 §5.2 and §5.3; of partial ACKs only the first restarts the timer (RFC 6582 §4, "impatient").
         if self.flight.is_empty() {
             self.timers.stop(Timer::Retransmit);
-        } else if progress != (Progress::Partial { first: false }) {
+        } else if !matches!(progress, Progress::Partial { first: false, .. }) {
             self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
         }
         if self.has_work() {

@@ -447,7 +447,7 @@ impl<P: Payload> Connection<P> {
         if self.recovery.is_forced() {
             self.counts.recovery_exceptions += u64::from(pipe > cwnd);
         }
-        self.recovery.on_retransmitted();
+        self.recovery.on_retransmitted(end);
         self.counts.bytes_retransmitted += len;
         self.counts.segments_retransmitted += u64::from(burst.segments());
         self.note_cwnd_limit(pipe, cwnd);

@@ -36,11 +36,13 @@ pub(crate) enum Phase {
 pub(crate) enum Progress {
     /// Nothing is being recovered, or a timeout's recovery goes on: the window may grow.
     Normal,
-    /// The first segment not acknowledged is lost too (RFC 6582 §3.2 step 3, partial); `first` for the first
-    /// such ACK of this recovery.
+    /// A partial ACK (RFC 6582 §3.2 step 3).
     Partial {
         /// First of this recovery.
         first: bool,
+        /// The first segment not acknowledged is lost too. Otherwise this recovery sent it again already, as one of
+        /// several short ones that took the place of a full one.
+        lost: bool,
     },
     /// Fast recovery is complete.
     Recovered,
@@ -59,6 +61,8 @@ pub(crate) struct Recovery {
     limited: u64,
     /// The next retransmission leaves whatever the pipe holds.
     forced: bool,
+    /// Up to where this fast recovery sent again what was lost.
+    repaired: Offset,
     /// SND.UNA at the last timeout.
     timed_out_at: Option<Offset>,
 }
@@ -72,6 +76,7 @@ impl Recovery {
             last: None,
             limited: 0,
             forced: false,
+            repaired: Offset::ZERO,
             timed_out_at: None,
         }
     }
@@ -101,9 +106,10 @@ impl Recovery {
         self.forced = true;
     }
 
-    /// A retransmission left.
-    pub(crate) fn on_retransmitted(&mut self) {
+    /// A retransmission left that ends at `end`.
+    pub(crate) fn on_retransmitted(&mut self, end: Offset) {
         self.forced = false;
+        self.repaired = self.repaired.max(end);
     }
 
     /// New data left beyond what cwnd alone allows. True when limited transmit is why: duplicate ACKs are
@@ -137,6 +143,7 @@ impl Recovery {
                 self.phase = Phase::Fast { recover: nxt, partial: false };
                 self.last = Some(nxt);
                 self.forced = true;
+                self.repaired = una;
                 true
             }
             Phase::Open => false,
@@ -151,8 +158,9 @@ impl Recovery {
                 // Of what was acknowledged one segment was the hole; the others had been counted by duplicates.
                 self.credit = self.credit.saturating_sub(acked.saturating_sub(mss));
                 self.phase = Phase::Fast { recover, partial: true };
-                self.forced = true;
-                Progress::Partial { first: !partial }
+                let lost = una >= self.repaired;
+                self.forced |= lost;
+                Progress::Partial { first: !partial, lost }
             }
             Phase::Fast { .. } => {
                 self.leave();
@@ -218,10 +226,10 @@ mod tests {
     fn rfc6582_partial_acks_deflate_and_the_full_one_ends_it() {
         let mut r = Recovery::new();
         dups(&mut r, 6, 0, 10_000);
-        r.on_retransmitted();
-        assert_eq!(r.on_ack(Offset(3000), 3000, MSS), Progress::Partial { first: true });
+        r.on_retransmitted(Offset(1000));
+        assert_eq!(r.on_ack(Offset(3000), 3000, MSS), Progress::Partial { first: true, lost: true });
         assert_eq!((r.credit(), r.is_forced()), (4000, true));
-        assert_eq!(r.on_ack(Offset(5000), 2000, MSS), Progress::Partial { first: false });
+        assert_eq!(r.on_ack(Offset(5000), 2000, MSS), Progress::Partial { first: false, lost: true });
         assert_eq!(r.on_ack(Offset(10_000), 5000, MSS), Progress::Recovered);
         assert_eq!((r.phase(), r.credit()), (Phase::Open, 0));
         // Duplicates that the repair itself caused begin no second one.

@@ -147,6 +147,27 @@ fn rfc6582_fast_retransmit_partial_acks_and_the_way_out() {
 }
 
 #[test]
+fn rfc6582_a_partial_ack_repeats_nothing_that_this_recovery_sent_again() {
+    let mut s = Script::established(&plain(), 65535);
+    // Each write is a segment of its own: a burst takes one slice.
+    s.limits = TxLimits { max_slices: 1, ..PLAIN };
+    for _ in 0..150 {
+        s.write(10);
+    }
+    assert_eq!(s.ranges().len(), 150);
+    for _ in 0..3 {
+        s.inject(". 1:1(0) ack 1");
+    }
+    // A full segment's worth, in short ones.
+    assert_eq!(s.ranges().len(), 100);
+    for at in [11, 21, 501, 991] {
+        s.inject(&format!(". 1:1(0) ack {at}")).nothing();
+    }
+    s.inject(". 1:1(0) ack 1001");
+    assert_eq!(s.ranges().len(), 50, "the next that is missing was not sent again yet");
+}
+
+#[test]
 fn rfc6582_only_the_first_partial_ack_restarts_the_timer() {
     let mut s = ten_out();
     for _ in 0..3 {
