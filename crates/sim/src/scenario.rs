@@ -236,7 +236,7 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
         rx_checksum: rng.chance(0.5),
         rx_ring: rng.pick(&[16, 256, 1_024]),
         rx_buffers: 100_000,
-        rx_piece: rng.pick(&[140, 700, 2_048, 2_048, 10_000]),
+        rx_piece: rng.pick(&[140, 700, 2_048, 2_048, 10_000]).max(usize::from(mtu) / 16),
         tail_len,
         tx_buffers: 1_000_000,
         faults: Faults {
