@@ -19,6 +19,11 @@ const MAX_SOFT_SEGMENTS: u16 = 32;
 /// Slices of one burst where the chain is ours to lay out again.
 const MAX_SOFT_SLICES: u16 = 64;
 
+/// Slices of one burst that a port which segments is offered at least. Where its chains are shorter the frame is
+/// copied together: better than segments as short as a few of the application's smallest writes, which flood the path
+/// and, after a loss, leave again as short as they were.
+const MIN_SLICES: u16 = 16;
+
 /// How a burst becomes frames.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cuts {
@@ -55,7 +60,7 @@ impl Cutter {
             TxLimits {
                 max_len: nic.tso_max_len.min(MAX_BURST),
                 max_segments: nic.tso_max_segments.max(1),
-                max_slices: (nic.max_chain - 1).max(1),
+                max_slices: (nic.max_chain - 1).max(MIN_SLICES),
                 min_tso_mss: 1,
                 budget: u32::MAX,
             }
@@ -184,6 +189,12 @@ mod tests {
         assert_eq!(frames(&cuts, &b), [(b.seq.0, 1000, 3500, TcpFlags::PSH)]);
         assert_eq!(c.limits().max_len, MAX_BURST);
         assert!(!c.cuts(&burst(1000, TcpFlags::NONE), false).tso, "one segment needs no segmenting");
+    }
+
+    #[test]
+    fn s10_short_chains_make_no_short_segments() {
+        let slices = |max_chain| Cutter::new(&NicLimits { max_chain, ..limits() }).limits().max_slices;
+        assert_eq!([2, 8, 40].map(slices), [16, 16, 39]);
     }
 
     #[test]
