@@ -1,5 +1,7 @@
 //! Starting the engine, and what to say when it does not start.
 
+use std::path::Path;
+
 use tsonami::{
     BuildError, Config, DeviceSpec, EalError, EngineBuilder, Hugepages, LocalEngine, LogLevel, OpenError,
     PortError,
@@ -35,6 +37,7 @@ pub(crate) fn builder(config: &Config, console: &Console) -> Result<EngineBuilde
     match settings::device(config)? {
         DeviceSpec::Tap { .. } => tap_can_be_made(&host)?,
         DeviceSpec::Pci { address } => card_is_there(&address, &host)?,
+        DeviceSpec::VirtioUser { socket } => somebody_listens(&socket, config)?,
         _ => {}
     }
     let level = if console.talkative() { LogLevel::Info } else { LogLevel::Notice };
@@ -65,6 +68,21 @@ fn card_is_there(address: &str, host: &Host) -> Result<(), Failure> {
     let usable = cards.iter().filter(|card| card.usable());
     let failure = usable.fold(failure, |failure, card| failure.mend(format!("--dev pci:{}", card.address)));
     Err(failure.mend("tsonami devices      (lists what there is)"))
+}
+
+/// A vhost-user socket without a listener is said to be so in our words.
+fn somebody_listens(socket: &str, config: &Config) -> Result<(), Failure> {
+    if Path::new(socket).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Start,
+        format!("there is no socket '{socket}': the other end of the wire must be started first"),
+    )
+    .mend(format!(
+        "tsonami serve --dev vhost:{socket} --addr ADDR/{}      (or another vhost-user backend)",
+        config.address.prefix_len()
+    )))
 }
 
 /// An engine that could not be built.
@@ -145,6 +163,13 @@ mod tests {
         let failure = card_is_there("0000:ff:1f.7", &made_up(root.path())).unwrap_err();
         assert_eq!(failure.mend[0], "--dev pci:0000:3b:00.0");
         assert!(card_is_there("3B:00.0", &made_up(root.path())).is_ok());
+    }
+
+    #[test]
+    fn a_wire_without_its_other_end_names_the_command_that_starts_it() {
+        let config = Config::new("virtio-user:/nonexistent/s", "10.0.0.2/24".parse().unwrap());
+        let failure = somebody_listens("/nonexistent/s", &config).unwrap_err();
+        assert!(failure.mend[0].starts_with("tsonami serve --dev vhost:/nonexistent/s"), "{failure}");
     }
 
     #[test]

@@ -25,6 +25,16 @@ impl ConnId {
     pub fn index(self) -> usize {
         self.index as usize
     }
+
+    /// The handle as a number, for languages that have no other handles.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The handle behind a number. One that never came from [`to_bits`](ConnId::to_bits) is stale.
+    pub fn from_bits(bits: u64) -> ConnId {
+        ConnId { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 /// Slots with generations. Freed slots are reused, last freed first, while their cache lines are warm.
@@ -280,6 +290,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_handle_survives_being_a_number() {
+        let id = ConnId { index: 7, generation: u32::MAX };
+        assert_eq!(ConnId::from_bits(id.to_bits()), id);
+    }
 
     fn tuple(n: u32) -> FourTuple {
         let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 80));

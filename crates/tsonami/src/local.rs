@@ -140,7 +140,6 @@ impl LocalEngine {
         let options = options.unwrap_or(&self.options);
         let id = on!(&mut self.stack, engine => engine.connect(now, peer, &options.protocol(engine.mtu())))?;
         self.opening.insert(id);
-        self.keep_reclaimed(id, false);
         Ok(id)
     }
 
@@ -167,9 +166,6 @@ impl LocalEngine {
     pub fn poll_event(&mut self) -> Option<(ConnId, Event)> {
         loop {
             let (id, event) = on!(&mut self.stack, engine => engine.poll_event())?;
-            if let EngineEvent::Accepted(_) = event {
-                self.keep_reclaimed(id, false);
-            }
             let established = match event {
                 EngineEvent::Conn(tcp::Event::Connected) => self.opening.remove(&id),
                 EngineEvent::Conn(tcp::Event::Closed(_)) | EngineEvent::Stuck { .. } => {
