@@ -200,6 +200,7 @@ fn links_between_documents_lead_somewhere() {
         "CONTRIBUTING.md",
         "COMPLIANCE.md",
         "bench/README.md",
+        "benches/README.md",
         "config/README.md",
     ] {
         documents.push((name.to_owned(), std::fs::read_to_string(root().join(name)).expect(name)));

@@ -263,7 +263,7 @@ impl Session {
             if !self.may_write || self.finishing || self.pause_until > now {
                 break;
             }
-            let flags = SendFlags { more: self.rng.chance(self.plan.more), ..SendFlags::default() };
+            let flags = SendFlags { more: self.rng.chance(self.plan.more) };
             if let Some(buf) = self.pending.take() {
                 busy |= self.send(engine, buf, flags)?;
                 continue;
@@ -348,7 +348,9 @@ impl Session {
             }
             self.received += buf.len() as u64;
             self.pieces += 1;
-            if let Some((_, every)) = self.plan.slow_reader.filter(|(most, _)| self.pieces % most == 0) {
+            if let Some((_, every)) =
+                self.plan.slow_reader.filter(|(most, _)| self.pieces.is_multiple_of(*most))
+            {
                 self.read_again = now + every;
             }
             if self.plan.answers && self.closed.is_none() {

@@ -112,7 +112,7 @@ impl Link {
         let mut at = left + self.cfg.delay + Nanos::from_nanos(self.rng.range(0, self.cfg.jitter.as_nanos()));
         if self.rng.chance(self.cfg.reorder) {
             self.counts.reordered += 1;
-            at = at + Nanos::from_nanos(self.rng.range(0, self.cfg.reorder_by.as_nanos()));
+            at += Nanos::from_nanos(self.rng.range(0, self.cfg.reorder_by.as_nanos()));
         } else {
             at = at.max(self.last_arrival);
             self.last_arrival = at;

@@ -165,11 +165,11 @@ impl SimNic {
     pub fn next_wire_frame(&mut self) -> Option<Vec<u8>> {
         let slot = self.ring.front_mut()?;
         let frame = slot.wire.pop_front();
-        if slot.wire.is_empty() {
-            if let Some(slot) = self.ring.pop_front() {
-                self.finished.push_back((self.now, slot));
-                self.after_finish();
-            }
+        if slot.wire.is_empty()
+            && let Some(slot) = self.ring.pop_front()
+        {
+            self.finished.push_back((self.now, slot));
+            self.after_finish();
         }
         self.counts.tx_wire += u64::from(frame.is_some());
         frame

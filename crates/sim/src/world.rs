@@ -140,10 +140,10 @@ impl World {
     pub fn run(&mut self) -> Result<Outcome, Failure> {
         let result = self.go();
         for host in &mut self.hosts {
-            if let Some(capture) = host.capture.take() {
-                if let Err(error) = capture.finish() {
-                    return Err(self.failure(format!("the capture could not be written: {error}")));
-                }
+            if let Some(capture) = host.capture.take()
+                && let Err(error) = capture.finish()
+            {
+                return Err(self.failure(format!("the capture could not be written: {error}")));
             }
         }
         result.map_err(|what| self.failure(format!("{what}\n{}", self.describe())))
