@@ -36,7 +36,7 @@ pub struct Config {
     /// Next hop for peers outside that network. Without it they cannot be reached.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
-    /// Bytes of the largest IP packet, at least 576. Without it, the device's MTU.
+    /// Bytes of the largest IP packet, at least 576. Without it 1500, or what the device takes when that is less.
     #[serde(default)]
     pub mtu: Option<u16>,
     /// Connections at the same time, at most.
@@ -78,7 +78,7 @@ fn default_max_connections() -> u32 {
 pub struct MemoryConfig {
     /// Hugepages.
     pub hugepages: Hugepages,
-    /// MiB in all. Without it, what the pools need.
+    /// MiB in all. Without it 256 in normal pages; hugepages are taken as they are needed.
     pub mib: Option<u32>,
 }
 
@@ -99,13 +99,14 @@ pub enum Hugepages {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolConfig {
-    /// Buffers of each pool. Without it, what the rings and the device need.
+    /// Buffers of each pool: received frames (beside those in the ring), headers, references to payload. Without it
+    /// several thousand.
     pub mbufs: Option<u32>,
     /// Bytes that copying sends of all connections may fill before the peers acknowledge them. Without it, 64 MiB.
     pub send_bytes: Option<u64>,
 }
 
-/// Descriptors of the device's rings. Without a number, the device's own default.
+/// Descriptors of the device's rings. Without a number 1024, or what the device takes.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RingConfig {
@@ -199,6 +200,25 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert!(text.contains("user_timeout = \"1s 500ms\""), "{text}");
         assert_eq!(Config::from_toml(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn the_example_in_the_repository_says_what_the_defaults_are() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/example.toml");
+        let mut config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
+        config.gateway = Some("10.77.0.1".parse().unwrap());
+        assert_eq!(Config::from_file(&example).unwrap(), config);
+        // The keys that are commented out exist too.
+        let text = std::fs::read_to_string(&example).unwrap();
+        let all: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) && key.contains(" = ") => key,
+                _ => line,
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        Config::from_toml(&all).unwrap();
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) struct DeviceArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) gateway: Option<IpAddr>,
 
-    /// Largest IP packet, bytes [default: the device's]
+    /// Largest IP packet, bytes [default: 1500, or what the device takes]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
 

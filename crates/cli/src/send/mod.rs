@@ -104,7 +104,15 @@ fn finish(
     closed: Result<(), Failure>,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    let failure = failure.or(closed.err());
+    // What was not in order at the end counts however the run went: an interrupted one must not leak either.
+    let (failure, unclean) = match (failure, closed) {
+        (Some(failure), Err(unclean)) => {
+            eprintln!("{unclean}");
+            (Some(failure), false)
+        }
+        (None, Err(unclean)) => (Some(unclean), true),
+        (failure, Ok(())) => (failure, false),
+    };
     if summary.error.is_none() {
         summary.error = failure.as_ref().map(Into::into);
     }
@@ -122,8 +130,9 @@ fn finish(
         console.print(&summary.to_string())?;
     }
     match (signals.exit(), failure) {
-        (Some(exit), _) => Ok(exit),
-        (None, Some(failure)) => Err(failure),
+        (Some(exit), _) if !unclean => Ok(exit),
+        (_, Some(failure)) => Err(failure),
+        (Some(exit), None) => Ok(exit),
         (None, None) => Ok(Exit::Success),
     }
 }
