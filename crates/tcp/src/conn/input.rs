@@ -105,9 +105,6 @@ impl<P: Payload> Connection<P> {
         // Seventh, text; eighth, FIN. (Sixth, URG: urgent data is read in line.)
         if self.state.may_receive() {
             self.on_text(now, at, seg);
-        } else if self.state == State::TimeWait && flags.has(TcpFlags::FIN) {
-            self.ack.now();
-            self.enter_time_wait(now);
         }
     }
 

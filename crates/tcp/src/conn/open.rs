@@ -113,7 +113,6 @@ impl<P: Payload> Connection<P> {
         self.transition(Trigger::SynAcked);
         self.timers.stop(Timer::Connect);
         self.timers.stop(Timer::Retransmit);
-        self.syn.due = false;
         match self.syn.sent {
             // Karn's rule holds for the SYN too (MUST-22).
             Some(sent) if self.syn.retransmits == 0 => self.rtt.sample(now.since(sent)),

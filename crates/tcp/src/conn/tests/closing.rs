@@ -175,6 +175,15 @@ fn bytes_for_a_closed_application_reset() {
 }
 
 #[test]
+fn close_lets_go_of_what_was_received_out_of_order() {
+    let mut s = Script::established(&plain(), 9000);
+    s.inject(". 101:201(100) ack 1").expect(". 1:1(0) ack 1");
+    assert_eq!(s.conn.recv.buffered(), 100);
+    s.close().expect("F. 1:1(0) ack 1");
+    assert_eq!(s.conn.recv.buffered(), 0);
+}
+
+#[test]
 fn close_delivers_in_the_background() {
     let mut s = Script::established(&plain(), 9000);
     s.write(2000).close().close();

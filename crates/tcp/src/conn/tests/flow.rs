@@ -103,6 +103,17 @@ fn must_38_a_trifle_of_window_is_not_used_until_the_override_timer() {
 }
 
 #[test]
+fn must_38_half_of_a_tiny_window_is_worth_a_segment_when_idle() {
+    let cfg = ConnConfig { no_delay: false, ..plain() };
+    let mut s = Script::established(&cfg, 500);
+    s.write(2000).expect(". 1:501(500) ack 1").nothing();
+    s.inject(". 1:1(0) ack 501 win 249").nothing();
+    s.inject(". 1:1(0) ack 501 win 250").expect(". 501:751(250) ack 1").nothing();
+    // Not idle.
+    s.inject(". 1:1(0) ack 501 win 500").nothing();
+}
+
+#[test]
 fn must_34_shld_15_nothing_new_leaves_into_a_shrunk_window() {
     let mut s = Script::established(&plain(), 5000);
     s.write(8000);
@@ -124,11 +135,14 @@ fn must_34_shld_15_nothing_new_leaves_into_a_shrunk_window() {
         s.expect(". 3001:3002(1) ack 1").inject(". 1:1(0) ack 3001 win 0");
     }
     assert_eq!((s.conn.stats().timeouts, s.conn.state()), (timeouts, crate::conn::State::Established));
-    // Reopened: the timer sends again what was beyond the edge.
+    // Reopened: the timer sends again what was beyond the edge, and the probes are over.
     s.inject(". 1:1(0) ack 3001 win 5000");
     let at = s.conn.next_timeout().expect("the timer");
     s.until(at);
     assert_eq!(s.ranges().first(), Some(&(3000, 4000)));
+    let probes = s.conn.stats().window_probes;
+    s.until(at + ms(200_000));
+    assert_eq!(s.conn.stats().window_probes, probes);
 }
 
 #[test]

@@ -255,6 +255,16 @@ fn a_neighbour_that_does_not_answer_ends_an_open() {
 }
 
 #[test]
+fn a_neighbour_that_answers_again_is_forgiven() {
+    let mut s = Script::established(&plain(), 9000);
+    s.write(2000);
+    s.conn.on_unreachable(s.now);
+    s.inject(". 1:1(0) ack 1001").at(500_000);
+    let error = ConnError { kind: ConnErrorKind::TimedOut, acked: Offset(1000) };
+    assert_eq!(s.events(), [Event::Acked, Event::Closed(Err(error))]);
+}
+
+#[test]
 fn s48_icmp_is_believed_only_about_what_is_in_flight() {
     let hard = |seq| IcmpError { kind: IcmpErrorKind::HardUnreachable, seq };
     let mut s = Script::connect(&plain());

@@ -87,6 +87,31 @@ fn an_ack_that_says_less_than_was_received_settles_nothing() {
 }
 
 #[test]
+fn retransmissions_proposed_together_stay_inside_cwnd_together() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(10_000).expect_at_last(". 1:1001(1000) ack 1", 400);
+    // cwnd is one, then two, then four.
+    for (ack, fits) in [(1001, 2), (3001, 3)] {
+        s.inject_quietly(&format!(". 1:1(0) ack {ack}"));
+        let batch: Vec<Burst> = std::iter::from_fn(|| s.conn.poll_transmit(s.now, &PLAIN)).collect();
+        assert_eq!(batch.len(), fits, "{batch:?}");
+        assert!(batch.iter().all(|b| b.kind == BurstKind::Retransmit));
+        for burst in &batch {
+            s.conn.on_sent(burst, s.now);
+        }
+    }
+}
+
+impl Script {
+    /// At `ms` this is the last of all that was sent.
+    fn expect_at_last(&mut self, text: &str, ms: u64) {
+        self.at(ms);
+        self.sent.drain(..self.sent.len() - 1);
+        self.expect_at(ms, text);
+    }
+}
+
+#[test]
 fn a_syn_that_was_refused_is_still_due() {
     let mut conn: Connection<TestBuf> = Connection::connect(&plain(), tuple(), ISS, 0, Time::ZERO);
     let before = observe(&conn);

@@ -83,6 +83,19 @@ fn two_connections_out_of_step_do_not_answer_each_other_for_ever() {
 }
 
 #[test]
+fn rfc9293_text_at_the_edge_is_unacceptable_a_bare_ack_there_is_not() {
+    let mut s = Script::established(&plain(), 9000);
+    s.write(2000);
+    s.sent.clear();
+    s.inject("P. 65536:65546(10) ack 1001").expect(". 2001:2001(0) ack 1");
+    assert_eq!(s.conn.in_flight(), 2000);
+    s.inject(". 65536:65536(0) ack 1001").nothing();
+    assert_eq!(s.conn.in_flight(), 1000);
+    s.inject(". 65537:65537(0) ack 2001").expect(". 2001:2001(0) ack 1");
+    assert_eq!(s.conn.in_flight(), 1000);
+}
+
+#[test]
 fn a_segment_without_ack_is_dropped() {
     let mut s = Script::established(&plain(), 9000);
     s.inject("P 1:11(10)").silence_until(10_000);

@@ -31,6 +31,32 @@ fn rfc5681_slow_start_from_ten_segments() {
 }
 
 #[test]
+fn rfc5681_congestion_avoidance_adds_a_segment_per_round_trip() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(100_000);
+    for _ in 0..3 {
+        s.inject(". 1:1(0) ack 1");
+    }
+    // Everything that was out arrives: nothing in flight, so two segments (RFC 6582), below an ssthresh of five.
+    let mut acked = s.conn.marks().sent.0;
+    s.inject(&format!(". 1:1(0) ack {}", acked + 1));
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh), (2, 5000));
+    let ack = |s: &mut Script, acked: &mut u64| {
+        *acked += 1000;
+        s.inject(&format!(". 1:1(0) ack {}", *acked + 1));
+        s.cwnd()
+    };
+    // Slow start up to there, then one more for each whole window.
+    assert_eq!([ack(&mut s, &mut acked), ack(&mut s, &mut acked), ack(&mut s, &mut acked)], [3, 4, 5]);
+    for cwnd in 5..9 {
+        for _ in 1..cwnd {
+            assert_eq!(ack(&mut s, &mut acked), cwnd);
+        }
+        assert_eq!(ack(&mut s, &mut acked), cwnd + 1);
+    }
+}
+
+#[test]
 fn rfc7661_a_window_that_was_not_used_does_not_grow() {
     let mut s = Script::established(&plain(), 65535);
     for i in 0..20 {
