@@ -189,20 +189,20 @@ enter_namespace() {
 
 HUGEPAGES=/proc/sys/vm/nr_hugepages
 
-# need_hugepages N: makes sure that N hugepages are free; at the end the number is what it was.
+# need_hugepages N: reserves N hugepages more than there are, and gives them back at the end. Counted, not set, so that
+# several scripts at once do not take each other's.
 need_hugepages() {
-    local want=$1 free before
-    free=$(awk '/^HugePages_Free:/ {print $2}' /proc/meminfo)
-    [ "$free" -lt "$want" ] || return 0
-    [ "$(id -u)" = 0 ] || fail "$want free hugepages are needed and $free are there. Run this, then try again:
+    local want=$1 free
+    [ "$(id -u)" = 0 ] || fail "hugepages need root. Run this as root, or reserve $want pages yourself:
     echo $want | sudo tee $HUGEPAGES"
-    before=$(cat $HUGEPAGES)
-    on_exit "release_hugepages $before"
-    echo $((before + want - free)) >$HUGEPAGES
+    on_exit "add_hugepages -$want"
+    add_hugepages "$want"
     free=$(awk '/^HugePages_Free:/ {print $2}' /proc/meminfo)
-    [ "$free" -ge "$want" ] || fail "asked the kernel for $want free hugepages and got $free: memory is fragmented or short.
+    [ "$free" -ge "$want" ] || fail "asked the kernel for $want hugepages and got $free: memory is fragmented or short.
     Reboot, or reserve them at boot: hugepages=$want on the kernel's command line"
 }
 
-# Gives the pages back that were reserved beyond this number, except those somebody uses by now.
-release_hugepages() { echo "$1" >$HUGEPAGES; }
+add_hugepages() {
+    local sum=$(($(cat $HUGEPAGES) + $1))
+    echo $((sum > 0 ? sum : 0)) >$HUGEPAGES
+}
