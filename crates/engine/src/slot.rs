@@ -59,6 +59,9 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) plain: bool,
     /// The port does not take its frames; given up.
     pub(crate) stuck: bool,
+    /// Slices of its next burst at most: fewer than the port's limit after buffers to refer to them ran out, and more
+    /// again as bursts get through.
+    pub(crate) slices: u16,
     /// The application has still to hear that it is stuck.
     pub(crate) tell_stuck: bool,
     /// In the flow table: segments of its tuple come here.
@@ -97,6 +100,7 @@ impl<N: Nic> Slot<N> {
             wants_tail: false,
             tail_ready: false,
             plain: false,
+            slices: u16::MAX,
             stuck: false,
             tell_stuck: false,
             attached: true,

@@ -8,6 +8,7 @@ use tcp::{Burst, BurstKind, Time, TxLimits};
 use crate::engine::Engine;
 use crate::frame::MAX_HEADERS;
 use crate::nic::Nic;
+use crate::stage::Shortage;
 
 /// Turns of one iteration for each frame it may send. Most turns of an idle iteration find nothing to send.
 const TURNS_PER_FRAME: usize = 4;
@@ -110,7 +111,8 @@ impl<N: Nic> Engine<N> {
             } else {
                 0
             };
-            let Some(burst) = slot.conn.poll_transmit(now, &TxLimits { budget, ..whole }) else {
+            let max_slices = whole.max_slices.min(slot.slices);
+            let Some(burst) = slot.conn.poll_transmit(now, &TxLimits { budget, max_slices, ..whole }) else {
                 self.nothing_to_send(index, *ample, budget < whole.max_len);
                 return Turn::Done;
             };
@@ -132,6 +134,13 @@ impl<N: Nic> Engine<N> {
             }
             let (all, shortage) = self.stage_burst(index, burst, mac, batch.min(*left));
             *left = left.saturating_sub(frames);
+            if let Some(slot) = self.slots.get_mut(index) {
+                // A burst that needs more buffers than will ever be free at once must not be tried for ever.
+                slot.slices = match shortage {
+                    Some(Shortage::Buffers) => (max_slices / 2).max(1),
+                    _ => slot.slices.saturating_mul(2),
+                };
+            }
             if all {
                 continue;
             }

@@ -61,6 +61,26 @@ fn s24_a_ring_that_takes_a_frame_now_and_then_gets_everything_in_order() {
 }
 
 #[test]
+fn s5_a_burst_of_more_slices_than_buffers_will_ever_be_free_is_made_of_fewer() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    let data = pattern(37, 40_000);
+    for part in data.chunks(1_000) {
+        let buf = net.a.buf(part);
+        net.a.send(a, buf, SendFlags::default()).unwrap();
+    }
+    // Three at a time, however long one waits.
+    net.run(Nanos::from_secs(60), |n| {
+        n.a.fake().references = 3;
+        n.received_b(b).len() == data.len()
+    });
+    assert!(net.received_b(b) == data);
+    assert!(net.a.counters().tx_no_buffers > 0);
+    net.a.fake().references = 1_000;
+    net.finish();
+}
+
+#[test]
 fn s24_what_waits_in_the_port_is_bounded() {
     // A link of 10 Mbit/s whose port tells nothing, and an unbounded ring.
     let limits = NicLimits { link_bps: Some(10_000_000), tx_ring: 4096, ..limits() };
