@@ -32,19 +32,25 @@ pub(crate) struct AckState {
     segment: u64,
     /// Our MSS: no segment of the peer is longer; what is was coalesced.
     mss: u64,
+    /// ACKs that are not delayed any more from now on.
+    quick: u32,
+    /// When data arrived last.
+    data_at: Option<Time>,
     challenges: u32,
     challenges_since: Time,
 }
 
 impl AckState {
-    /// `mss` is what we announced.
-    pub(crate) fn new(mss: u32) -> AckState {
+    /// `mss` is what we announced; the first `quick` ACKs of data are not delayed.
+    pub(crate) fn new(mss: u32, quick: u32) -> AckState {
         let mss = u64::from(mss);
         AckState {
             owed: Owed::Nothing,
             unacked: 0,
             segment: SMALLEST_FULL.min(mss),
             mss,
+            quick,
+            data_at: None,
             challenges: 0,
             challenges_since: Time::ZERO,
         }
@@ -60,11 +66,12 @@ impl AckState {
     }
 
     /// `bytes` arrived in order in one segment. An ACK is owed now for at least every second full segment
-    /// (SHLD-19), later otherwise (SHLD-18).
-    pub(crate) fn on_data(&mut self, bytes: u64) {
+    /// (SHLD-19), later otherwise (SHLD-18). At first always now: a peer in slow start lives on our ACKs.
+    pub(crate) fn on_data(&mut self, now: Time, bytes: u64) {
+        self.data_at = Some(now);
         self.segment = self.segment.max(bytes.min(self.mss));
         self.unacked += bytes;
-        if self.unacked >= 2 * self.segment {
+        if self.unacked >= 2 * self.segment || self.quick > 0 {
             self.owed = Owed::Now;
         } else if self.owed == Owed::Nothing {
             self.owed = Owed::Later;
@@ -74,8 +81,17 @@ impl AckState {
     /// A segment left that acknowledges; `everything` when it says all that was received.
     pub(crate) fn on_sent(&mut self, everything: bool) {
         if everything {
+            self.quick -= u32::from(self.unacked > 0 && self.quick > 0);
             self.owed = Owed::Nothing;
             self.unacked = 0;
+        }
+    }
+
+    /// Bytes of ours leave. Soon after the peer's, that is an answer: its next ACK can ride on the next answer, and
+    /// is delayed for it.
+    pub(crate) fn on_answer(&mut self, now: Time, delay: Nanos) {
+        if self.data_at.is_some_and(|at| now.since(at) < delay) {
+            self.quick = 0;
         }
     }
 
@@ -104,24 +120,24 @@ mod tests {
 
     #[test]
     fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
-        let mut a = AckState::new(1460);
-        a.on_data(1460);
+        let mut a = AckState::new(1460, 0);
+        a.on_data(Time::ZERO, 1460);
         assert_eq!(a.owed(), Owed::Later);
-        a.on_data(1460);
+        a.on_data(Time::ZERO, 1460);
         assert_eq!(a.owed(), Owed::Now);
         a.on_sent(true);
         assert_eq!(a.owed(), Owed::Nothing);
-        a.on_data(100);
-        a.on_data(100);
+        a.on_data(Time::ZERO, 100);
+        a.on_data(Time::ZERO, 100);
         assert_eq!(a.owed(), Owed::Later);
         // Twenty segments coalesced to one are more than two.
-        a.on_data(20 * 1460);
+        a.on_data(Time::ZERO, 20 * 1460);
         assert_eq!(a.owed(), Owed::Now);
     }
 
     #[test]
     fn an_ack_of_less_than_everything_settles_nothing() {
-        let mut a = AckState::new(1460);
+        let mut a = AckState::new(1460, 0);
         a.now();
         a.on_sent(false);
         assert_eq!(a.owed(), Owed::Now);
@@ -129,11 +145,33 @@ mod tests {
 
     #[test]
     fn rfc5961_challenge_acks_are_limited_per_second() {
-        let mut a = AckState::new(1460);
+        let mut a = AckState::new(1460, 0);
         let t = |ms| Time::ZERO + Nanos::from_millis(ms);
         let granted = |a: &mut AckState, at| (0..20).filter(|_| a.challenge(at)).count();
         assert_eq!(granted(&mut a, t(5)), 10);
         assert_eq!(granted(&mut a, t(999)), 0);
         assert_eq!(granted(&mut a, t(1000)), 10);
+    }
+
+    #[test]
+    fn s46_the_first_acks_are_not_delayed_until_we_answer() {
+        let t = |ms| Time::ZERO + Nanos::from_millis(ms);
+        let mut a = AckState::new(1460, 2);
+        for owed in [Owed::Now, Owed::Now, Owed::Later] {
+            a.on_data(t(0), 100);
+            assert_eq!(a.owed(), owed);
+            a.on_sent(true);
+            // An ACK of nothing new counts for nothing.
+            a.on_sent(true);
+        }
+        let mut a = AckState::new(1460, 2);
+        a.on_data(t(0), 100);
+        a.on_answer(t(40), Nanos::from_millis(40));
+        a.on_data(t(41), 100);
+        assert_eq!(a.owed(), Owed::Now);
+        a.on_sent(true);
+        a.on_answer(t(80), Nanos::from_millis(40));
+        a.on_data(t(81), 100);
+        assert_eq!(a.owed(), Owed::Later);
     }
 }

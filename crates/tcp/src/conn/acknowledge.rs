@@ -41,6 +41,7 @@ impl<P: Payload> Connection<P> {
             return false;
         }
         self.unreachable = false;
+        self.cork.on_ack();
         if delta > 0 {
             let ack = una + delta as u64;
             self.on_new_ack(now, una, ack, ecr);
@@ -120,11 +121,13 @@ impl<P: Payload> Connection<P> {
         }
 
         let mss = u64::from(self.mss());
+        // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
+        let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
         let progress = self.recovery.on_ack(ack, ack.since(una), mss);
         match progress {
             Progress::Normal => self.cc.on_ack(&AckSample {
                 now,
-                acked: ack.since(una),
+                acked: ack.since(una).saturating_sub(told).max(1),
                 flight: self.flight.bytes(),
                 cwnd_limited: una < self.limited_until,
                 after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),

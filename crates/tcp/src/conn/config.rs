@@ -22,6 +22,9 @@ pub struct ConnConfig {
     /// Small segments leave at once instead of waiting for an ACK: Nagle's algorithm off (MUST-17). Default
     /// false.
     pub no_delay: bool,
+    /// Short segments wait until this is unset, however idle the connection is, but for one retransmission timeout
+    /// at most (`S17`). Default false.
+    pub cork: bool,
     /// Offer and accept the Timestamps option (RFC 7323). Default true.
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018). Default true.
@@ -44,6 +47,9 @@ pub struct ConnConfig {
     /// How long a delayed ACK may wait, below 500 ms (MUST-40); higher values are lowered to that. Default
     /// 40 ms.
     pub delayed_ack: Nanos,
+    /// How many ACKs of data are not delayed at first: a peer that begins lives on them. As soon as we answer, they
+    /// are. Default 16, as Linux.
+    pub quick_acks: u32,
     /// Initial congestion window in segments; the bytes are bounded by RFC 6928 §2 when this is 10 or less.
     /// Default 10.
     pub initial_window: u32,
@@ -66,6 +72,7 @@ impl Default for ConnConfig {
             send_buffer: 4 << 20,
             receive_buffer: 1 << 20,
             no_delay: false,
+            cork: false,
             timestamps: true,
             sack: true,
             window_scale: true,
@@ -75,6 +82,7 @@ impl Default for ConnConfig {
             connect_timeout: Nanos::from_secs(180),
             user_timeout: Nanos::from_secs(300),
             delayed_ack: Nanos::from_millis(40),
+            quick_acks: 16,
             initial_window: 10,
             linger: Linger::Background,
             fin_wait_timeout: Nanos::from_secs(60),
@@ -96,7 +104,8 @@ pub enum Linger {
 /// How one send differs from others.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct SendFlags {
-    /// More is coming at once: no PSH at the end of this send (`S14`).
+    /// More is coming at once: no PSH at the end of this send (`S14`), and a short segment at its end waits for the
+    /// next send, or an ACK, or one retransmission timeout (`S17`).
     pub more: bool,
 }
 

@@ -26,6 +26,7 @@ impl<P: Payload> Connection<P> {
                 self.persist.on_timer();
                 self.timers.arm(Timer::Persist, now + self.persist.interval(&self.rtt));
             }
+            Timer::Cork => self.cork.on_timer(),
             Timer::DelayedAck => self.ack.now(),
             Timer::Connect | Timer::User => self.die_of_silence(),
             Timer::Linger => self.abort(),

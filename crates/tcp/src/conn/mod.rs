@@ -18,9 +18,11 @@
 
 mod ack;
 mod acknowledge;
+mod adjust;
 pub mod cc;
 mod close;
 mod config;
+mod cork;
 mod events;
 mod expiry;
 mod flight;
@@ -50,6 +52,7 @@ pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
 use self::ack::AckState;
 use self::cc::{Cc, Controller};
+use self::cork::Cork;
 use self::events::Events;
 use self::flight::Flight;
 use self::open::Syn;
@@ -171,6 +174,7 @@ pub struct Connection<P> {
     rtt: RttEstimator,
     cc: Cc,
     proposed: Proposed,
+    cork: Cork,
     /// End of the last segment shorter than the MSS: Minshall's SND.SML.
     small_end: Offset,
     /// The SACK block the peer reported last. A scoreboard of all of them belongs here.
@@ -257,6 +261,7 @@ impl<P: Payload> Connection<P> {
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
             cc: Cc::new(cfg.controller, 0, 536),
             proposed: Proposed::default(),
+            cork: Cork::default(),
             small_end: Offset::ZERO,
             last_sack: None,
             limited_until: Offset::ZERO,
@@ -264,7 +269,7 @@ impl<P: Payload> Connection<P> {
             irs: Seq::default(),
             recv: RecvQueue::new(cfg.receive_buffer),
             recv_window: RecvWindow::new(),
-            ack: AckState::new(536),
+            ack: AckState::new(536, 0),
             acked_to: Offset::ZERO,
             peer_fin: false,
             timers: Timers::new(),
@@ -275,7 +280,7 @@ impl<P: Payload> Connection<P> {
             counts: ConnStats::default(),
             cfg,
         };
-        conn.ack = AckState::new(conn.announced_mss());
+        conn.ack = AckState::new(conn.announced_mss(), conn.cfg.quick_acks);
         conn.timers.arm(Timer::Connect, now + conn.cfg.connect_timeout);
         conn
     }
@@ -298,10 +303,16 @@ impl<P: Payload> Connection<P> {
         if let Some(reason) = self.write_closed() {
             return Err(WriteError { payload, reason });
         }
-        self.queue.write(payload, !flags.more, self.window.max() / 2).map_err(|payload| {
-            self.write_refused = true;
-            WriteError { payload, reason: WriteErrorKind::Full }
-        })
+        match self.queue.write(payload, !flags.more, self.window.max() / 2) {
+            Ok(at) => {
+                self.cork.on_write(flags.more);
+                Ok(at)
+            }
+            Err(payload) => {
+                self.write_refused = true;
+                Err(WriteError { payload, reason: WriteErrorKind::Full })
+            }
+        }
     }
 
     /// For a writer that found no [`capacity`](Connection::capacity) and so has nothing to be refused: why not, and
@@ -320,12 +331,6 @@ impl<P: Payload> Connection<P> {
             state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
             _ => None,
         }
-    }
-
-    /// Turns Nagle's algorithm off or on (MUST-17). Off flushes what it holds back (`S16`): makes `poll_transmit`
-    /// productive.
-    pub fn set_no_delay(&mut self, no_delay: bool) {
-        self.cfg.no_delay = no_delay;
     }
 
     /// Bytes that a [`write`](Connection::write) may bring now.

@@ -44,6 +44,8 @@ enum Hold {
     Device,
     /// A short segment waits for company (RFC 896).
     Nagle,
+    /// A short segment waits until the application lets it go (`S17`).
+    Cork,
 }
 
 /// New bytes to send.
@@ -104,6 +106,7 @@ impl<P: Payload> Connection<P> {
                 Err(Hold::Window) if self.flight.is_empty() && self.proposed.bursts == 0 => {
                     self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
                 }
+                Err(Hold::Cork) => self.bound_cork(now),
                 Err(_) => {}
             }
             if let Some(burst) = self.propose_probe(now) {
@@ -248,7 +251,7 @@ impl<P: Payload> Connection<P> {
             self.proposed.small_end = stop;
         }
         let mut burst = self.data_burst(from, len, fin, BurstKind::New, mss, options);
-        if cut {
+        if cut || (self.cork.pushes() && stop == self.queue.end()) {
             burst.flags |= TcpFlags::PSH;
         }
         Ok(burst)
@@ -298,6 +301,7 @@ impl<P: Payload> Connection<P> {
             return Ok(New { len, cut: span.cut });
         }
         match len - tail {
+            0 if self.is_corked() => Err(Hold::Cork),
             0 => Err(Hold::Nagle),
             whole => Ok(New { len: whole, cut: false }),
         }
@@ -306,7 +310,8 @@ impl<P: Payload> Connection<P> {
     /// Nagle's algorithm as Minshall modified it: a short segment waits only for another short one (`S16`).
     fn may_send_short(&self) -> bool {
         let small_end = self.small_end.max(self.proposed.small_end);
-        self.cfg.no_delay || self.fin == Fin::Queued || small_end <= self.queue.una()
+        let unhindered = self.cfg.no_delay || self.cork.is_released() || small_end <= self.queue.una();
+        self.fin == Fin::Queued || (unhindered && !self.is_corked())
     }
 
     /// A probe of a closed window: one byte, the first the peer has not acknowledged (RFC 9293 §3.8.6.1, MUST-36).
@@ -419,6 +424,9 @@ impl<P: Payload> Connection<P> {
         }
         self.flight.on_sent(burst.offset, end, now);
         self.counts.bytes_sent += len;
+        if len > 0 {
+            self.ack.on_answer(now, self.delayed_ack());
+        }
         if len % u64::from(burst.mss) != 0 {
             self.small_end = burst.offset + len;
         }
@@ -431,6 +439,10 @@ impl<P: Payload> Connection<P> {
         }
         self.cc.on_sent(now, len, pipe);
         self.note_cwnd_limit(pipe, cwnd);
+        if self.queue.nxt() == self.queue.end() {
+            self.cork.on_drained();
+        }
+        self.timers.stop(Timer::Cork);
         self.timers.stop(Timer::Persist);
         self.persist.stop();
         // RFC 6298 §5.1.

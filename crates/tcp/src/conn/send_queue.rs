@@ -81,6 +81,11 @@ impl<P: Payload> SendQueue<P> {
         }
     }
 
+    /// Changes the limit; what is queued stays.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit as u64;
+    }
+
     pub(crate) fn reclaimed(&self) -> Offset {
         self.reclaimed
     }

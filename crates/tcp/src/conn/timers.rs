@@ -9,6 +9,8 @@ pub(crate) enum Timer {
     Retransmit,
     /// The peer's window is closed, or too small to use: probe it (RFC 9293 §3.8.6.1).
     Persist,
+    /// A short segment is held back by cork or a send that said more is coming (`S17`).
+    Cork,
     /// An ACK is owed (RFC 9293 §3.8.6.3).
     DelayedAck,
     /// The handshake takes too long.
@@ -24,9 +26,10 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 8] = [
+    pub(crate) const ALL: [Timer; 9] = [
         Timer::Retransmit,
         Timer::Persist,
+        Timer::Cork,
         Timer::DelayedAck,
         Timer::Connect,
         Timer::User,

@@ -74,6 +74,11 @@ impl Listeners {
         address.is_some_and(|address| self.by_address.remove(&address).is_some())
     }
 
+    /// A listener by its name.
+    pub(super) fn get_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.addresses.get(&id).and_then(|address| self.by_address.get_mut(address))
+    }
+
     /// The listener for segments to `local`: on that address, or else on all addresses.
     pub(super) fn find(&self, local: &SocketAddr) -> Option<&Listener> {
         let local = plain(*local);
@@ -92,8 +97,7 @@ impl Listeners {
 
     /// One connection less is half open.
     pub(super) fn settle(&mut self, id: ListenerId) {
-        let listener = self.addresses.get(&id).and_then(|address| self.by_address.get_mut(address));
-        if let Some(listener) = listener {
+        if let Some(listener) = self.get_mut(id) {
             debug_assert!(listener.half_open > 0, "settled more often than accepted");
             listener.half_open = listener.half_open.saturating_sub(1);
         }

@@ -199,6 +199,15 @@ impl Endpoint {
         self.listeners.insert(local, backlog, cfg)
     }
 
+    /// Changes the settings of connections that a listener accepts from now on. False when there is no such
+    /// listener.
+    pub fn set_listener_config(&mut self, id: ListenerId, cfg: ConnConfig) -> bool {
+        self.listeners.get_mut(id).is_some_and(|listener| {
+            listener.cfg = cfg;
+            true
+        })
+    }
+
     /// Ends a listener; its connections live on. False when there is no such listener.
     pub fn unlisten(&mut self, id: ListenerId) -> bool {
         self.listeners.remove(id)

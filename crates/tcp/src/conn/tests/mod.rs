@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod closing;
+mod corking;
 mod flow;
 mod network;
 mod opening;

@@ -143,3 +143,20 @@ fn rfc7323_the_timestamp_echoed_is_that_of_the_oldest_unacknowledged_segment() {
     s.inject(". 701:801(100) ack 1 <TS val 130 ecr 0>").expect(". 1:1(0) ack 601 <TS val 40 ecr 110>");
     s.inject(". 601:701(100) ack 1 <TS val 140 ecr 0>").expect(". 1:1(0) ack 801 <TS val 40 ecr 140>");
 }
+
+#[test]
+fn s46_the_first_acks_are_at_once_and_delayed_once_we_answer() {
+    let cfg = ConnConfig { quick_acks: 16, ..plain() };
+    let mut s = Script::established(&cfg, 65535);
+    for i in 0..16 {
+        s.inject(&format!(". {}:{}(100) ack 1", i * 100 + 1, i * 100 + 101));
+        s.expect(&format!(". 1:1(0) ack {}", i * 100 + 101));
+    }
+    s.inject(". 1601:1701(100) ack 1").silence_until(139).expect_at(140, ". 1:1(0) ack 1701");
+
+    let mut s = Script::established(&cfg, 65535);
+    s.inject("P. 1:101(100) ack 1").expect(". 1:1(0) ack 101");
+    s.at(110).write(100).expect("P. 1:101(100) ack 101");
+    s.inject("P. 101:201(100) ack 101").nothing();
+    s.at(120).write(100).expect("P. 101:201(100) ack 201");
+}

@@ -52,6 +52,7 @@ pub(super) fn plain() -> ConnConfig {
         sack: false,
         window_scale: false,
         no_delay: true,
+        quick_acks: 0,
         ..ConnConfig::default()
     }
 }

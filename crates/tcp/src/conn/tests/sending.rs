@@ -183,7 +183,7 @@ fn s23_the_short_tail_of_a_burst_follows_nagle() {
 fn s14_psh_ends_a_send_and_more_holds_it_back() {
     let mut s = Script::established(&plain(), 65535);
     s.write(1500).expect(". 1:1001(1000) ack 1").expect("P. 1001:1501(500) ack 1");
-    s.write_quietly(500, MORE).flush().expect(". 1501:2001(500) ack 1");
+    s.write_quietly(500, MORE).flush().nothing().inject(". 1:1(0) ack 1").expect(". 1501:2001(500) ack 1");
     // Queued together: the end of the first send is not the end of a segment.
     s.write_quietly(500, SendFlags::default()).write_quietly(500, MORE).flush();
     s.expect(". 2001:3001(1000) ack 1");
@@ -215,12 +215,12 @@ fn s14_a_chain_that_is_full_before_its_goal_carries_psh() {
     for len in [100, 100, 2100, 100] {
         s.write_quietly(len, MORE);
     }
-    s.flush().expect(". 4001:6001(2000) ack 1").expect(". 6001:6401(400) ack 1");
+    s.flush().expect(". 4001:6001(2000) ack 1").inject(". 1:1(0) ack 1").expect(". 6001:6401(400) ack 1");
     // Slices so short that three make no segment: they go as they are.
     for _ in 0..5 {
         s.write_quietly(10, MORE);
     }
-    s.flush().expect("P. 6401:6431(30) ack 1").expect(". 6431:6451(20) ack 1");
+    s.flush().expect("P. 6401:6431(30) ack 1").inject(". 1:1(0) ack 1").expect(". 6431:6451(20) ack 1");
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! Holding back the short segment at the end of the queue (`S17`).
+//!
+//! Two things hold it: the `cork` setting, until it is unset, and the `more` flag of a send, until anything else
+//! happens: another send, or an ACK. Both end after a retransmission timeout with nothing in flight. Whole segments
+//! leave all the time.
+
+use super::timers::Timer;
+use super::{Connection, Fin};
+use crate::{Payload, Time};
+
+/// What holds, and what was let go.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Cork {
+    /// The last send said that more is coming at once.
+    more: bool,
+    /// What is queued leaves all the same, short or not.
+    release: bool,
+    /// The wait was over: the released segment has PSH.
+    push: bool,
+}
+
+impl Cork {
+    /// The application wrote.
+    pub(super) fn on_write(&mut self, more: bool) {
+        *self = Cork { more, release: false, push: false };
+    }
+
+    /// The peer acknowledged, maybe nothing new: a send whose `more` was not followed by anything waits no longer.
+    pub(super) fn on_ack(&mut self) {
+        self.more = false;
+    }
+
+    /// All that was queued left.
+    pub(super) fn on_drained(&mut self) {
+        *self = Cork::default();
+    }
+
+    /// What is queued leaves now.
+    pub(super) fn release(&mut self) {
+        self.release = true;
+    }
+
+    /// Waited long enough.
+    pub(super) fn on_timer(&mut self) {
+        (self.release, self.push) = (true, true);
+    }
+
+    /// What leaves now was held and has PSH.
+    pub(super) fn pushes(&self) -> bool {
+        self.push
+    }
+
+    /// What leaves now was held or is flushed: Nagle's algorithm has no say.
+    pub(super) fn is_released(&self) -> bool {
+        self.release
+    }
+}
+
+impl<P: Payload> Connection<P> {
+    /// A short segment stays for now. Not in front of a FIN.
+    pub(super) fn is_corked(&self) -> bool {
+        (self.cfg.cork || self.cork.more) && !self.cork.release && self.fin == Fin::Open
+    }
+
+    /// A short segment is held and nothing is in flight whose ACK would release it: bounds the wait.
+    pub(super) fn bound_cork(&mut self, now: Time) {
+        if self.flight.is_empty() && self.proposed.bursts == 0 {
+            self.timers.arm_if_idle(Timer::Cork, now + self.rtt.rto());
+        }
+    }
+}
