@@ -125,7 +125,7 @@ impl Recovery {
     /// A duplicate ACK, with `una..nxt` in flight. True when fast recovery begins: the caller marks the first
     /// segment lost and tells the controller.
     pub(crate) fn on_dup_ack(&mut self, una: Offset, nxt: Offset, mss: u64) -> bool {
-        self.dup_acks += 1;
+        self.dup_acks = self.dup_acks.saturating_add(1);
         match self.phase {
             Phase::Fast { .. } => {
                 self.credit += mss;
@@ -187,7 +187,6 @@ impl Recovery {
         self.dup_acks = 0;
         self.phase = Phase::Loss { recover: nxt };
         self.last = Some(nxt);
-        self.forced = true;
         self.timed_out_at.replace(una) == Some(una)
     }
 }
@@ -217,8 +216,10 @@ mod tests {
     fn an_ack_between_duplicates_starts_the_count_anew() {
         let mut r = Recovery::new();
         dups(&mut r, 2, 0, 10_000);
+        assert!(r.on_limited(1000));
         assert_eq!(r.on_ack(Offset(1000), 1000, MSS), Progress::Normal);
-        assert_eq!(r.credit(), 0);
+        assert_eq!((r.credit(), r.limited()), (0, 0));
+        assert!(!r.on_limited(1000));
         assert_eq!(dups(&mut r, 2, 1000, 10_000), 0);
     }
 
@@ -231,11 +232,19 @@ mod tests {
         assert_eq!((r.credit(), r.is_forced()), (4000, true));
         assert_eq!(r.on_ack(Offset(5000), 2000, MSS), Progress::Partial { first: false, lost: true });
         assert_eq!(r.on_ack(Offset(10_000), 5000, MSS), Progress::Recovered);
-        assert_eq!((r.phase(), r.credit()), (Phase::Open, 0));
+        assert_eq!((r.phase(), r.credit(), r.is_forced()), (Phase::Open, 0, false));
         // Duplicates that the repair itself caused begin no second one.
         assert_eq!(dups(&mut r, 9, 10_000, 20_000), 0);
         r.on_ack(Offset(11_000), 1000, MSS);
         assert_eq!(dups(&mut r, 9, 11_000, 20_000), 1);
+    }
+
+    #[test]
+    fn what_was_sent_again_before_a_recovery_is_none_of_its_repairs() {
+        let mut r = Recovery::new();
+        r.on_retransmitted(Offset(9000));
+        dups(&mut r, 3, 0, 10_000);
+        assert_eq!(r.on_ack(Offset(1000), 1000, MSS), Progress::Partial { first: true, lost: true });
     }
 
     #[test]

@@ -265,6 +265,16 @@ impl<P: Payload> SendQueue<P> {
             at = chunk.end();
         }
         assert_eq!(at, self.end, "chunks do not reach the end");
+        for cursor in [self.una, self.nxt, self.proposed] {
+            let index = cursor.chunk.checked_sub(self.popped).map(|i| i as usize);
+            let there = match index.map(|i| self.chunks.get(i)) {
+                Some(Some(chunk)) => chunk.start <= cursor.offset && cursor.offset <= chunk.end(),
+                Some(None) => self.chunks.is_empty() && cursor.offset == self.end,
+                // Its chunk was reclaimed.
+                None => cursor.offset <= self.reclaimed,
+            };
+            assert!(there, "{cursor:?} lost its chunk");
+        }
     }
 }
 

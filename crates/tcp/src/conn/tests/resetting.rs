@@ -17,6 +17,7 @@ fn must_12_a_reset_is_told_once_with_the_offset_reached() {
     assert_eq!(s.events(), [Event::Acked, reset(2000)]);
     assert_eq!(s.events(), []);
     assert!(s.conn.is_closed() && s.conn.next_timeout().is_none());
+    assert_eq!(s.conn.in_flight(), 0);
 }
 
 #[test]
