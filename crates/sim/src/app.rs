@@ -9,6 +9,10 @@ use crate::buf::{Pool, SimBuf};
 use crate::rng::Rng;
 use crate::world::Port;
 
+/// How long an application waits for a peer that may have reset: the reset may be lost, and then nobody says anything
+/// any more.
+const PATIENCE: Nanos = Nanos::from_secs(600);
+
 /// What one side of a connection does.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -76,6 +80,8 @@ pub struct Session {
     closed: Option<Result<(), ConnError>>,
     released: bool,
     marks: Marks,
+    /// When something was last heard.
+    heard: Time,
 }
 
 /// A deterministic stream of bytes.
@@ -135,6 +141,7 @@ impl Session {
             closed: None,
             released: false,
             marks: Marks::default(),
+            heard: Time::ZERO,
         }
     }
 
@@ -158,7 +165,8 @@ impl Session {
     ///
     /// # Errors
     /// When the event may not come.
-    pub fn on_event(&mut self, event: EngineEvent) -> Result<(), String> {
+    pub fn on_event(&mut self, event: EngineEvent, now: Time) -> Result<(), String> {
+        self.heard = now;
         if self.released {
             return Err(format!("{event:?} after the handle was released"));
         }
@@ -194,7 +202,8 @@ impl Session {
         }
         let writes = (self.may_write && self.pause_until > now).then_some(self.pause_until);
         let reads = (self.may_read && self.read_again > now).then_some(self.read_again);
-        [writes, reads].into_iter().flatten().min()
+        let patience = (self.peer_may_reset && self.closed.is_none()).then(|| self.heard + PATIENCE);
+        [writes, reads, patience.filter(|&at| at > now)].into_iter().flatten().min()
     }
 
     /// Does what can be done now; returns whether anything was.
@@ -211,6 +220,13 @@ impl Session {
             busy |= self.write(engine, now)?;
         }
         busy |= self.read(engine, now)?;
+        if self.peer_may_reset && self.closed.is_none() && now >= self.heard + PATIENCE {
+            self.heard = now;
+            self.plan.end = End::Abort(0);
+            self.finishing = true;
+            engine.abort(self.id);
+            return Ok(true);
+        }
         busy |= self.end(engine)?;
         Ok(busy)
     }

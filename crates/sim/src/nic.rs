@@ -341,6 +341,7 @@ impl Nic for SimNic {
             if i == sent && i < take && rejects {
                 stop = Some(TxStop::Rejected(22));
                 self.counts.tx_rejected += 1;
+                self.references -= staged.payload.len();
             } else if i == sent && i < take {
                 sent += 1;
                 self.counts.tx_tso += u64::from(staged.meta.tso_segsz != 0);

@@ -31,8 +31,9 @@ struct Half {
     /// The right edge of the window offered, as an offset in the peer's stream.
     offered: i64,
     tsval: Option<u32>,
-    /// The peer's SYN as it arrived here.
+    /// The peer's SYN as it arrived here, and its sequence number.
     peer_syn: Option<Syn>,
+    peer_isn: u32,
     /// Ranges of the peer's stream that arrived here; its FIN counts as a byte.
     arrived: Vec<(i64, i64)>,
     /// The right edge of the window offered to us by anything that arrived.
@@ -82,8 +83,15 @@ impl Observer {
         if packet.rst {
             return;
         }
-        if packet.syn {
+        if packet.syn && (receiver.peer_syn.is_none() || packet.ack.is_none()) {
+            if receiver.peer_isn != packet.seq {
+                receiver.arrived.clear();
+            }
             receiver.peer_syn = Some(Syn::of(&packet));
+            receiver.peer_isn = packet.seq;
+        }
+        if receiver.peer_isn != isn {
+            return; // of another incarnation, which this side does not know
         }
         if let Some(ack) = packet.ack {
             let scaled = !packet.syn && receiver.syn.is_some_and(|s| s.window_scale.is_some());
@@ -100,18 +108,21 @@ impl Observer {
         if p.rst {
             return Ok(());
         }
-        let peer = self.halves.get(&(p.dst, p.src)).map(|h| (h.isn, h.syn));
         let half = self.halves.entry((p.src, p.dst)).or_default();
         if p.syn && (half.syn.is_none() || half.isn != p.seq) {
             // A new connection; what reached this side already belongs to it.
             let reached = core::mem::take(half);
             *half = Half { isn: p.seq, syn: Some(Syn::of(p)), ..Half::default() };
-            (half.peer_syn, half.arrived) = (reached.peer_syn, reached.arrived);
+            if p.ack.is_some() {
+                (half.peer_syn, half.peer_isn) = (reached.peer_syn, reached.peer_isn);
+                half.arrived = reached.arrived;
+            }
         }
         let Some(syn) = half.syn else { return Err("a segment before any SYN".into()) };
         half.options(p, syn)?;
         half.data(p, self.mtu)?;
-        if let (Some(ack), Some((isn, Some(_)))) = (p.ack, peer) {
+        if let (Some(ack), Some(_)) = (p.ack, half.peer_syn) {
+            let isn = half.peer_isn;
             half.acknowledgement(p, offset(ack, isn), isn)?;
         }
         Ok(())
@@ -325,10 +336,11 @@ mod tests {
             let syn = Packet { syn: true, mss: Some(1460), ..packet(A, B, 99, None, &[]) };
             o.sent(&syn).unwrap();
             let syn_ack = Packet { syn: true, mss: Some(100), ..packet(B, A, 499, Some(100), &[]) };
-            o.halves.entry((B, A)).or_default().peer_syn = Some(Syn::of(&syn));
+            let b = o.halves.entry((B, A)).or_default();
+            (b.peer_syn, b.peer_isn) = (Some(Syn::of(&syn)), 99);
             o.sent(&syn_ack).unwrap();
             let a = o.halves.get_mut(&(A, B)).unwrap();
-            a.peer_syn = Some(Syn::of(&syn_ack));
+            (a.peer_syn, a.peer_isn) = (Some(Syn::of(&syn_ack)), 499);
             a.limit = 1000;
             Talk(o)
         }

@@ -186,6 +186,7 @@ fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
         // Nobody gives up in these runs: whatever is lost is lost by chance and arrives in the end.
         connect_timeout: Nanos::from_secs(3_600),
         user_timeout: Nanos::from_secs(3_600),
+        fin_wait_timeout: Nanos::from_secs(3_600),
         // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the FIN takes to come again.
         time_wait: Nanos::from_secs(rng.pick(&[60, 120])),
         ..ConnConfig::default()

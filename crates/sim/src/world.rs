@@ -220,7 +220,7 @@ impl World {
         host.engine.nic_mut().inner_mut().advance(self.now);
         let progress = host.engine.poll(now);
         let mut busy = progress.is_busy() || progress.more;
-        busy |= host.events(&self.scenario)?;
+        busy |= host.events(&self.scenario, self.now)?;
         for session in &mut host.sessions {
             busy |= session
                 .step(&mut host.engine, self.now)
@@ -353,7 +353,7 @@ impl Host {
         ));
     }
 
-    fn events(&mut self, scenario: &Scenario) -> Result<bool, String> {
+    fn events(&mut self, scenario: &Scenario, now: Time) -> Result<bool, String> {
         let mut busy = false;
         while let Some((id, event)) = self.engine.poll_event() {
             busy = true;
@@ -365,7 +365,7 @@ impl Host {
                     self.add(scenario, index, id, true);
                 }
                 (event, Some(&session)) => {
-                    self.sessions[session].on_event(event).map_err(|what| format!("{id:?}: {what}"))?
+                    self.sessions[session].on_event(event, now).map_err(|what| format!("{id:?}: {what}"))?
                 }
                 (event, None) => return Err(format!("{event:?} for {id:?}, which is unknown")),
             }
