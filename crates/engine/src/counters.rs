@@ -45,6 +45,7 @@ counters! {
     rx_icmp_errors: "ICMP errors received that quote one of our connections.",
 
     drop_runt: "Frames dropped: shorter than an Ethernet header.",
+    drop_source_mac: "Frames dropped: the source is no station's Ethernet address, or our own.",
     drop_not_our_mac: "Frames dropped: addressed to another station.",
     drop_ethertype: "Frames dropped: neither IPv4 nor ARP.",
     drop_ipv6: "Frames dropped: IPv6, which is not spoken yet.",

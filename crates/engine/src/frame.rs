@@ -21,6 +21,11 @@ pub(crate) const ETHERTYPE_VLAN: [u16; 2] = [0x8100, 0x88a8];
 pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
 
+/// Whether `mac` is one station's address, and not `own`: somebody a frame can come from and go to.
+pub(crate) fn is_other_station(mac: [u8; 6], own: [u8; 6]) -> bool {
+    mac[0] & 1 == 0 && mac != [0; 6] && mac != own
+}
+
 /// Payload up to this many bytes is copied behind the header (`S15`): a frame in one buffer costs the driver one
 /// descriptor instead of two and spares a reference. 256 bytes are four cache lines, about what the second
 /// descriptor and the reference counting cost.

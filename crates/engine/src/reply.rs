@@ -10,7 +10,7 @@ use tcp::{Burst, FourTuple, Nanos, Time};
 use crate::arp::{self, Arp, Op};
 use crate::commit::Staged;
 use crate::engine::Engine;
-use crate::frame::{Address, BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4};
+use crate::frame::{Address, BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, is_other_station};
 use crate::neigh::Learned;
 use crate::nic::{Nic, TxFrame, TxMeta};
 
@@ -39,8 +39,8 @@ impl<N: Nic> Engine<N> {
             return;
         }
         // The sender's address can be that of a probe, 0.0.0.0; or of no station that frames can be sent to.
-        let group = arp.sender_mac[0] & 1 != 0;
-        if self.routes.is_peer(arp.sender_ip) && !group {
+        let station = is_other_station(arp.sender_mac, self.framer.mac());
+        if self.routes.is_peer(arp.sender_ip) && station {
             let asks_us = arp.op == Op::Request && arp.target_ip == us && !arp.is_gratuitous();
             match self.neighbours.learn(arp.sender_ip, arp.sender_mac, asks_us, now, &mut self.woken) {
                 Learned::Ignored => {}
@@ -49,7 +49,7 @@ impl<N: Nic> Engine<N> {
             }
             self.wake();
         }
-        if arp.op == Op::Request && arp.target_ip == us && !group {
+        if arp.op == Op::Request && arp.target_ip == us && station {
             if self.send_arp(arp.sender_mac, Op::Reply, arp.sender_mac, arp.sender_ip) {
                 self.counters.arp_replies_sent += 1;
             } else {

@@ -15,7 +15,9 @@ use tcp::wire::{
 use tcp::{FourTuple, Payload, Time};
 
 use crate::engine::Engine;
-use crate::frame::{BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN};
+use crate::frame::{
+    BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, is_other_station,
+};
 use crate::nic::{Nic, RxChecksum, RxPiece};
 use crate::slot::Slot;
 
@@ -51,6 +53,11 @@ impl<N: Nic> Engine<N> {
         };
         let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *ethernet;
         let (dst, src) = ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]);
+        // Replies go back to where a frame came from: not to a group, nor to nobody, nor to ourselves.
+        if !is_other_station(src, self.framer.mac()) {
+            self.counters.drop_source_mac += 1;
+            return;
+        }
         let to_us = dst == self.framer.mac();
         match u16::from_be_bytes([t0, t1]) {
             ETHERTYPE_IPV4 if to_us => self.ipv4(frame, len - ETHERNET_LEN, src, now),

@@ -186,6 +186,9 @@ fn s50_each_defect_has_its_counter() {
     assert_eq!(edited(|f| f.truncate(13)), "drop_runt");
     assert_eq!(edited(|f| f[5] = 9), "drop_not_our_mac");
     assert_eq!(edited(|f| f[..6].fill(0xff)), "drop_not_our_mac");
+    assert_eq!(edited(|f| f[6] |= 1), "drop_source_mac");
+    assert_eq!(edited(|f| f[6..12].fill(0)), "drop_source_mac");
+    assert_eq!(edited(|f| f.copy_within(..6, 6)), "drop_source_mac");
     assert_eq!(edited(|f| f[12..14].copy_from_slice(&[0x88, 0xcc])), "drop_ethertype");
     assert_eq!(edited(|f| f[12..14].copy_from_slice(&[0x86, 0xdd])), "drop_ipv6");
     assert_eq!(edited(|f| f[12..14].copy_from_slice(&[0x81, 0])), "drop_vlan");

@@ -17,11 +17,14 @@ pub(super) fn is_unicast(ip: IpAddr, broadcasts: &[Ipv4Addr]) -> bool {
 }
 
 /// True when a segment between these two may be looked at (MUST-57, MUST-63). One that claims to come from
-/// its own destination is forged, to make us answer ourselves.
+/// its own destination is forged, to make us answer ourselves; port 0 is reserved (RFC 6335 §6), and no answer can
+/// be addressed to it.
 pub(super) fn is_plausible(tuple: &FourTuple, broadcasts: &[Ipv4Addr]) -> bool {
     is_unicast(tuple.local.ip(), broadcasts)
         && is_unicast(tuple.remote.ip(), broadcasts)
         && tuple.local != tuple.remote
+        && tuple.local.port() != 0
+        && tuple.remote.port() != 0
 }
 
 #[cfg(test)]

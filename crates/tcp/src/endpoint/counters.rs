@@ -8,7 +8,7 @@ use core::fmt;
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum DropReason {
     /// One of its addresses is multicast, broadcast or unspecified, or it pretends to come from us (MUST-57,
-    /// MUST-63).
+    /// MUST-63); or one of its ports is 0.
     BadAddress,
     /// A RST to nobody: never answered (RFC 9293 §3.10.7.1), and no end to a TIME-WAIT (RFC 1337).
     Reset,

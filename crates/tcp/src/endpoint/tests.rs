@@ -116,6 +116,8 @@ mod resets {
             (SERVER, "239.1.2.3:5000"),
             (SERVER, "0.0.0.0:5000"),
             (SERVER, SERVER),
+            (SERVER, "10.0.0.9:0"),
+            ("10.0.0.1:0", CLIENT),
             ("[ff02::1]:80", "[fe80::1]:5000"),
         ] {
             for flags in [SYN, ACK] {

@@ -1,0 +1,51 @@
+//! Invariants 1 to 9 over some hundreds of seeds. CI runs ten thousand with the `seeds` example.
+
+use sim::run_seed;
+
+/// Runs seeds and says of every failing one how to see it again.
+#[track_caller]
+fn run(seeds: std::ops::Range<u64>) {
+    let mut bytes = 0;
+    for seed in seeds {
+        match run_seed(seed) {
+            Ok(outcome) => bytes += outcome.bytes,
+            Err(failure) => panic!(
+                "{failure}\nagain: cargo run -p tsonami-sim --profile checked --example seeds -- \
+                 --from {seed} --seeds 1 --pcap /tmp/seed-{seed}"
+            ),
+        }
+    }
+    assert!(bytes > 0);
+}
+
+// Four tests, so that a runner with a process per test uses every core.
+
+#[test]
+fn seeds_0_to_99_deliver_every_byte_once_and_in_order() {
+    run(0..100);
+}
+
+#[test]
+fn seeds_100_to_199_deliver_every_byte_once_and_in_order() {
+    run(100..200);
+}
+
+#[test]
+fn seeds_200_to_299_deliver_every_byte_once_and_in_order() {
+    run(200..300);
+}
+
+#[test]
+fn seeds_300_to_399_deliver_every_byte_once_and_in_order() {
+    run(300..400);
+}
+
+#[test]
+fn a_seed_runs_the_same_twice() {
+    for seed in [3, 14, 159] {
+        match (run_seed(seed), run_seed(seed)) {
+            (Ok(once), Ok(twice)) => assert_eq!(once, twice),
+            failures => panic!("{failures:?}"),
+        }
+    }
+}
