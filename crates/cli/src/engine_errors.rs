@@ -21,8 +21,15 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
         Error::Refused => Failure::new(Exit::Refused, format!("{peer} refused the connection: nothing listens on port {port} there"))
             .mend(format!("socat -u TCP-LISTEN:{port},fork,reuseaddr OPEN:/dev/null      (on {ip})"))
             .mend("give the port that the receiver listens on, with -p PORT"),
-        Error::Reset { acked } => Failure::new(Exit::Reset, format!("{peer} reset the connection {}", so_far(acked)))
-            .mend("look at the receiver: it ended, or closed without reading everything"),
+        Error::Reset { acked } => {
+            let failure = Failure::new(Exit::Reset, format!("{peer} reset the connection {}", so_far(acked)))
+                .mend("look at the receiver: it ended, or closed without reading everything");
+            match acked.0 {
+                // What Linux does when connections arrive faster than they are accepted.
+                0 => failure.mend("with many connections, give it a longer backlog: socat TCP-LISTEN:…,backlog=128"),
+                _ => failure,
+            }
+        }
         Error::ConnectTimedOut => Failure::new(
             Exit::TimedOut,
             format!("no answer from {peer} within {}: connecting timed out", Short(timeout)),

@@ -103,9 +103,11 @@ impl Lab {
         process
     }
 
-    /// Starts socat on a kernel socket; returns when it listens. It says the SHA-256 of each connection.
+    /// Starts socat on a kernel socket; returns when it listens. It says the SHA-256 of each connection. Its own
+    /// backlog of 5 is too short for 8 connections at once: Linux then answers with SYN cookies, and with a reset to
+    /// data that overtakes the accept.
     pub(crate) fn socat(&self) -> Process {
-        let listen = format!("TCP-LISTEN:{PORT},reuseaddr,fork");
+        let listen = format!("TCP-LISTEN:{PORT},reuseaddr,fork,backlog=64");
         let process = self.spawn("socat", ["-d", "-d", "-u", &listen, "SYSTEM:sha256sum >&2"]);
         process.says("listening on", PATIENCE);
         process
