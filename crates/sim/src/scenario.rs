@@ -187,8 +187,8 @@ fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
         connect_timeout: Nanos::from_secs(3_600),
         user_timeout: Nanos::from_secs(3_600),
         fin_wait_timeout: Nanos::from_secs(3_600),
-        // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the FIN takes to come again.
-        time_wait: Nanos::from_secs(rng.pick(&[60, 120])),
+        // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the longest retransmission timeout.
+        time_wait: Nanos::from_secs(rng.pick(&[300, 600])),
         ..ConnConfig::default()
     };
     HostPlan {

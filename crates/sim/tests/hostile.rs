@@ -179,7 +179,7 @@ fn talk(seed: u64) {
                 }
             }
         }
-        now = now + Nanos::from_micros(rng.log_range(1, 200_000));
+        now += Nanos::from_micros(rng.log_range(1, 200_000));
     }
     // Some were accepted late.
     engines.iter_mut().for_each(Engine::close_all);
@@ -190,7 +190,7 @@ fn talk(seed: u64) {
             while engine.poll_event().is_some() {}
             while engine.nic_mut().inner_mut().next_wire_frame().is_some() {}
         }
-        now = now + Nanos::from_millis(100);
+        now += Nanos::from_millis(100);
     }
     for engine in engines {
         assert_eq!(engine.connections(), 0, "seed {seed}: {:?} left", engine.remaining());
