@@ -2,6 +2,22 @@
 //!
 //! Hosts are real engines with the real protocol on [simulated NICs](SimNic), which perform TSO as hardware does
 //! and whose every frame is checked; a [link](Link) joins them, and the clock is virtual.
+//!
+//! Where the architecture's invariants are asserted in every run:
+//!
+//! | # | Invariant | Where |
+//! |---|---|---|
+//! | 1 | bytes read = bytes sent, in order, once | [`Session`] on both sides, [`Observer`] on the wire |
+//! | 2 | window and cwnd | [`Observer`] (window, as it was offered); the connection's own assertions (cwnd) |
+//! | 3 | SND.UNA ≤ SND.NXT ≤ end of queue, records tile what is in flight | the connection's own assertions, after every input |
+//! | 4 | every buffer returned | [`World`], at the end, from the [pools](Pool) |
+//! | 5 | reclaimed once, after ACK and device | [`Session`] |
+//! | 6 | watermarks ordered and monotonic | [`Session`], every turn |
+//! | 7 | one iteration is bounded | [`World`]: turns at one moment, moments in all |
+//! | 8 | errors name what happened and where | [`Session`]: the error must be the one that happened |
+//! | 9 | nothing waits for ever | [`World`]: every turn, and when nothing is left to happen |
+//!
+//! The connection's own assertions are compiled in where `debug_assertions` are, as in the profile `checked`.
 #![forbid(unsafe_code)]
 
 mod app;

@@ -230,6 +230,7 @@ fn what_the_port_cannot_do_is_found() {
     spoilt(tso(), |f| f.meta.ip_checksum = false, Violation::TsoWithoutIpChecksum);
     spoilt(tso(), |f| f.meta.tso_segsz = 4000, Violation::TsoForOneSegment(4000, 4000));
     spoilt(tso(), |f| f.flags(0x12), Violation::TsoFlags(0x12));
+    spoilt(tso(), |f| f.flags(0x11), Violation::TsoFlags(0x11));
 }
 
 #[test]

@@ -160,7 +160,7 @@ pub enum Violation {
     /// An MSS below what the device segments to.
     #[error("segments of {0} bytes, the device makes none below {1}")]
     TsoMss(usize, u16),
-    /// Control bits that cannot be spread over segments.
+    /// Control bits that cannot be spread over segments, or that devices lose: only ACK, PSH and ECN's may be there.
     #[error("segmentation with control bits {0:#05x}")]
     TsoFlags(u16),
     /// The seed in the TCP checksum field is wrong.
