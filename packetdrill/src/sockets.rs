@@ -14,7 +14,6 @@ use tcp::endpoint::{ConnectError, ListenerId};
 use tcp::{Nanos, Payload};
 
 use crate::bytes::Bytes;
-use crate::settings::Dialect;
 use crate::world::{Link, LinkId, World};
 
 /// A socket. Its descriptor is a real one, of an eventfd that nobody uses, because packetdrill closes what a script
@@ -150,24 +149,14 @@ impl World {
         let Some(id) = queue.pop_front() else { return Poll::Pending };
         Poll::Ready(self.socket(v6, nonblocking).and_then(|new| {
             let link = self.links.get(&id).ok_or(Errno::CONNABORTED)?;
-            let (tuple, mss) = (link.tuple, link.conn.stats().mss);
+            let tuple = link.tuple;
             let socket = self.get(new)?;
             socket.kind = Kind::Connected(id);
             (socket.local, socket.cfg, socket.options, socket.sndbuf) =
                 (Some(tuple.local), cfg, options, sndbuf);
             socket.rcvbuf = rcvbuf;
-            self.round_rcvbuf(new, mss)?;
             Ok((new, tuple.remote))
         }))
-    }
-
-    /// FreeBSD makes the receive buffer of a connection a multiple of its MSS.
-    fn round_rcvbuf(&mut self, fd: RawFd, mss: u32) -> Result<(), Errno> {
-        if self.current.dialect == Dialect::FreeBsd {
-            let socket = self.get(fd)?;
-            socket.rcvbuf = socket.rcvbuf.next_multiple_of(mss.max(1) as usize);
-        }
-        Ok(())
     }
 
     /// The first half of connect(2): opens, unless it was done before.
@@ -210,7 +199,7 @@ impl World {
     /// The second half: how it went.
     pub(crate) fn connected(&mut self, fd: RawFd) -> Poll<Result<(), Errno>> {
         let Ok(link) = self.link(fd) else { return Poll::Ready(Err(Errno::NOTCONN)) };
-        let (connected, ended, mss) = (link.connected, link.ended, link.conn.stats().mss);
+        let (connected, ended) = (link.connected, link.ended);
         if !connected && !ended {
             return Poll::Pending;
         }
@@ -220,7 +209,7 @@ impl World {
         }
         Poll::Ready(match error {
             Some(error) => Err(error),
-            None if connected => self.round_rcvbuf(fd, mss),
+            None if connected => Ok(()),
             None => Err(Errno::CONNABORTED),
         })
     }

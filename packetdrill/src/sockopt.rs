@@ -5,9 +5,10 @@ use std::os::fd::RawFd;
 use libc::c_int;
 use rustix::io::Errno;
 use tcp::Nanos;
-use tcp::conn::Linger;
+use tcp::conn::{Linger, State};
 
 use crate::info;
+use crate::settings::Dialect;
 use crate::world::World;
 
 /// Linux's option of that name, which the C library has no number for.
@@ -111,7 +112,7 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => i32::from(socket.options.reuse_address),
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => i32::from(socket.options.keep_alive),
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => socket.sndbuf as i32,
-            (libc::SOL_SOCKET, libc::SO_RCVBUF) => socket.rcvbuf as i32,
+            (libc::SOL_SOCKET, libc::SO_RCVBUF) => self.rcvbuf(fd)? as i32,
             (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => i32::from(socket.listens().is_some()),
             (libc::SOL_SOCKET, libc::SO_ERROR) => {
@@ -142,6 +143,18 @@ impl World {
             _ => return Err(Errno::NOPROTOOPT),
         };
         Ok(n.to_ne_bytes().to_vec())
+    }
+
+    /// SO_RCVBUF. FreeBSD makes it a multiple of the MSS once the peer told its own.
+    fn rcvbuf(&mut self, fd: RawFd) -> Result<usize, Errno> {
+        let bytes = self.get(fd)?.rcvbuf;
+        let freebsd = self.current.dialect == Dialect::FreeBsd;
+        Ok(match self.link(fd) {
+            Ok(link) if freebsd && link.conn.state() > State::SynSent => {
+                bytes.next_multiple_of(link.conn.stats().mss.max(1) as usize)
+            }
+            _ => bytes,
+        })
     }
 
     fn tcp_info(&mut self, fd: RawFd) -> Result<Vec<u8>, Errno> {

@@ -12,12 +12,14 @@ use rustix::io::Errno;
 use tcp::conn::{ConnConfig, Connection, State};
 use tcp::endpoint::{EndpointConfig, ListenerId, Unmatched};
 use tcp::wire::TcpFlags;
-use tcp::{Burst, ConnErrorKind, Endpoint, Event, FourTuple, Nanos, Payload, Segment, Time, TxLimits};
+use tcp::{
+    Burst, BurstKind, ConnErrorKind, Endpoint, Event, FourTuple, Nanos, Payload, Segment, Time, TxLimits,
+};
 
 use crate::bytes::Bytes;
 use crate::packet::{self, Arrived};
 use crate::pcap::Pcap;
-use crate::settings::Settings;
+use crate::settings::{Dialect, Settings};
 use crate::sockets::Socket;
 
 /// Names the file that tells the script's shell lines which states there are.
@@ -173,9 +175,15 @@ impl World {
 
     fn receive_segment(&mut self, tuple: FourTuple, segment: Segment<Bytes>) {
         let now = self.now;
+        let reset = segment.flags.has(TcpFlags::RST);
+        let dialect = self.current.dialect;
         if let Some(link) = self.find(&tuple) {
             link.before = link.conn.state();
-            return link.conn.on_segment(now, segment);
+            link.conn.on_segment(now, segment);
+            if reset && link.conn.state() == State::Closed {
+                link.error = reset_errno(link.before, dialect);
+            }
+            return;
         }
         match self.endpoint.on_unmatched(now, tuple, &segment) {
             Unmatched::Drop(reason) => self.tell(|| format!("dropped a segment: {reason:?}")),
@@ -261,7 +269,7 @@ impl World {
                     established = link.parent.take();
                 }
                 Event::Writable => link.short = false,
-                Event::Closed(Err(error)) => link.error = errno(error.kind, link.before),
+                Event::Closed(Err(error)) => link.error = link.error.or(errno(error.kind)),
                 _ => {}
             }
         }
@@ -306,6 +314,7 @@ impl World {
         let Some(Run(mut segments)) = run else { return };
         if self.current.push_runs
             && segments.len() > 1
+            && segments[0].0.kind == BurstKind::New
             && let Some((last, _)) = segments.last_mut()
         {
             last.flags |= TcpFlags::PSH;
@@ -405,12 +414,21 @@ fn state_name(state: State) -> &'static str {
     }
 }
 
-/// What a socket's owner is told of the end of a connection that was in state `before`.
-fn errno(kind: ConnErrorKind, before: State) -> Option<Errno> {
+/// What a socket's owner is told when a RST ends a connection that was in state `before`. Where the protocol has
+/// nothing to complain of, since everything was delivered, sockets complain all the same.
+fn reset_errno(before: State, dialect: Dialect) -> Option<Errno> {
+    match before {
+        State::SynSent => Some(Errno::CONNREFUSED),
+        // Linux: whoever only writes any more learns that nobody reads.
+        State::CloseWait if dialect == Dialect::Linux => Some(Errno::PIPE),
+        _ => Some(Errno::CONNRESET),
+    }
+}
+
+/// What a socket's owner is told of another end of a connection.
+fn errno(kind: ConnErrorKind) -> Option<Errno> {
     match kind {
         ConnErrorKind::Refused => Some(Errno::CONNREFUSED),
-        // Linux: whoever only writes any more learns that nobody reads.
-        ConnErrorKind::Reset if before == State::CloseWait => Some(Errno::PIPE),
         ConnErrorKind::Reset => Some(Errno::CONNRESET),
         ConnErrorKind::TimedOut => Some(Errno::TIMEDOUT),
         ConnErrorKind::Unreachable => Some(Errno::HOSTUNREACH),

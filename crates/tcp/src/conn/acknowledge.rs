@@ -56,6 +56,8 @@ impl<P: Payload> Connection<P> {
                 self.on_duplicate_ack(now);
             }
         }
+        let ack = Offset((una.0 as i64 + delta).max(0) as u64);
+        self.on_tail_probe_acked(now, ack, seg, delta == 0 && seg.payload.is_empty());
         self.on_window(now);
         true
     }
@@ -87,6 +89,8 @@ impl<P: Payload> Connection<P> {
         let limited = self.recovery.limited();
         if self.recovery.on_dup_ack(self.snd_una(), self.snd_nxt(), mss) {
             self.counts.fast_recoveries += 1;
+            self.tail_probe.cancel();
+            self.timers.stop(Timer::TailProbe);
             self.cc.on_loss(now, self.flight.bytes().saturating_sub(limited));
             self.flight.mark_first_lost(mss);
         }
@@ -144,6 +148,7 @@ impl<P: Payload> Connection<P> {
         } else if !matches!(progress, Progress::Partial { first: false, .. }) {
             self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
         }
+        self.schedule_tail_probe(now);
         if self.has_work() {
             self.timers.arm(Timer::User, now + self.cfg.user_timeout);
         } else {

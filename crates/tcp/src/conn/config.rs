@@ -29,6 +29,8 @@ pub struct ConnConfig {
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018). Default true.
     pub sack: bool,
+    /// Ask for missing ACKs at the end of a flight by a probe, with peers that know SACK (RFC 8985 §7). Default true.
+    pub tail_loss_probe: bool,
     /// Offer and accept window scaling (RFC 7323 §2). Without it no window exceeds 65535 bytes. Default true.
     pub window_scale: bool,
     /// Retransmission timeout before the first RTT sample. Default 1 s (RFC 6298 §2.1).
@@ -75,6 +77,7 @@ impl Default for ConnConfig {
             cork: false,
             timestamps: true,
             sack: true,
+            tail_loss_probe: true,
             window_scale: true,
             initial_rto: Nanos::from_secs(1),
             min_rto: Nanos::from_millis(200),

@@ -26,6 +26,7 @@ impl<P: Payload> Connection<P> {
                 self.persist.on_timer();
                 self.timers.arm(Timer::Persist, now + self.persist.interval(&self.rtt));
             }
+            Timer::TailProbe => self.on_tail_probe_timer(),
             Timer::Cork => self.cork.on_timer(),
             Timer::DelayedAck => self.ack.now(),
             Timer::Connect | Timer::User => self.die_of_silence(),
@@ -46,6 +47,8 @@ impl<P: Payload> Connection<P> {
         } else {
             self.counts.timeouts += 1;
             self.rtt.back_off();
+            self.tail_probe.cancel();
+            self.timers.stop(Timer::TailProbe);
             if handshake {
                 self.syn.due = true;
             } else {

@@ -128,6 +128,11 @@ impl Flight {
         self.lost = self.bytes();
     }
 
+    /// The newest burst in flight: where it begins and ends.
+    pub(crate) fn newest(&self) -> Option<(Offset, Offset)> {
+        self.records.back().map(|record| (record.start, record.end))
+    }
+
     /// The first contiguous range marked lost at or behind `from`; a range longer than `most` may be cut to a part
     /// that is no shorter, so that a long one costs no walk over all of its records.
     pub(crate) fn next_lost(&self, from: Offset, most: u64) -> Option<(Offset, Offset)> {

@@ -77,8 +77,11 @@ impl<P: Payload> Connection<P> {
         if flags.has(TcpFlags::RST) {
             if at == 0 {
                 self.on_reset();
-            } else {
+            } else if at < self.rcv_wnd() as i64 {
                 self.challenge(now);
+            } else {
+                // At the very edge is outside, for a RST.
+                self.counts.segments_unacceptable += 1;
             }
             return;
         }

@@ -36,6 +36,7 @@ mod rtt;
 mod send_queue;
 mod state;
 mod stats;
+mod tail_probe;
 #[cfg(test)]
 mod tests;
 mod time_wait;
@@ -62,6 +63,7 @@ use self::recovery::Recovery;
 use self::rtt::RttEstimator;
 use self::send_queue::SendQueue;
 use self::state::Trigger;
+use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
 use self::window::{RecvWindow, Room, SendWindow};
 use crate::{Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
@@ -171,6 +173,7 @@ pub struct Connection<P> {
     window: SendWindow,
     persist: Persist,
     recovery: Recovery,
+    tail_probe: TailProbe,
     rtt: RttEstimator,
     cc: Cc,
     proposed: Proposed,
@@ -258,6 +261,7 @@ impl<P: Payload> Connection<P> {
             window: SendWindow::new(),
             persist: Persist::default(),
             recovery: Recovery::new(),
+            tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
             cc: Cc::new(cfg.controller, 0, 536),
             proposed: Proposed::default(),

@@ -20,7 +20,7 @@ pub(crate) struct Proposed {
     /// One of them acknowledges.
     ack: bool,
     /// One of them is the SYN, the RST or the probe that is due.
-    special: bool,
+    pub(super) special: bool,
     /// One of them carries the FIN for the first time.
     fin: bool,
     /// Where the search for lost ranges goes on.
@@ -82,7 +82,9 @@ impl<P: Payload> Connection<P> {
                 let ack = reset.ack.unwrap_or_default();
                 // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
                 let options = self.plain_options(now);
-                Burst { seq: reset.seq, ack, options, ..self.bare(flags | TcpFlags::RST, BurstKind::Reset) }
+                let bare = self.bare(flags | TcpFlags::RST, BurstKind::Reset);
+                // Nobody is to send anything: no window.
+                Burst { seq: reset.seq, ack, options, window: 0, ..bare }
             });
         }
         match self.state {
@@ -94,6 +96,9 @@ impl<P: Payload> Connection<P> {
         if self.state.may_send() {
             if self.has_work() {
                 self.timers.arm_if_idle(Timer::User, now + self.cfg.user_timeout);
+            }
+            if let Some(burst) = self.propose_tail_probe(now, limits) {
+                return Some(burst);
             }
             let new = match self.propose_retransmission(now, limits) {
                 // What is lost and may not leave yet goes before anything new: small new segments would fill the
@@ -142,7 +147,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Timestamps, and SACK blocks where there is a gap (RFC 2018 §4).
-    fn ack_options(&self, now: Time) -> OptionBytes {
+    pub(super) fn ack_options(&self, now: Time) -> OptionBytes {
         if !self.peer.sack || !self.recv.has_gap() {
             return self.plain_options(now);
         }
@@ -330,7 +335,7 @@ impl<P: Payload> Connection<P> {
         Some(self.data_burst(at, len, len == 0, BurstKind::WindowProbe, mss, options))
     }
 
-    fn data_burst(
+    pub(super) fn data_burst(
         &self,
         from: Offset,
         len: u64,
@@ -433,7 +438,8 @@ impl<P: Payload> Connection<P> {
         let outstanding = self.flight.bytes() - self.flight.lost();
         let pipe = outstanding.saturating_sub(self.recovery.credit());
         // A bare FIN is no matter of cwnd.
-        debug_assert!(len == 0 || pipe <= cwnd.max(u64::from(burst.mss)) + 1, "pipe beyond cwnd");
+        let probe = self.tail_probe.is_due();
+        debug_assert!(len == 0 || probe || pipe <= cwnd.max(u64::from(burst.mss)) + 1, "pipe beyond cwnd");
         if outstanding > cwnd && self.recovery.on_limited(len) {
             self.counts.limited_transmits += u64::from(burst.segments());
         }
@@ -447,6 +453,10 @@ impl<P: Payload> Connection<P> {
         self.persist.stop();
         // RFC 6298 §5.1.
         self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
+        match probe {
+            true => self.commit_tail_probe(now, false),
+            false => self.schedule_tail_probe(now),
+        }
     }
 
     fn commit_retransmission(&mut self, burst: &Burst, end: Offset, now: Time) {
@@ -464,6 +474,9 @@ impl<P: Payload> Connection<P> {
         self.counts.segments_retransmitted += u64::from(burst.segments());
         self.note_cwnd_limit(pipe, cwnd);
         self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
+        if self.tail_probe.is_due() {
+            self.commit_tail_probe(now, true);
+        }
     }
 
     /// Remembers up to where the window was what held us back. In slow start half of it is enough: the window

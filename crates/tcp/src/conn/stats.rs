@@ -34,6 +34,8 @@ pub struct ConnStats {
     pub fast_recoveries: u64,
     /// Expirations of the retransmission timer, the SYN's included.
     pub timeouts: u64,
+    /// Tail loss probes sent (RFC 8985 §7), new data or old, beyond cwnd where it is full.
+    pub tail_probes: u64,
     /// Probes of a closed window sent.
     pub window_probes: u64,
     /// Segments of limited transmit sent: beyond cwnd by what RFC 3042 allows.

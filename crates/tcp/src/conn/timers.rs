@@ -7,6 +7,8 @@ use crate::Time;
 pub(crate) enum Timer {
     /// Oldest unacknowledged byte, or the SYN: RFC 6298 §5.
     Retransmit,
+    /// The last ACKs of a flight are late: probe (RFC 8985 §7).
+    TailProbe,
     /// The peer's window is closed, or too small to use: probe it (RFC 9293 §3.8.6.1).
     Persist,
     /// A short segment is held back by cork or a send that said more is coming (`S17`).
@@ -26,8 +28,9 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 9] = [
+    pub(crate) const ALL: [Timer; 10] = [
         Timer::Retransmit,
+        Timer::TailProbe,
         Timer::Persist,
         Timer::Cork,
         Timer::DelayedAck,

@@ -412,10 +412,15 @@ mod in_time_wait {
         endpoint.unlisten(id);
         assert_eq!(reply(endpoint.on_unmatched(secs(1), ours(), &syn)).flags, ACK);
         assert_eq!(endpoint.time_wait_count(), 1);
-        for flags in [SYN | ACK, SYN | FIN] {
-            endpoint.on_unmatched(secs(1), ours(), &segment(flags, 5000, 0, b""));
+    }
+
+    #[test]
+    fn rfc9293_whatever_else_has_syn_in_time_wait_is_challenged() {
+        let (mut endpoint, _) = waiting(true);
+        for flags in [SYN | ACK, SYN | FIN, SYN | FIN | ACK] {
+            let burst = reply(endpoint.on_unmatched(secs(1), ours(), &segment(flags, 5000, 0, b"")));
+            assert_eq!((burst.seq, burst.ack, burst.flags), (Seq(500), Seq(900), ACK));
         }
-        assert_eq!(endpoint.counters().dropped(DropReason::Nonsense), 1);
         assert_eq!(endpoint.time_wait_count(), 1);
     }
 

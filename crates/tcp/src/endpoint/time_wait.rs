@@ -35,7 +35,6 @@ pub(super) fn judge<P: Payload>(kept: &Kept, seg: &Segment<P>, timestamps: bool)
     }
     if flags.has(TcpFlags::SYN) {
         return match (flags.has(TcpFlags::ACK), flags.has(TcpFlags::FIN)) {
-            (false, true) => Action::IgnoreNonsense,
             (false, false) if may_reopen(kept, seg, timestamps) => Action::Reopen,
             // RFC 9293 §3.10.7.4, fourth step: whatever its sequence number.
             _ => Action::Ack,

@@ -13,4 +13,5 @@ mod refusing;
 mod resetting;
 mod script;
 mod sending;
+mod tail_probing;
 mod waiting;
