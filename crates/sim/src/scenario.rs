@@ -279,6 +279,11 @@ fn connection(rng: &mut Rng, index: u32, budget: u64, hosts: &[HostPlan; 2]) -> 
     if plans.iter().all(|p| p.end == End::AfterPeer) {
         plans[0].end = End::WhenSent;
     }
+    // No more than some thousand writes each.
+    for plan in &mut plans {
+        let least = (plan.total / 5_000) as usize;
+        plan.chunk = (plan.chunk.0.max(least), plan.chunk.1.max(least));
+    }
     let start = if index == 0 { Time::ZERO } else { Time::from_nanos(rng.log_range(1, 1_000_000_000)) };
     ConnPlan { start, client, port: 80 + index as u16, plans }
 }
