@@ -7,6 +7,10 @@ use std::net::IpAddr;
 
 use crate::DeviceSpec;
 
+/// Frames that wait for us in a TAP interface at most: what the kernel answers to one iteration of a sender's loop comes
+/// at once, while the loop is not looking, and its default of 500 loses most of it.
+const QUEUE_LEN: u16 = 10_000;
+
 /// A change to an interface that the kernel refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{interface}: {step} failed: {source}. By hand: `{command}`")]
@@ -138,8 +142,20 @@ impl TapHost {
         Ok(unsafe { req.ifr_ifru.ifru_mtu }.try_into().unwrap_or(u16::MAX))
     }
 
+    /// The length of its queue towards us, frames.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn queue_len(&self) -> io::Result<u32> {
+        let mut req = self.request();
+        // SAFETY: SIOCGIFTXQLEN writes an integer into an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCGIFTXQLEN, &raw mut req)? };
+        // SAFETY: the kernel has written this member: `ifr_qlen` is the integer that `libc` knows as the metric.
+        Ok(unsafe { req.ifr_ifru.ifru_metric }.try_into().unwrap_or(0))
+    }
+
     /// Gives it the wire's MTU (DPDK's side of a TAP needs a higher one), an Ethernet address of its own next to
-    /// the port's (net_tap gives both sides the same), an IP address, and brings it up.
+    /// the port's (net_tap gives both sides the same), a queue long enough for bursts, an IP address, and brings it up.
     ///
     /// # Errors
     /// [`HostError`] with the command that does it by hand.
@@ -160,6 +176,10 @@ impl TapHost {
         })?;
         self.set_mtu(mtu)
             .map_err(|e| self.error("setting its MTU", format!("sudo ip link set {dev} mtu {mtu}"), e))?;
+        self.set_queue_len(QUEUE_LEN).map_err(|e| {
+            let command = format!("sudo ip link set {dev} txqueuelen {QUEUE_LEN}");
+            self.error("setting the length of its queue", command, e)
+        })?;
         if let Some((addr, len)) = addr {
             self.set_address(addr, len).map_err(|e| {
                 self.error("adding its address", format!("sudo ip addr add {addr}/{len} dev {dev}"), e)
@@ -198,6 +218,14 @@ impl TapHost {
         req.ifr_ifru.ifru_mtu = mtu.into();
         // SAFETY: SIOCSIFMTU reads an `ifreq`.
         unsafe { control(libc::AF_INET, libc::SIOCSIFMTU, &raw mut req) }
+    }
+
+    fn set_queue_len(&self, frames: u16) -> io::Result<()> {
+        let mut req = self.request();
+        // `ifr_qlen` is the integer that `libc` knows as the metric.
+        req.ifr_ifru.ifru_metric = frames.into();
+        // SAFETY: SIOCSIFTXQLEN reads an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCSIFTXQLEN, &raw mut req) }
     }
 
     /// Brings it up or down.

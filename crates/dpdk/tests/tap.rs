@@ -53,6 +53,7 @@ fn a_tso_chain_leaves_as_right_segments_and_a_downed_interface_refuses() {
     let host = TapHost::new(index).expect("it exists");
     host.configure(handle.info().mac, Some(("10.9.0.1".parse().expect("an address"), 24)), config.mtu)
         .expect("configured");
+    assert_eq!(host.queue_len().expect("it has one"), 10_000, "the kernel's ACKs come in bursts");
     let mut queue = queues.pop().expect("one queue");
     let mut stash = MbufStash::new(&headers);
     let capture = Capture::new(index);

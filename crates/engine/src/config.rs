@@ -72,7 +72,9 @@ impl fmt::Debug for Secrets {
 /// What one iteration of the loop does at most (invariant 7).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Pieces of received frames.
+    /// Pieces of received frames. The port is asked until it has none or there are so many; the burst that reaches the
+    /// bound is processed whole. On a virtual wire the peer's ACKs come back at once: one for every second segment of
+    /// `tx_frames` bursts of 64 KiB is within the default.
     pub rx_pieces: u16,
     /// Timers that fire or move.
     pub timers: u16,
@@ -173,7 +175,7 @@ impl EngineConfig {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { rx_pieces: 64, timers: 256, tx_frames: 64, quantum: 65_536 }
+        Bounds { rx_pieces: 2048, timers: 256, tx_frames: 64, quantum: 65_536 }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::nic::{Nic, RxPiece};
 use crate::occupancy::PortQueue;
 use crate::reserve::Reserve;
 use crate::route::Routes;
+use crate::rx::RX_BURST;
 use crate::segment::Cutter;
 use crate::slot::Slot;
 use crate::wheel::Wheel;
@@ -150,7 +151,7 @@ impl<N: Nic> Engine<N> {
             staged_frames: 0,
             staged_bytes: 0,
             backoff: Backoff::default(),
-            received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces)),
+            received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces.min(RX_BURST))),
             fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
             actions: Vec::new(),
             woken: Vec::new(),
@@ -166,7 +167,7 @@ impl<N: Nic> Engine<N> {
         })
     }
 
-    /// One bounded iteration: receives and processes a burst, lets timers fire, sends, returns buffers.
+    /// One bounded iteration: receives and processes frames, lets timers fire, sends, returns buffers.
     ///
     /// Call it again at once while [`Progress::more`] says so or the loop is busy, else at
     /// [`next_deadline`](Engine::next_deadline) or when frames arrive, whichever comes first.

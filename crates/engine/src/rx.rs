@@ -1,7 +1,7 @@
 //! Receiving: from a burst of frames to segments in connections. Every frame is used, or dropped and counted by reason
 //! (`S50`).
 //!
-//! All segments of a burst are processed before anything is sent: one burst of ACKs then opens the window once, and
+//! All segments that have arrived are processed before anything is sent: a burst of ACKs then opens the window once, and
 //! what goes out is as large as it can be.
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,22 +21,30 @@ use crate::frame::{
 use crate::nic::{Nic, RxChecksum, RxPiece};
 use crate::slot::Slot;
 
+/// Pieces of one burst at most. A burst is processed before the next one is asked for, while it is in the cache.
+pub(crate) const RX_BURST: u16 = 64;
+
 impl<N: Nic> Engine<N> {
-    /// Receives one burst; returns the number of frames.
+    /// Receives bursts until the port has no more or the bound is reached; returns the number of frames.
+    ///
+    /// What is sent before the port is empty adds to what waits there: the peer's ACKs would overflow its queue.
     pub(crate) fn receive(&mut self, now: Time) -> u32 {
         let mut pieces = std::mem::take(&mut self.received);
-        self.nic.rx_burst(&mut pieces);
+        let mut left = usize::from(self.cfg.bounds.rx_pieces);
         let mut frames = 0;
-        let mut rest = &pieces[..];
-        while !rest.is_empty() {
-            // A frame ends with the first piece that nothing follows, or with the burst.
-            let len = rest.iter().position(|p| !p.more).map_or(rest.len(), |last| last + 1);
-            let (frame, tail) = rest.split_at(len);
-            rest = tail;
-            frames += 1;
-            self.frame(frame, now);
+        while left > 0 && self.nic.rx_burst(&mut pieces) > 0 {
+            left = left.saturating_sub(pieces.len());
+            let mut rest = &pieces[..];
+            while !rest.is_empty() {
+                // A frame ends with the first piece that nothing follows, or with the burst.
+                let len = rest.iter().position(|p| !p.more).map_or(rest.len(), |last| last + 1);
+                let (frame, tail) = rest.split_at(len);
+                rest = tail;
+                frames += 1;
+                self.frame(frame, now);
+            }
+            pieces.clear();
         }
-        pieces.clear();
         self.received = pieces;
         self.counters.rx_frames += u64::from(frames);
         frames

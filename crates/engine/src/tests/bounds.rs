@@ -11,7 +11,7 @@ use crate::{Bounds, Progress};
 
 #[test]
 fn one_poll_does_no_more_than_its_bounds() {
-    let bounds = Bounds { rx_pieces: 8, timers: 16, tx_frames: 4, quantum: 65_536 };
+    let bounds = Bounds { rx_pieces: 8, timers: 16, tx_frames: 4, ..Bounds::default() };
     let mut e = engine_with(EngineConfig { bounds, ..config(A) }, limits());
     let now = Time::from_nanos(1_000_000_000);
     for _ in 0..200 {
@@ -58,6 +58,28 @@ fn one_poll_does_no_more_than_its_bounds() {
     }
     assert!(polls >= 200 / 16);
     assert!(e.counters().timers_bounded > 0);
+}
+
+#[test]
+fn a_port_is_emptied_before_anything_is_sent() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    let ack = {
+        net.b.send_copy(b, b"x", SendFlags::default()).unwrap();
+        net.b.poll(net.now);
+        net.b.sent().pop().expect("a segment").bytes
+    };
+    send_all(&mut net, a, &pattern(51, 10_000));
+    // More than one burst, more than a host's default queue: 500 frames.
+    for _ in 0..700 {
+        net.a.fake().inject(&ack);
+    }
+    assert_eq!(net.a.poll(net.now).received, 700);
+    assert!(!net.a.sent().is_empty());
+    for _ in 0..5000 {
+        net.a.fake().inject(&ack);
+    }
+    assert_eq!(net.a.poll(net.now).received, u32::from(Bounds::default().rx_pieces), "yet it is bounded");
 }
 
 #[test]
