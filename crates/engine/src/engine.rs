@@ -27,8 +27,22 @@ use crate::wheel::Wheel;
 const MAX_RECLAIMS: usize = 64;
 /// Payloads returned to one connection's owner before the next one has its turn.
 const MAX_RECLAIMS_EACH: usize = 64;
+/// Connections woken in one iteration whose neighbour answered, or did not.
+const MAX_WOKEN: usize = 256;
+/// Connections looked after at a time.
+pub(crate) const MAX_SETTLED: usize = 4096;
+/// Connections that get a buffer to copy into in one iteration.
+const MAX_TAILS: usize = 64;
 /// Neighbours looked after in one iteration.
 const MAX_NEIGHBOUR_ACTIONS: usize = 32;
+
+/// Connections that waited for one neighbour.
+#[derive(Debug)]
+struct Woken {
+    waited: VecDeque<u32>,
+    /// The neighbour, when it did not answer.
+    failed: Option<u32>,
+}
 
 /// One core's loop over one NIC queue pair: connections, timers, neighbours.
 ///
@@ -69,7 +83,7 @@ pub struct Engine<N: Nic> {
     /// Connections without header buffers.
     pub(crate) starved: VecDeque<u32>,
     /// Connections that changed.
-    pub(crate) touched: Vec<u32>,
+    pub(crate) touched: VecDeque<u32>,
     /// Connections with something to tell.
     pub(crate) events: VecDeque<u32>,
     /// Connections with buffers to return.
@@ -85,7 +99,8 @@ pub struct Engine<N: Nic> {
     pub(crate) received: Vec<RxPiece<N::Buf>>,
     pub(crate) fired: Vec<u32>,
     pub(crate) actions: Vec<Action>,
-    pub(crate) woken: Vec<u32>,
+    /// Connections whose neighbour answered, or did not.
+    woken: VecDeque<Woken>,
     pub(crate) refused: Vec<u32>,
     pub(crate) pieces: Vec<N::Buf>,
     /// When to ask the port next to let go of buffers.
@@ -143,7 +158,7 @@ impl<N: Nic> Engine<N> {
             parked: VecDeque::new(),
             queue_waiters: VecDeque::new(),
             starved: VecDeque::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             events: VecDeque::new(),
             reclaims: VecDeque::new(),
             tail_waiters: VecDeque::new(),
@@ -154,7 +169,7 @@ impl<N: Nic> Engine<N> {
             received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces.min(RX_BURST))),
             fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
             actions: Vec::new(),
-            woken: Vec::new(),
+            woken: VecDeque::new(),
             refused: Vec::new(),
             pieces: Vec::new(),
             reclaim_at: Time::ZERO,
@@ -176,6 +191,7 @@ impl<N: Nic> Engine<N> {
         let now = self.now;
         let start = self.nic.cycles();
         let mut progress = Progress { received: self.receive(now), ..Progress::default() };
+        self.resume(now);
         let mut touched = self.look_after(now);
         let received = self.nic.cycles();
         progress.timers = self.expire(now, &mut progress.more);
@@ -184,10 +200,12 @@ impl<N: Nic> Engine<N> {
         progress.sent = self.transmit(now);
         touched |= self.look_after(now);
         let sent = self.nic.cycles();
-        let returned = self.complete();
+        let returned = self.complete(&mut progress.more);
         let end = self.nic.cycles();
 
-        progress.more |= !self.touched.is_empty() || (!self.run.is_empty() && self.backoff.may_send(now));
+        progress.more |= !self.touched.is_empty()
+            || !self.woken.is_empty()
+            || (!self.run.is_empty() && self.backoff.may_send(now));
         let app = start.wrapping_sub(self.cycles);
         let (rx, timer) = (received.wrapping_sub(start), expired.wrapping_sub(received));
         let (tx, completion) = (sent.wrapping_sub(expired), end.wrapping_sub(sent));
@@ -215,7 +233,7 @@ impl<N: Nic> Engine<N> {
     /// When to call [`poll`](Engine::poll) at the latest, if nothing is received before: the earliest of timers,
     /// retries and work that is waiting (then a time that has passed). `None`: nothing will happen by itself.
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.touched.is_empty() {
+        if !self.touched.is_empty() || !self.woken.is_empty() {
             return Some(self.now);
         }
         let run = (!self.run.is_empty()).then(|| self.backoff.retry_at().max(self.now));
@@ -247,7 +265,7 @@ impl<N: Nic> Engine<N> {
             && !slot.touched
         {
             slot.touched = true;
-            self.touched.push(index);
+            self.touched.push_back(index);
         }
     }
 
@@ -320,40 +338,50 @@ impl<N: Nic> Engine<N> {
                 }
                 Action::Failed(n) => {
                     self.counters.arp_failed += 1;
-                    let mut woken = std::mem::take(&mut self.woken);
-                    self.neighbours.take_waiting(n, &mut woken);
-                    for index in woken.drain(..) {
-                        let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) else { continue };
-                        slot.waiting = false;
-                        if slot.conn.state() == State::Closed {
-                            // All that waited was a last reset, for a peer that is not there.
-                            slot.stuck = true;
-                        }
-                        slot.conn.on_unreachable(now);
-                        self.enqueue(index);
-                        self.touch(index);
-                    }
-                    self.woken = woken;
+                    let waited = self.neighbours.take_waiting(n);
+                    self.wake(waited, Some(n));
                 }
             }
         }
         self.actions = actions;
     }
 
-    /// Connections that waited for an address have it.
-    pub(crate) fn wake(&mut self) {
-        let mut woken = std::mem::take(&mut self.woken);
-        for index in woken.drain(..) {
-            if let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) {
-                slot.waiting = false;
-                self.enqueue(index);
-            }
+    /// Connections need not wait for an address any longer: it is known, or the neighbour `failed` does not answer.
+    pub(crate) fn wake(&mut self, waited: VecDeque<u32>, failed: Option<u32>) {
+        if !waited.is_empty() {
+            self.woken.push_back(Woken { waited, failed });
         }
-        self.woken = woken;
+    }
+
+    /// Lets woken connections go on, a bounded number at a time.
+    fn resume(&mut self, now: Time) {
+        for _ in 0..MAX_WOKEN {
+            let Some(woken) = self.woken.front_mut() else { return };
+            let (failed, index) = (woken.failed, woken.waited.pop_front());
+            if woken.waited.is_empty() {
+                self.woken.pop_front();
+            }
+            let Some(index) = index else { continue };
+            let Some(slot) = self.slots.get_mut(index).filter(|s| s.waiting) else { continue };
+            if let Some(neighbour) = failed {
+                if slot.neighbour != neighbour {
+                    // A later owner of the slot waits for somebody else.
+                    continue;
+                }
+                if slot.conn.state() == State::Closed {
+                    // All that waited was a last reset, for a peer that is not there.
+                    slot.stuck = true;
+                }
+                slot.conn.on_unreachable(now);
+            }
+            slot.waiting = false;
+            self.enqueue(index);
+            self.touch(index);
+        }
     }
 
     /// Returns buffers to their owners; true when there were any.
-    fn complete(&mut self) -> bool {
+    fn complete(&mut self, more: &mut bool) -> bool {
         if let Some(completed) = self.nic.tx_completed() {
             self.port.leave(completed.saturating_sub(self.completed_before));
         }
@@ -396,16 +424,18 @@ impl<N: Nic> Engine<N> {
             self.reclaim_pause = (self.reclaim_pause * 2).min(MAX_RECLAIM_INTERVAL);
             self.nic.reclaim();
         }
-        self.serve_tail_waiters();
+        *more |= self.serve_tail_waiters();
         returned
     }
 
-    /// Gives tail buffers to connections that wait for one, while there are any.
-    fn serve_tail_waiters(&mut self) {
-        while let Some(&index) = self.tail_waiters.front() {
+    /// Gives tail buffers to connections that wait for one, while there are any. True when there may be more, for those
+    /// whose turn comes in the next iteration.
+    fn serve_tail_waiters(&mut self) -> bool {
+        for _ in 0..MAX_TAILS {
+            let Some(&index) = self.tail_waiters.front() else { return false };
             let waits = self.slots.get(index).is_some_and(|s| s.wants_tail && !s.is_over());
             if waits {
-                let Some(tail) = self.nic.alloc_tail() else { return };
+                let Some(tail) = self.nic.alloc_tail() else { return false };
                 if let Some(slot) = self.slots.get_mut(index) {
                     slot.tail = Some(tail);
                     slot.tail_ready = true;
@@ -417,6 +447,7 @@ impl<N: Nic> Engine<N> {
                 slot.wants_tail = false;
             }
         }
+        !self.tail_waiters.is_empty()
     }
 
     /// What the connection's owner is to hear.

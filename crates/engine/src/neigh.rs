@@ -4,7 +4,7 @@
 //! unicast while its known address goes on being used, so that a live connection never waits for a refresh.
 //! Unsolicited packets change what is known, and never create an entry: a flood of them cannot fill the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use tcp::Time;
@@ -35,8 +35,8 @@ struct Entry {
     used: bool,
     /// Connections that hold this entry's number.
     holders: u32,
-    /// Connections with something to send.
-    waiting: Vec<u32>,
+    /// Connections with something to send, first come first served.
+    waiting: VecDeque<u32>,
 }
 
 /// What has to be done about a neighbour.
@@ -131,34 +131,32 @@ impl Neighbours {
     /// Notes that connection `conn` waits for this neighbour. The caller sees to it that it does so once.
     pub(crate) fn wait(&mut self, n: u32, conn: u32) {
         if let Some(e) = self.entries.get_mut(n as usize) {
-            e.waiting.push(conn);
+            e.waiting.push_back(conn);
         }
     }
 
-    /// Moves those who wait for this neighbour to `out`.
-    pub(crate) fn take_waiting(&mut self, n: u32, out: &mut Vec<u32>) {
-        if let Some(e) = self.entries.get_mut(n as usize) {
-            out.append(&mut e.waiting);
-        }
+    /// Takes those who wait for this neighbour, however many, in one step.
+    pub(crate) fn take_waiting(&mut self, n: u32) -> VecDeque<u32> {
+        self.entries.get_mut(n as usize).map(|e| std::mem::take(&mut e.waiting)).unwrap_or_default()
     }
 
     /// Takes in that `ip` is at `mac`. With `create`, an unknown neighbour is remembered too: it asked for us and
-    /// so is about to talk to us. Appends whoever waited for it to `woken`.
+    /// so is about to talk to us.
+    /// Says what that changed, and who waited for it.
     pub(crate) fn learn(
         &mut self,
         ip: Ipv4Addr,
         mac: [u8; 6],
         create: bool,
         now: Time,
-        woken: &mut Vec<u32>,
-    ) -> Learned {
+    ) -> (Learned, VecDeque<u32>) {
         let n = match self.by_ip.get(&ip) {
             Some(&n) => n,
             None if create => match self.create(ip) {
                 Ok(n) => n,
-                Err(CacheFull) => return Learned::Ignored,
+                Err(CacheFull) => return (Learned::Ignored, VecDeque::new()),
             },
-            None => return Learned::Ignored,
+            None => return (Learned::Ignored, VecDeque::new()),
         };
         let e = &mut self.entries[n as usize];
         let known = !matches!(e.state, State::Incomplete { .. } | State::Failed);
@@ -166,9 +164,9 @@ impl Neighbours {
         e.mac = mac;
         e.state = State::Reachable;
         e.used = false;
-        woken.append(&mut e.waiting);
+        let woken = std::mem::take(&mut e.waiting);
         self.timers.insert(n, now + self.cfg.reachable);
-        if changed { Learned::Changed } else { Learned::Resolved }
+        (if changed { Learned::Changed } else { Learned::Resolved }, woken)
     }
 
     /// Moves time on; appends what has to be done, at most `bound` things.
@@ -243,7 +241,7 @@ impl Neighbours {
             state: State::Incomplete { asked: 0 },
             used: false,
             holders: 0,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
         };
         let n = match self.free.pop() {
             Some(n) => {
@@ -303,9 +301,7 @@ mod tests {
         let ask = Action::Request { ip: ip(9), to: None };
         let done = run(&mut n, Time::from_nanos(4_000_000_000));
         assert_eq!(done, [(0, ask), (1000, ask), (2000, ask), (3000, Action::Failed(e))]);
-        let mut waiting = Vec::new();
-        n.take_waiting(e, &mut waiting);
-        assert_eq!(waiting, [7]);
+        assert_eq!(n.take_waiting(e), [7]);
         let later = Time::from_nanos(5_000_000_000);
         assert_eq!(n.mac(e, later), None);
         assert_eq!(run(&mut n, later + Nanos::from_millis(1))[0].1, ask);
@@ -317,11 +313,9 @@ mod tests {
         let e = n.hold(ip(9), Time::ZERO).unwrap();
         n.wait(e, 7);
         n.wait(e, 8);
-        let mut woken = Vec::new();
-        assert_eq!(n.learn(ip(9), MAC, false, Time::ZERO, &mut woken), Learned::Resolved);
-        assert_eq!(woken, [7, 8]);
+        assert_eq!(n.learn(ip(9), MAC, false, Time::ZERO), (Learned::Resolved, [7, 8].into()));
         assert_eq!(n.mac(e, Time::ZERO), Some(MAC));
-        assert_eq!(n.learn(ip(9), OTHER, false, Time::ZERO, &mut woken), Learned::Changed);
+        assert_eq!(n.learn(ip(9), OTHER, false, Time::ZERO).0, Learned::Changed);
         assert_eq!(n.mac(e, Time::ZERO), Some(OTHER));
     }
 
@@ -329,13 +323,13 @@ mod tests {
     fn a_neighbour_in_use_is_confirmed_by_unicast_while_it_goes_on_being_used() {
         let mut n = Neighbours::new(cfg(), Time::ZERO);
         let e = n.hold(ip(9), Time::ZERO).unwrap();
-        n.learn(ip(9), MAC, false, Time::ZERO, &mut Vec::new());
+        n.learn(ip(9), MAC, false, Time::ZERO);
         n.mac(e, Time::ZERO);
         let reach = Time::ZERO + cfg().reachable;
         let done = run(&mut n, reach + Nanos::from_millis(1));
         assert_eq!(done[0].1, Action::Request { ip: ip(9), to: Some(MAC) });
         assert_eq!(n.mac(e, reach), Some(MAC), "no connection waits for a refresh");
-        n.learn(ip(9), MAC, false, reach, &mut Vec::new());
+        n.learn(ip(9), MAC, false, reach);
         assert!(run(&mut n, reach + Nanos::from_secs(10)).is_empty());
     }
 
@@ -343,7 +337,7 @@ mod tests {
     fn an_idle_neighbour_is_not_bothered_until_it_is_used_again() {
         let mut n = Neighbours::new(cfg(), Time::ZERO);
         let e = n.hold(ip(9), Time::ZERO).unwrap();
-        n.learn(ip(9), MAC, false, Time::ZERO, &mut Vec::new());
+        n.learn(ip(9), MAC, false, Time::ZERO);
         let later = Time::ZERO + Nanos::from_secs(100);
         assert!(run(&mut n, later).is_empty());
         assert_eq!(n.mac(e, later), Some(MAC));
@@ -354,18 +348,18 @@ mod tests {
     #[test]
     fn unsolicited_packets_create_nothing() {
         let mut n = Neighbours::new(cfg(), Time::ZERO);
-        assert_eq!(n.learn(ip(9), MAC, false, Time::ZERO, &mut Vec::new()), Learned::Ignored);
-        assert_eq!(n.learn(ip(9), MAC, true, Time::ZERO, &mut Vec::new()), Learned::Resolved);
+        assert_eq!(n.learn(ip(9), MAC, false, Time::ZERO).0, Learned::Ignored);
+        assert_eq!(n.learn(ip(9), MAC, true, Time::ZERO).0, Learned::Resolved);
     }
 
     #[test]
     fn entries_in_use_are_never_evicted() {
         let mut n = Neighbours::new(cfg(), Time::ZERO);
         let held: Vec<u32> = (1..=2).map(|k| n.hold(ip(k), Time::ZERO).unwrap()).collect();
-        n.learn(ip(3), MAC, true, Time::ZERO, &mut Vec::new());
+        n.learn(ip(3), MAC, true, Time::ZERO);
         n.hold(ip(4), Time::ZERO).expect("the third is not held");
         assert_eq!(n.hold(ip(5), Time::ZERO), Err(CacheFull));
-        assert_eq!(n.learn(ip(6), MAC, true, Time::ZERO, &mut Vec::new()), Learned::Ignored);
+        assert_eq!(n.learn(ip(6), MAC, true, Time::ZERO).0, Learned::Ignored);
         n.release(held[0]);
         n.hold(ip(5), Time::ZERO).unwrap();
     }
@@ -373,7 +367,7 @@ mod tests {
     #[test]
     fn what_nobody_uses_is_forgotten() {
         let mut n = Neighbours::new(cfg(), Time::ZERO);
-        n.learn(ip(9), MAC, true, Time::ZERO, &mut Vec::new());
+        n.learn(ip(9), MAC, true, Time::ZERO);
         run(&mut n, Time::ZERO + cfg().reachable + cfg().keep + Nanos::from_secs(1));
         assert!(n.by_ip.is_empty());
         assert_eq!(n.next(), None);

@@ -42,12 +42,13 @@ impl<N: Nic> Engine<N> {
         let station = is_other_station(arp.sender_mac, self.framer.mac());
         if self.routes.is_peer(arp.sender_ip) && station {
             let asks_us = arp.op == Op::Request && arp.target_ip == us && !arp.is_gratuitous();
-            match self.neighbours.learn(arp.sender_ip, arp.sender_mac, asks_us, now, &mut self.woken) {
+            let (learned, waited) = self.neighbours.learn(arp.sender_ip, arp.sender_mac, asks_us, now);
+            match learned {
                 Learned::Ignored => {}
                 Learned::Resolved => self.counters.arp_resolved += 1,
                 Learned::Changed => self.counters.arp_changed += 1,
             }
-            self.wake();
+            self.wake(waited, None);
         }
         if arp.op == Op::Request && arp.target_ip == us && station {
             if self.send_arp(arp.sender_mac, Op::Reply, arp.sender_mac, arp.sender_ip) {

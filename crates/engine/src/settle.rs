@@ -2,23 +2,21 @@
 
 use tcp::Time;
 
-use crate::engine::{Engine, has_unreclaimed};
+use crate::engine::{Engine, MAX_SETTLED, has_unreclaimed};
 use crate::nic::Nic;
 
 impl<N: Nic> Engine<N> {
-    /// Looks after all connections that were touched; true when there were any.
+    /// Looks after connections that were touched, a bounded number at a time, in the order in which they were; true when
+    /// there were any.
     pub(crate) fn look_after(&mut self, now: Time) -> bool {
         if self.touched.is_empty() {
             return false;
         }
-        let mut touched = std::mem::take(&mut self.touched);
-        for &index in &touched {
+        // What is touched meanwhile waits for the next call.
+        for _ in 0..self.touched.len().min(MAX_SETTLED) {
+            let Some(index) = self.touched.pop_front() else { break };
             self.settle(index, now);
         }
-        touched.clear();
-        // Keep the larger allocation; what was touched meanwhile waits for the next call.
-        touched.append(&mut self.touched);
-        self.touched = touched;
         true
     }
 

@@ -82,6 +82,84 @@ fn a_port_is_emptied_before_anything_is_sent() {
     assert_eq!(net.a.poll(net.now).received, u32::from(Bounds::default().rx_pieces), "yet it is bounded");
 }
 
+/// Connections to a peer that was never heard of, all of them waiting for its address.
+fn waiting_for_b(connections: usize) -> (TestEngine, Vec<ConnId>, Time) {
+    let mut e = engine(A, limits());
+    let mut now = Time::from_nanos(1_000_000_000);
+    let connect = |_| e.connect(now, SocketAddr::from((B, PORT)), &cfg()).unwrap();
+    let ids = (0..connections).map(connect).collect();
+    while e.poll(now).more {
+        now += Nanos::from_micros(1);
+    }
+    (e, ids, now)
+}
+
+#[test]
+fn an_address_that_many_wait_for_wakes_a_few_at_a_time() {
+    let (mut e, ids, mut now) = waiting_for_b(2000);
+    let waiting = |e: &TestEngine| (0..2000).filter(|&n| e.slots.get(n).is_some_and(|s| s.waiting)).count();
+    assert_eq!(waiting(&e), ids.len());
+    e.sent();
+    let mut reply = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 6];
+    let (op, target_mac) = (crate::arp::Op::Reply, [2, 0, 0, 0, 0, 1]);
+    let arp = crate::arp::Arp { op, sender_mac: [2, 0, 0, 0, 0, 2], sender_ip: B, target_mac, target_ip: A };
+    reply.extend_from_slice(&arp.to_bytes());
+    e.fake().inject(&reply);
+    let mut polls = 0;
+    loop {
+        let before = waiting(&e);
+        let more = e.poll(now).more;
+        assert!(before - waiting(&e) <= 256);
+        polls += 1;
+        now += Nanos::from_micros(1);
+        if !more {
+            break;
+        }
+    }
+    assert!(polls >= 2000 / 256);
+    let syns = e.sent().iter().filter(|s| tcp_of(s).is_some_and(|t| t.syn)).count();
+    assert_eq!(syns, ids.len(), "nobody is forgotten");
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_ends_many_connections_a_few_at_a_time() {
+    let (mut e, ids, mut now) = waiting_for_b(2000);
+    let mut told = 0;
+    while told < ids.len() {
+        now = now.max(e.next_deadline().expect("something is to come"));
+        e.poll(now);
+        let mut now_told = 0;
+        while let Some((_, event)) = e.poll_event() {
+            now_told += usize::from(matches!(event, EngineEvent::Conn(Event::Closed(Err(_)))));
+        }
+        assert!(now_told <= 256, "{now_told}");
+        told += now_told;
+        now += Nanos::from_nanos(1);
+        assert!(now < Time::from_nanos(10_000_000_000), "{told}");
+    }
+}
+
+#[test]
+fn buffers_to_copy_into_are_given_out_a_few_at_a_time() {
+    let mut net = Net::new(limits());
+    let ids: Vec<_> = (0..200).map(|_| net.connected(&cfg()).0).collect();
+    net.a.fake().tails_free = 0;
+    for &id in &ids {
+        assert!(net.a.send_copy(id, b"x", SendFlags::default()).is_err());
+    }
+    net.events_a.clear();
+    net.a.fake().tails_free = 1000;
+    let mut given = 0;
+    while given < 200 {
+        let before = net.a.fake().tails_free;
+        let more = net.a.poll(net.now).more;
+        let now_given = before - net.a.fake().tails_free;
+        assert!((1..=64).contains(&now_given), "{now_given}");
+        given += now_given;
+        assert_eq!(more, given < 200, "whoever is left is served at once");
+    }
+}
+
 #[test]
 fn timers_fire_on_time() {
     let mut net = Net::new(limits());
