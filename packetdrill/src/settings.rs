@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            conn: ConnConfig { receive_buffer: 15 << 20, send_buffer: 4 << 20, ..ConnConfig::default() },
+            conn: ConnConfig { receive_buffer: 15 << 20, ..ConnConfig::default() },
             dialect: Dialect::Linux,
             push_runs: true,
             run_segments: 2,
@@ -144,11 +144,10 @@ impl Settings {
             "net.inet.tcp.rfc1323" => (self.conn.timestamps, self.conn.window_scale) = (on()?, on()?),
             "net.ipv4.tcp_min_tso_segs" => self.run_segments = number()?,
             "net.ipv4.tcp_rmem" => self.conn.receive_buffer = number()?,
-            "net.ipv4.tcp_wmem" => (self.conn.send_buffer, self.sndbuf) = (number()?, number()?),
+            "net.ipv4.tcp_wmem" | "net.inet.tcp.sendspace" => self.sndbuf = number()?,
             "net.ipv4.tcp_rto_min_us" => self.conn.min_rto = Nanos::from_micros(number()? as u64),
             "kern.ipc.maxsockbuf" => self.conn.receive_buffer = number()?,
             "net.inet.tcp.recvspace" => self.rcvbuf = number()?,
-            "net.inet.tcp.sendspace" => (self.conn.send_buffer, self.sndbuf) = (number()?, number()?),
             _ => {}
         }
         Some(())

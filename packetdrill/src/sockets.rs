@@ -83,8 +83,11 @@ impl Socket {
     }
 }
 
-/// The most a single write hands to the connection, bytes: applications copy in pieces too.
-const PIECE: usize = 1 << 16;
+/// The longest segment that waits to be sent, bytes.
+const LONGEST_SEGMENT: u64 = 1 << 16;
+
+/// What the connection's own limit exceeds SO_SNDBUF by, bytes: sockets are judged by their own rule.
+pub(crate) const BEYOND_SNDBUF: usize = 2 << 16;
 
 impl World {
     /// socket(2).
@@ -99,7 +102,7 @@ impl World {
             v6,
             nonblocking,
             local: None,
-            cfg: ConnConfig { mtu, ..settings.conn },
+            cfg: ConnConfig { mtu, send_buffer: settings.sndbuf + BEYOND_SNDBUF, ..settings.conn },
             rcvbuf: settings.rcvbuf,
             sndbuf: settings.sndbuf,
             options: Options::default(),
@@ -280,29 +283,49 @@ impl World {
             return Poll::Ready(Err(error));
         }
         while *done < bytes.len() {
-            if link.short {
+            let room = self.send_room(fd);
+            if room == 0 {
                 self.settle();
                 return Poll::Pending;
             }
-            let room = link.conn.capacity();
-            let end = bytes.len().min(*done + room.min(PIECE));
+            let end = bytes.len().min(*done + room);
             let more = SendFlags { more: flags.more || end < bytes.len() };
-            let refused = match end == *done {
-                true => Some(link.conn.wait_for_room()),
-                false => {
-                    link.conn.write(Bytes::from(&bytes[*done..end]), more).err().map(|error| error.reason)
-                }
+            let link = match self.link(fd) {
+                Ok(link) => link,
+                Err(error) => return Poll::Ready(Err(error)),
             };
-            match refused {
-                None => *done = end,
-                Some(WriteErrorKind::Full) => link.short = true,
-                Some(WriteErrorKind::Finished | WriteErrorKind::Closed) => {
+            match link.conn.write(Bytes::from(&bytes[*done..end]), more).map_err(|error| error.reason) {
+                Ok(_) => *done = end,
+                Err(WriteErrorKind::Full) => return Poll::Pending,
+                Err(WriteErrorKind::Finished | WriteErrorKind::Closed) => {
                     return Poll::Ready(if *done > 0 { Ok(*done) } else { Err(Errno::PIPE) });
                 }
             }
+            // A long write is sent while it is copied (S20).
+            self.settle();
         }
-        self.settle();
         Poll::Ready(Ok(*done))
+    }
+
+    /// Bytes that a write may add now, by Linux's rules for SO_SNDBUF: the last segment that was not sent is filled in
+    /// any case, a new one begins while less is queued than the buffer holds, and after that was refused a third of
+    /// the buffer must be free. A segment is as long as half the peer's window.
+    fn send_room(&mut self, fd: RawFd) -> usize {
+        let Ok(socket) = self.get(fd) else { return 0 };
+        let limit = socket.sndbuf as u64;
+        let Ok(link) = self.link(fd) else { return 0 };
+        let (marks, stats) = (link.conn.marks(), link.conn.stats());
+        let goal = (stats.send_window / 2).clamp(u64::from(stats.mss.max(1)), LONGEST_SEGMENT);
+        let used = marks.accepted.since(marks.acked);
+        link.short &= used * 3 > limit * 2;
+        let room = match marks.accepted.since(marks.sent) % goal {
+            _ if link.short || link.ended => 0,
+            0 if used >= limit => 0,
+            begun => goal - begun,
+        };
+        link.short |= room == 0 && !link.ended;
+        // Whoever writes to what is over shall hear of it.
+        if link.ended { 1 } else { room as usize }
     }
 
     /// shutdown(2).
@@ -364,6 +387,10 @@ impl World {
         let read_shut = socket.read_shut;
         if let Some(queue) = socket.accept_queue() {
             return if queue.is_empty() { 0 } else { libc::POLLIN | libc::POLLRDNORM };
+        }
+        if self.link(fd).is_ok_and(|link| link.short) {
+            // It may be over.
+            self.send_room(fd);
         }
         let Ok(link) = self.link(fd) else { return libc::POLLOUT | libc::POLLWRNORM | libc::POLLHUP };
         let mut ready = 0;

@@ -9,6 +9,7 @@ use tcp::conn::{Linger, State};
 
 use crate::info;
 use crate::settings::Dialect;
+use crate::sockets::BEYOND_SNDBUF;
 use crate::world::World;
 
 /// Linux's option of that name, which the C library has no number for.
@@ -44,8 +45,9 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
                 // Linux doubles what it is told, to make room for its own accounting, and takes no less than this.
                 let bytes = (n.max(0) as usize * 2).max(4_608);
-                (socket.sndbuf, socket.cfg.send_buffer) = (bytes, bytes);
-                self.on_link(fd, |conn| conn.set_send_buffer(bytes));
+                let limit = bytes + BEYOND_SNDBUF;
+                (socket.sndbuf, socket.cfg.send_buffer) = (bytes, limit);
+                self.on_link(fd, |conn| conn.set_send_buffer(limit));
             }
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
                 let bytes = (n.max(0) as usize * 2).max(2_304);

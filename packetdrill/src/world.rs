@@ -55,7 +55,7 @@ pub(crate) struct Link {
     pub(crate) error: Option<Errno>,
     /// What a read left over of a payload.
     pub(crate) unread: Option<Bytes>,
-    /// A writer found no room and must wait for a third of the buffer (S4).
+    /// A writer found no room and waits for a third of the buffer (S4).
     pub(crate) short: bool,
     /// State before the segment that is being processed.
     before: State,
@@ -268,7 +268,6 @@ impl World {
                     link.connected = true;
                     established = link.parent.take();
                 }
-                Event::Writable => link.short = false,
                 Event::Closed(Err(error)) => link.error = link.error.or(errno(error.kind)),
                 _ => {}
             }

@@ -133,7 +133,7 @@ impl<P: Payload> Connection<P> {
                 now,
                 acked: ack.since(una).saturating_sub(told).max(1),
                 flight: self.flight.bytes(),
-                cwnd_limited: una < self.limited_until,
+                cwnd_limited: self.is_cwnd_limited(una),
                 after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
                 rtt: acked.sent.map(|sent| now.since(sent)),
             }),

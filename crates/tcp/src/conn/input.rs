@@ -91,18 +91,20 @@ impl<P: Payload> Connection<P> {
             return self.challenge(now);
         }
 
-        // RFC 7323 §4.3: the timestamp of what is next in order is the one to echo.
+        // Fifth, ACK.
+        let next = self.rcv_nxt().0 as i64 + at;
+        if !flags.has(TcpFlags::ACK) || !self.on_ack_field(now, at, &seg, stamp) {
+            return;
+        }
+
+        // RFC 7323 §4.3: the timestamp of what is next in order is the one to echo. After the ACK was found good: who
+        // does not know our sequence numbers must not move it, or PAWS would drop all that follows.
         if let Some(ts) = stamp
-            && self.rcv_nxt().0 as i64 + at <= self.acked_to.0 as i64
+            && next <= self.acked_to.0 as i64
             && ts.val.wrapping_sub(self.stamps.recent) as i32 >= 0
         {
             self.stamps.recent = ts.val;
             self.stamps.recent_at = now;
-        }
-
-        // Fifth, ACK.
-        if !flags.has(TcpFlags::ACK) || !self.on_ack_field(now, at, &seg, stamp) {
-            return;
         }
 
         // Seventh, text; eighth, FIN. (Sixth, URG: urgent data is read in line.)

@@ -184,6 +184,9 @@ pub struct Connection<P> {
     last_sack: Option<(Seq, Seq)>,
     /// Bytes before this were sent while cwnd was what held us back.
     limited_until: Offset,
+    /// The most bytes in the network at once, in the window of data that ends here.
+    peak: u64,
+    peak_until: Offset,
     /// A write was refused and its `Writable` is outstanding.
     write_refused: bool,
 
@@ -269,6 +272,8 @@ impl<P: Payload> Connection<P> {
             small_end: Offset::ZERO,
             last_sack: None,
             limited_until: Offset::ZERO,
+            peak: 0,
+            peak_until: Offset::ZERO,
             write_refused: false,
             irs: Seq::default(),
             recv: RecvQueue::new(cfg.receive_buffer),

@@ -479,13 +479,22 @@ impl<P: Payload> Connection<P> {
         }
     }
 
-    /// Remembers up to where the window was what held us back. In slow start half of it is enough: the window
-    /// doubles while ACKs for the first half arrive (RFC 7661 §4.1).
+    /// Remembers up to where the window was what held us back, and the most that was in the network at once in the
+    /// last window of data.
     fn note_cwnd_limit(&mut self, pipe: u64, cwnd: u64) {
-        let slow_start = cwnd < self.cc.ssthresh();
-        if pipe + u64::from(self.mss()) > cwnd || (slow_start && pipe * 2 >= cwnd) {
+        if pipe + u64::from(self.mss()) > cwnd {
             self.limited_until = self.snd_nxt();
         }
+        if pipe > self.peak || self.snd_una() >= self.peak_until {
+            (self.peak, self.peak_until) = (pipe, self.snd_nxt());
+        }
+    }
+
+    /// The window may grow for an ACK of what begins at `una`: it was the limit. In slow start half of it is enough,
+    /// since it doubles while ACKs for the first half arrive (RFC 7661 §4.1).
+    pub(super) fn is_cwnd_limited(&self, una: Offset) -> bool {
+        let cwnd = self.cc.cwnd();
+        una < self.limited_until || (cwnd < self.cc.ssthresh() && cwnd < 2 * self.peak)
     }
 
     /// The ACK and window fields of `burst` are on their way.

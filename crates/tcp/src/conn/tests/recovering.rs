@@ -340,3 +340,16 @@ fn nothing_waits_for_ever_behind_a_full_pipe() {
     s.flush().nothing();
     s.expect_at(400, ". 1:1001(1000) ack 1").nothing();
 }
+
+#[test]
+fn rfc3042_what_duplicates_let_out_opens_no_window() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(15_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.inject(". 1:1(0) ack 1").expect(". 10001:11001(1000) ack 1");
+    s.inject(". 1:1(0) ack 1").expect(". 11001:12001(1000) ack 1");
+    // It was reordering. Two of the three segments were counted when they left the network.
+    s.inject(". 1:1(0) ack 3001");
+    assert_eq!(s.cwnd(), 11);
+    s.expect(". 12001:13001(1000) ack 1").expect(". 13001:14001(1000) ack 1").nothing();
+}

@@ -188,3 +188,17 @@ fn a_user_timeout_with_nothing_outstanding_does_not_run() {
     s.write(1000).expect("P. 1:1001(1000) ack 1").inject(". 1:1(0) ack 1001").silence_until(1_000_000);
     assert_eq!(s.state(), State::Established);
 }
+
+#[test]
+fn rfc7323_a_segment_with_a_bad_ack_does_not_move_ts_recent() {
+    let cfg = ConnConfig { timestamps: true, ..plain() };
+    let mut s = Script::connect(&cfg);
+    s.expect("S 0:0(0)")
+        .inject("S. 0:0(0) ack 1 win 9000 <mss 1000,TS val 100 ecr 0>")
+        .expect(". 1:1(0) ack 1");
+    // Forged: of what was never sent, with a timestamp of tomorrow.
+    s.inject("F. 1:1(0) ack 9999 <TS val 200000 ecr 0>").expect(". 1:1(0) ack 1 <TS val 0 ecr 100>");
+    // Else this would fail PAWS.
+    s.inject("P. 1:501(500) ack 1 <TS val 101 ecr 0>");
+    assert_eq!((s.read(), s.conn.stats().paws_rejected), (500, 0));
+}

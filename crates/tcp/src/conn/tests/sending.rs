@@ -67,6 +67,20 @@ fn rfc7661_a_window_that_was_not_used_does_not_grow() {
 }
 
 #[test]
+fn rfc7661_slow_start_needs_more_than_half_of_the_window_in_use() {
+    let grown = |segments: usize| {
+        let mut s = Script::established(&plain(), 65535);
+        s.write(segments * 1000);
+        for acked in 1..=segments {
+            s.inject(&format!(". 1:1(0) ack {}", acked * 1000 + 1));
+        }
+        s.cwnd()
+    };
+    // As far as twice what was in the network at once.
+    assert_eq!([grown(5), grown(6), grown(7), grown(9)], [10, 12, 14, 18]);
+}
+
+#[test]
 fn s21_no_byte_leaves_beyond_the_peers_window() {
     let mut s = Script::established(&plain(), 3500);
     s.write(20_000);
