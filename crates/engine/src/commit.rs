@@ -29,7 +29,7 @@ impl Backoff {
 
     fn refused(&mut self, now: Time) {
         let delay = Nanos::from_nanos(Self::FIRST.as_nanos() << self.refusals.min(20)).min(Self::LAST);
-        self.refusals += 1;
+        self.refusals = self.refusals.saturating_add(1);
         self.retry_at = now + delay;
     }
 
@@ -218,5 +218,19 @@ impl<N: Nic> Engine<N> {
             BurstKind::WindowProbe => c.tx_window_probes += 1,
             BurstKind::New => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_down_for_ever_is_tried_now_and_then() {
+        let mut backoff = Backoff { refusals: u32::MAX, retry_at: Time::ZERO };
+        backoff.refused(Time::ZERO);
+        assert_eq!(backoff.retry_at(), Time::ZERO + Backoff::LAST);
+        backoff.taken();
+        assert!(backoff.may_send(Time::ZERO));
     }
 }
