@@ -2,7 +2,9 @@
 //!
 //! The states are those of RFC 4861 §7.3.2, which ARP lacks and needs as much. A neighbour in use is confirmed by
 //! unicast while its known address goes on being used, so that a live connection never waits for a refresh.
-//! Unsolicited packets change what is known, and never create an entry: a flood of them cannot fill the table.
+//! Unsolicited replies and announcements change what is known, and never create an entry. Requests for our address do: the
+//! asker is about to talk to us. Such entries belong to nobody until a connection holds them, and give way, oldest first,
+//! where the table is full: a flood of them leaves room for every connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -35,6 +37,8 @@ struct Entry {
     used: bool,
     /// Connections that hold this entry's number.
     holders: u32,
+    /// In `unheld`, perhaps since a former life of this entry.
+    listed: bool,
     /// Connections with something to send, first come first served.
     waiting: VecDeque<u32>,
 }
@@ -70,6 +74,9 @@ pub(crate) struct Neighbours {
     entries: Vec<Entry>,
     free: Vec<u32>,
     by_ip: BTreeMap<Ipv4Addr, u32>,
+    /// Every entry that nobody holds, oldest first, each once; also some that are held again or gone. Each is looked at
+    /// once for having been put here, so that finding room in a full table costs constant time on average.
+    unheld: VecDeque<u32>,
     timers: Wheel,
     due: Vec<u32>,
 }
@@ -81,6 +88,7 @@ impl Neighbours {
             entries: Vec::new(),
             free: Vec::new(),
             by_ip: BTreeMap::new(),
+            unheld: VecDeque::new(),
             timers: Wheel::new(now, 0),
             due: Vec::new(),
         }
@@ -105,6 +113,7 @@ impl Neighbours {
         if let Some(e) = self.entries.get_mut(n as usize) {
             e.holders = e.holders.saturating_sub(1);
         }
+        self.list(n);
     }
 
     /// Where to send a frame for this neighbour; `None` when that must wait.
@@ -228,23 +237,21 @@ impl Neighbours {
 
     fn create(&mut self, ip: Ipv4Addr) -> Result<u32, CacheFull> {
         if self.by_ip.len() >= self.cfg.max as usize {
-            let unused = |n: u32| {
-                let e = &self.entries[n as usize];
-                e.holders == 0 && e.waiting.is_empty()
-            };
-            let victim = self.by_ip.values().copied().find(|&n| unused(n)).ok_or(CacheFull)?;
+            let victim = self.oldest_unheld().ok_or(CacheFull)?;
             self.forget(victim);
         }
-        let entry = Entry {
+        let mut entry = Entry {
             ip,
             mac: [0; 6],
             state: State::Incomplete { asked: 0 },
             used: false,
             holders: 0,
+            listed: false,
             waiting: VecDeque::new(),
         };
         let n = match self.free.pop() {
             Some(n) => {
+                entry.listed = self.entries[n as usize].listed;
                 self.entries[n as usize] = entry;
                 n
             }
@@ -254,7 +261,30 @@ impl Neighbours {
             }
         };
         self.by_ip.insert(ip, n);
+        self.list(n);
         Ok(n)
+    }
+
+    /// Puts an entry that nobody holds among those that may give way.
+    fn list(&mut self, n: u32) {
+        if let Some(e) = self.entries.get_mut(n as usize)
+            && e.holders == 0
+            && !e.listed
+        {
+            e.listed = true;
+            self.unheld.push_back(n);
+        }
+    }
+
+    fn oldest_unheld(&mut self) -> Option<u32> {
+        while let Some(n) = self.unheld.pop_front() {
+            let e = &mut self.entries[n as usize];
+            e.listed = false;
+            if e.holders == 0 && self.by_ip.get(&e.ip) == Some(&n) {
+                return Some(n);
+            }
+        }
+        None
     }
 
     fn forget(&mut self, n: u32) {
@@ -362,6 +392,31 @@ mod tests {
         assert_eq!(n.learn(ip(6), MAC, true, Time::ZERO).0, Learned::Ignored);
         n.release(held[0]);
         n.hold(ip(5), Time::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_requests_for_us_leaves_room_for_connections_and_grows_nothing() {
+        let cfg = NeighbourConfig { max: 100, ..cfg() };
+        let mut n = Neighbours::new(cfg, Time::ZERO);
+        let held: Vec<u32> = (0..99).map(|k| n.hold(Ipv4Addr::from(k), Time::ZERO).unwrap()).collect();
+        for k in 1000..50_000 {
+            n.learn(Ipv4Addr::from(k), MAC, true, Time::ZERO);
+            assert!(n.unheld.len() <= 100, "each entry is listed once");
+        }
+        assert_eq!((n.by_ip.len(), n.entries.len()), (100, 100));
+        n.hold(Ipv4Addr::from(99), Time::ZERO).expect("the flood gives way");
+        assert_eq!(n.learn(Ipv4Addr::from(5), MAC, true, Time::ZERO).0, Learned::Resolved);
+        assert_eq!(
+            n.learn(Ipv4Addr::from(1), MAC, true, Time::ZERO).0,
+            Learned::Resolved,
+            "nobody held gave way"
+        );
+        assert_eq!(n.hold(Ipv4Addr::from(7000), Time::ZERO), Err(CacheFull));
+        assert!(n.unheld.is_empty(), "held entries are not looked at again and again");
+        n.release(held[0]);
+        n.release(held[1]);
+        n.hold(Ipv4Addr::from(0), Time::ZERO).expect("held once more");
+        assert_eq!(n.hold(Ipv4Addr::from(7000), Time::ZERO), Ok(held[1]), "the one that nobody holds");
     }
 
     #[test]
