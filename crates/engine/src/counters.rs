@@ -43,6 +43,7 @@ counters! {
     rx_arp: "ARP packets received.",
     rx_echo_requests: "ICMP echo requests received.",
     rx_icmp_errors: "ICMP errors received that quote one of our connections.",
+    rx_ignored_multicast: "Frames received for a group, or for all stations, of no concern here: noise of every network.",
 
     drop_runt: "Frames dropped: shorter than an Ethernet header.",
     drop_source_mac: "Frames dropped: the source is no station's Ethernet address, or our own.",

@@ -70,6 +70,7 @@ impl<N: Nic> Engine<N> {
         match u16::from_be_bytes([t0, t1]) {
             ETHERTYPE_IPV4 if to_us => self.ipv4(frame, len - ETHERNET_LEN, src, now),
             ETHERTYPE_ARP if to_us || dst == BROADCAST => self.arp(rest, now),
+            _ if dst[0] & 1 != 0 => self.counters.rx_ignored_multicast += 1,
             _ if !to_us => self.counters.drop_not_our_mac += 1,
             ETHERTYPE_IPV6 => self.counters.drop_ipv6 += 1,
             t if ETHERTYPE_VLAN.contains(&t) => self.counters.drop_vlan += 1,

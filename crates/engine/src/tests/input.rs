@@ -174,6 +174,21 @@ fn s50_ethernet_padding_is_no_payload() {
 }
 
 #[test]
+fn what_is_said_to_groups_is_counted_apart_and_no_drop() {
+    let all_stations: &[u8] = &[0xff; 6];
+    for group in [all_stations, &[0x33, 0x33, 0, 0, 0, 2], &[1, 0, 0x5e, 0, 0, 1]] {
+        let mut frame = tcp_frame(b"data", |_| {});
+        frame[..6].copy_from_slice(group);
+        if group[0] == 0x33 {
+            frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        }
+        let e = feed(&frame);
+        assert_eq!((e.counters().rx_ignored_multicast, e.counters().dropped()), (1, 0), "{group:?}");
+        assert_eq!(e.counters().rx_segments, 0);
+    }
+}
+
+#[test]
 fn s50_each_defect_has_its_counter() {
     let edited = |edit: fn(&mut Vec<u8>)| {
         let mut frame = tcp_frame(b"data", |_| {});
@@ -185,7 +200,6 @@ fn s50_each_defect_has_its_counter() {
     };
     assert_eq!(edited(|f| f.truncate(13)), "drop_runt");
     assert_eq!(edited(|f| f[5] = 9), "drop_not_our_mac");
-    assert_eq!(edited(|f| f[..6].fill(0xff)), "drop_not_our_mac");
     assert_eq!(edited(|f| f[6] |= 1), "drop_source_mac");
     assert_eq!(edited(|f| f[6..12].fill(0)), "drop_source_mac");
     assert_eq!(edited(|f| f.copy_within(..6, 6)), "drop_source_mac");
