@@ -8,7 +8,7 @@ use tcp::endpoint::EndpointConfig;
 
 use crate::error::ConfigError;
 use crate::nic::NicLimits;
-use crate::route::MIN_MTU;
+use crate::route::{MIN_MTU, Routes};
 
 /// Settings of an [`Engine`](crate::Engine). Everything but the address and the secrets has a default that suits
 /// a link of 1 to 100 Gbit/s.
@@ -140,9 +140,14 @@ impl EngineConfig {
         if a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.is_loopback() {
             return Err(ConfigError::Address(a));
         }
+        let routes = Routes::new(a, self.prefix, self.gateway);
+        if routes.is_network_broadcast(a) {
+            return Err(ConfigError::NotAHost { address: a, prefix: self.prefix });
+        }
         if let Some(gateway) = self.gateway {
             let mask = u32::MAX << (32 - u32::from(self.prefix));
-            if u32::from(gateway) & mask != u32::from(a) & mask || gateway == a {
+            let elsewhere = u32::from(gateway) & mask != u32::from(a) & mask;
+            if elsewhere || gateway == a || routes.is_network_broadcast(gateway) {
                 return Err(ConfigError::Gateway { gateway, address: a, prefix: self.prefix });
             }
         }
@@ -231,11 +236,22 @@ mod tests {
         assert!(wrong(|c| c.prefix = 33).contains("33"));
         assert!(wrong(|c| c.address = Ipv4Addr::BROADCAST).contains("255.255.255.255"));
         assert!(wrong(|c| c.gateway = Some(Ipv4Addr::new(10, 0, 1, 1))).contains("10.0.1.1"));
+        assert!(wrong(|c| c.address = Ipv4Addr::new(10, 0, 0, 0)).contains("10.0.0.0/24"));
+        assert!(wrong(|c| c.address = Ipv4Addr::new(10, 0, 0, 255)).contains("10.0.0.255/24"));
+        assert!(wrong(|c| c.gateway = Some(Ipv4Addr::new(10, 0, 0, 255))).contains("10.0.0.255"));
         assert!(wrong(|c| c.gateway = Some(c.address)).contains("gateway"));
         assert!(wrong(|c| c.mtu = Some(67)).contains("67"));
         assert!(wrong(|c| c.ttl = 0).contains("ttl"));
         assert!(wrong(|c| c.max_connections = 0).contains("max_connections"));
         assert!(wrong(|c| c.bounds.timers = 0).contains("bounds.timers"));
+    }
+
+    #[test]
+    fn both_addresses_of_a_slash_31_are_hosts_and_so_is_a_slash_32() {
+        for (last, prefix) in [(0, 31), (1, 31), (0, 32), (255, 32)] {
+            let c = EngineConfig { address: Ipv4Addr::new(10, 0, 0, last), prefix, ..config() };
+            assert_eq!(c.check(&limits()), Ok(()));
+        }
     }
 
     #[test]

@@ -15,7 +15,18 @@ pub enum ConfigError {
     /// Not an address a host can have.
     #[error("{0} cannot be a host's address: give a unicast address that is not loopback")]
     Address(Ipv4Addr),
-    /// Outside our network, or ourselves.
+    /// The address of the network itself, or the one that means all its hosts.
+    #[error(
+        "{address}/{prefix} cannot be a host's address: it stands for the network or for all its hosts; give another \
+         address inside it"
+    )]
+    NotAHost {
+        /// Our address.
+        address: Ipv4Addr,
+        /// Our prefix length.
+        prefix: u8,
+    },
+    /// Outside our network, no host's address, or ourselves.
     #[error(
         "the gateway {gateway} cannot be reached from {address}/{prefix}: it must be another address inside that network"
     )]

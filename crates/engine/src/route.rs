@@ -44,7 +44,7 @@ impl Routes {
     }
 
     /// Whether `a` means every host of our network, or the network itself. A /31 and a /32 have neither (RFC 3021).
-    fn is_network_broadcast(&self, a: Ipv4Addr) -> bool {
+    pub(crate) fn is_network_broadcast(&self, a: Ipv4Addr) -> bool {
         let host = u32::from(a) & !self.mask();
         self.prefix < 31 && self.on_link(a) && (host == 0 || host == !self.mask())
     }
