@@ -55,11 +55,17 @@ pub enum Release {
     WhenFull,
 }
 
+/// How long a port is down after it tore a frame: longer than most retransmission timeouts.
+const DOWN_TIME: Nanos = Nanos::from_millis(700);
+
 /// Probabilities of failure, each per call.
 #[derive(Copy, Clone, PartialEq, Debug, Default)]
 pub struct Faults {
     /// A burst is taken only in part, or not at all.
     pub ring_full: f64,
+    /// Of a frame that the device shall segment only the first segments leave, it is reported as not taken, and
+    /// nothing more is taken for 700 ms: what net_tap does when the interface goes down.
+    pub torn: f64,
     /// A frame with more than one buffer is rejected for good by `tx_prepare`.
     pub reject: f64,
     /// No header buffer.
@@ -83,6 +89,8 @@ pub struct NicCounts {
     pub tx_tso: u64,
     /// Frames offered and not taken because the ring was full, really or by chance.
     pub tx_refused: u64,
+    /// Of these, frames of which some segments left all the same.
+    pub tx_torn: u64,
     /// Frames rejected for good.
     pub tx_rejected: u64,
     /// Frames and buffers denied by a pool, really or by chance.
@@ -102,6 +110,8 @@ struct Slot {
     _payload: Vec<DeviceRef>,
     /// Frames still to be put on the wire.
     wire: VecDeque<Vec<u8>>,
+    /// It was reported as taken, and will be as completed.
+    taken: bool,
 }
 
 struct Staged {
@@ -117,6 +127,7 @@ pub struct SimNic {
     cfg: NicConfig,
     rng: Rng,
     now: Time,
+    down_until: Time,
     pool: Pool,
     headers: Pool,
     references: usize,
@@ -137,6 +148,7 @@ impl SimNic {
             cfg,
             rng,
             now: Time::ZERO,
+            down_until: Time::ZERO,
             pool: Pool::default(),
             headers: Pool::default(),
             references: 0,
@@ -229,7 +241,7 @@ impl SimNic {
         for _ in 0..frames {
             if let Some((_, slot)) = self.finished.pop_front() {
                 self.references -= slot._payload.len();
-                self.completed += 1;
+                self.completed += u64::from(slot.taken);
             }
         }
     }
@@ -334,11 +346,24 @@ impl Nic for SimNic {
         if self.rng.chance(self.cfg.faults.ring_full) {
             take = self.rng.range(0, take as u64) as usize;
         }
+        if self.now < self.down_until {
+            take = 0;
+        }
+        let mut torn = None;
         let mut sent = 0;
         let mut stop = (take < offered).then_some(TxStop::RingFull);
         for (i, staged) in self.staged.drain(..).enumerate() {
             let rejects = staged.pieces > 1 && self.rng.chance(self.cfg.faults.reject);
-            if i == sent && i < take && rejects {
+            let tears = staged.meta.tso_segsz != 0 && self.rng.chance(self.cfg.faults.torn);
+            if i == sent && i < take && tears {
+                take = i;
+                stop = Some(TxStop::RingFull);
+                torn = Some((tso::wire_frames(&staged.bytes, &staged.meta), staged.header));
+                self.counts.tx_refused += 1;
+                self.down_until = self.now + DOWN_TIME;
+                self.counts.tx_torn += 1;
+                self.references -= staged.payload.len();
+            } else if i == sent && i < take && rejects {
                 stop = Some(TxStop::Rejected(22));
                 self.counts.tx_rejected += 1;
                 self.references -= staged.payload.len();
@@ -346,11 +371,26 @@ impl Nic for SimNic {
                 sent += 1;
                 self.counts.tx_tso += u64::from(staged.meta.tso_segsz != 0);
                 let wire = tso::wire_frames(&staged.bytes, &staged.meta).into();
-                self.ring.push_back(Slot { _header: staged.header, _payload: staged.payload, wire });
+                self.ring.push_back(Slot {
+                    _header: staged.header,
+                    _payload: staged.payload,
+                    wire,
+                    taken: true,
+                });
             } else {
                 self.counts.tx_refused += 1;
                 self.references -= staged.payload.len();
             }
+        }
+        if let Some((mut wire, header)) = torn {
+            // What left was copied: only a place in the ring is taken.
+            wire.truncate(self.rng.range(1, wire.len().saturating_sub(1).max(1) as u64) as usize);
+            self.ring.push_back(Slot {
+                _header: header,
+                _payload: Vec::new(),
+                wire: wire.into(),
+                taken: false,
+            });
         }
         self.counts.tx_frames += sent as u64;
         TxOutcome { sent, stop }

@@ -242,6 +242,7 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
         tx_buffers: 1_000_000,
         faults: Faults {
             ring_full: fault(rng, 0.3),
+            torn: fault(rng, 0.1),
             reject: fault(rng, 0.05),
             no_header: fault(rng, 0.2),
             no_buffers: fault(rng, 0.1),

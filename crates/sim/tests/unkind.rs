@@ -50,6 +50,13 @@ fn s24_a_ring_that_mostly_refuses_loses_nothing() {
 }
 
 #[test]
+fn s24_frames_that_left_in_part_and_were_refused_stop_nobody() {
+    for torn in [0.1, 0.9] {
+        assert_eq!(run(|s| s.hosts[0].nic.faults.torn = torn).bytes, BYTES);
+    }
+}
+
+#[test]
 fn s29_a_device_that_never_lets_go_stops_nobody() {
     let outcome = run(|s| {
         for host in &mut s.hosts {

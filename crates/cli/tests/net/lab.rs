@@ -239,6 +239,18 @@ impl Process {
         assert!(!spoke, "{} went on{}", self.name, self.report());
     }
 
+    /// Waits until it has said nothing new for this long.
+    pub(crate) fn falls_silent_for(&self, time: Duration, limit: Duration) {
+        let began = Instant::now();
+        loop {
+            let before = self.outcome().stdout.len();
+            if !self.wait(time, |o| o.stdout.len() > before) {
+                return;
+            }
+            assert!(began.elapsed() < limit, "{} goes on{}", self.name, self.report());
+        }
+    }
+
     /// Waits for its end, which must come within `limit` of its start and with this exit code.
     pub(crate) fn ends_with(&mut self, code: i32, limit: Duration) -> Outcome {
         let left = limit.saturating_sub(self.started.elapsed());

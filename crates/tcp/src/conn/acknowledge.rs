@@ -33,8 +33,8 @@ impl<P: Payload> Connection<P> {
             return true;
         }
 
-        // RFC 5961 §5.2: neither far behind nor ahead of what was sent. A probe's byte was sent.
-        let ahead = self.snd_nxt().max(self.persist.probed()).since(una) as i64;
+        // RFC 5961 §5.2: neither far behind nor ahead of what was sent, or may have been.
+        let ahead = self.snd_nxt().max(self.offered).since(una) as i64;
         if delta > ahead || delta < -(self.window.max() as i64) {
             self.counts.segments_unacceptable += 1;
             self.challenge(now);
@@ -98,16 +98,12 @@ impl<P: Payload> Connection<P> {
 
     /// SND.UNA moves from `una` to `ack`.
     fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>) {
-        // The peer took a window probe: it was sent after all, and is acknowledged with the same stroke.
+        let mut acked = self.flight.on_acked(ack);
         if ack > self.snd_nxt() {
-            if self.queue.nxt() < self.queue.end() {
-                self.queue.commit(1);
-                self.counts.bytes_sent += 1;
-            } else {
-                self.fin = Fin::Sent;
-            }
+            self.commit_offered(ack);
+            // When what came last left is unknown.
+            acked.sent = None;
         }
-        let acked = self.flight.on_acked(ack);
         let before = self.queue.una();
         self.queue.acknowledge(ack);
         let payload = self.queue.una().since(before);
@@ -131,7 +127,8 @@ impl<P: Payload> Connection<P> {
         match progress {
             Progress::Normal => self.cc.on_ack(&AckSample {
                 now,
-                acked: ack.since(una).saturating_sub(told).max(1),
+                // What cwnd let out; not what the device refused and the peer has all the same.
+                acked: acked.bytes.saturating_sub(told).max(1),
                 flight: self.flight.bytes(),
                 cwnd_limited: self.is_cwnd_limited(una),
                 after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
@@ -157,6 +154,21 @@ impl<P: Payload> Connection<P> {
 
         if self.fin == Fin::Sent && ack > self.queue.end() {
             self.on_fin_acked(now);
+        }
+    }
+
+    /// The peer has what was offered up to `ack`, a probe or part of a burst that the device refused: it was sent after
+    /// all, and is acknowledged with the same stroke. It was never in flight.
+    fn commit_offered(&mut self, ack: Offset) {
+        let bytes = ack.min(self.queue.end()).since(self.queue.nxt());
+        self.queue.commit(bytes);
+        self.counts.bytes_sent += bytes;
+        if ack > self.queue.end() {
+            self.fin = Fin::Sent;
+        }
+        if self.queue.nxt() == self.queue.end() {
+            self.cork.on_drained();
+            self.timers.stop(Timer::Cork);
         }
     }
 

@@ -17,7 +17,7 @@ struct Record {
     first_sent: Time,
     /// When it left last.
     last_sent: Time,
-    /// It left more than once: an ACK for it measures nothing (Karn, MUST-18).
+    /// It left more than once, or may have: an ACK for it measures nothing (Karn, MUST-18).
     retransmitted: bool,
     /// Believed lost and not sent again yet: not in the pipe.
     lost: bool,
@@ -65,15 +65,15 @@ impl Flight {
         self.lost
     }
 
-    /// New bytes left.
-    pub(crate) fn on_sent(&mut self, start: Offset, end: Offset, now: Time) {
+    /// New bytes left; `again` when some of them may have left before.
+    pub(crate) fn on_sent(&mut self, start: Offset, end: Offset, again: bool, now: Time) {
         debug_assert!(start < end && self.records.back().is_none_or(|last| last.end == start));
         self.records.push_back(Record {
             start,
             end,
             first_sent: now,
             last_sent: now,
-            retransmitted: false,
+            retransmitted: again,
             lost: false,
             delivered: self.delivered,
         });
@@ -168,11 +168,12 @@ impl Flight {
         }
     }
 
-    /// The oldest byte left again as a window probe, which the peer most likely drops: it stays lost if it was,
-    /// but an ACK for it measures nothing any more.
-    pub(crate) fn on_probed(&mut self) {
-        if let Some(first) = self.records.front_mut() {
-            first.retransmitted = true;
+    /// `start..end` may have reached the peer again: a window probe, which it most likely drops, or what a device
+    /// refused, which it most likely never sent. It stays lost if it was, but an ACK for it measures nothing any more.
+    pub(crate) fn on_offered(&mut self, start: Offset, end: Offset) {
+        let first = self.records.partition_point(|r| r.end <= start);
+        for record in self.records.range_mut(first..).take_while(|r| r.start < end) {
+            record.retransmitted = true;
         }
     }
 
@@ -219,9 +220,9 @@ mod tests {
 
     fn flight() -> Flight {
         let mut flight = Flight::default();
-        flight.on_sent(Offset(0), Offset(1000), t(1));
-        flight.on_sent(Offset(1000), Offset(3000), t(2));
-        flight.on_sent(Offset(3000), Offset(3500), t(3));
+        flight.on_sent(Offset(0), Offset(1000), false, t(1));
+        flight.on_sent(Offset(1000), Offset(3000), false, t(2));
+        flight.on_sent(Offset(3000), Offset(3500), false, t(3));
         flight
     }
 
@@ -245,6 +246,16 @@ mod tests {
         let acked = f.on_acked(Offset(1000));
         assert_eq!((acked.sent, acked.retransmitted), (None, true));
         assert_eq!(f.on_acked(Offset(3000)).sent, Some(t(2)));
+    }
+
+    #[test]
+    fn must_18_nor_does_one_of_anything_that_may_have_been_sent_twice() {
+        let mut f = flight();
+        f.on_offered(Offset(500), Offset(1000));
+        f.on_sent(Offset(3500), Offset(4000), true, t(4));
+        f.check_invariants(Offset(0), Offset(4000));
+        assert_eq!((f.on_acked(Offset(1000)).sent, f.on_acked(Offset(3500)).sent), (None, Some(t(2))));
+        assert_eq!(f.on_acked(Offset(4000)).sent, None);
     }
 
     #[test]

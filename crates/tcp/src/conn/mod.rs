@@ -172,6 +172,9 @@ pub struct Connection<P> {
     flight: Flight,
     window: SendWindow,
     persist: Persist,
+    /// The offset behind the highest byte, or FIN, that the peer may have although SND.NXT does not count it: of window
+    /// probes, and of bursts the device refused. An ACK may cover it.
+    offered: Offset,
     recovery: Recovery,
     tail_probe: TailProbe,
     rtt: RttEstimator,
@@ -263,6 +266,7 @@ impl<P: Payload> Connection<P> {
             flight: Flight::default(),
             window: SendWindow::new(),
             persist: Persist::default(),
+            offered: Offset::ZERO,
             recovery: Recovery::new(),
             tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),

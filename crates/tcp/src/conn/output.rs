@@ -1,7 +1,8 @@
 //! What to send next, and why (RFC 9293 §3.8, `S16`, `S21` to `S23`). Proposals, and what becomes of them.
 //!
 //! A proposal changes nothing but [`Proposed`], so that taking it back is forgetting it. Everything a segment that
-//! left entails happens in `on_sent`.
+//! left entails happens in `on_sent`. All that is remembered of a burst that was refused is that the peer may have
+//! some of it all the same.
 
 use core::ops::Range;
 
@@ -377,7 +378,7 @@ impl<P: Payload> Connection<P> {
         if self.state == State::Closed && burst.kind != BurstKind::Reset {
             return;
         }
-        let end = burst.offset + u64::from(burst.len) + u64::from(burst.flags.has(TcpFlags::FIN));
+        let end = end_of(burst);
         match burst.kind {
             BurstKind::Syn => {
                 self.counts.segments_retransmitted += u64::from(self.syn.sent.is_some());
@@ -390,8 +391,8 @@ impl<P: Payload> Connection<P> {
             BurstKind::Retransmit => self.commit_retransmission(burst, end, now),
             BurstKind::WindowProbe => {
                 self.counts.window_probes += 1;
-                self.persist.on_probe(end);
-                self.flight.on_probed();
+                self.persist.on_probe();
+                self.note_offered(burst.offset, end);
             }
             BurstKind::Ack => {}
             BurstKind::Reset => self.reset = None,
@@ -409,8 +410,22 @@ impl<P: Payload> Connection<P> {
 
     /// The device did not take `burst`: leaves everything as it was before the proposal. All proposals made after
     /// it must be refused too, before the next one is asked for.
-    pub fn on_refused(&mut self, _burst: &Burst) {
+    ///
+    /// A driver that segments in software may have sent the first segments of it before it failed. So an ACK for
+    /// bytes that were refused is believed: they count as sent then.
+    pub fn on_refused(&mut self, burst: &Burst) {
+        // Devices take frames in order and stop at the first that fails: nothing behind that one can have left.
+        let first = burst.offset <= self.queue.nxt();
+        if matches!(burst.kind, BurstKind::New | BurstKind::Retransmit | BurstKind::WindowProbe) && first {
+            self.note_offered(burst.offset, end_of(burst));
+        }
         self.retract();
+    }
+
+    /// The peer may have `start..end` from now on, whatever SND.NXT says.
+    fn note_offered(&mut self, start: Offset, end: Offset) {
+        self.offered = self.offered.max(end);
+        self.flight.on_offered(start, end);
     }
 
     /// Forgets every proposal.
@@ -427,7 +442,7 @@ impl<P: Payload> Connection<P> {
         if burst.flags.has(TcpFlags::FIN) {
             self.fin = Fin::Sent;
         }
-        self.flight.on_sent(burst.offset, end, now);
+        self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now);
         self.counts.bytes_sent += len;
         if len > 0 {
             self.ack.on_answer(now, self.delayed_ack());
@@ -514,4 +529,9 @@ impl<P: Payload> Connection<P> {
             self.timers.stop(Timer::DelayedAck);
         }
     }
+}
+
+/// The offset behind everything `burst` carries, FIN included.
+fn end_of(burst: &Burst) -> Offset {
+    burst.offset + u64::from(burst.len) + u64::from(burst.flags.has(TcpFlags::FIN))
 }

@@ -1,11 +1,11 @@
 //! Probing a window that is closed or too small to use (RFC 9293 §3.8.6.1, RFC 6429, `S21`).
 //!
 //! A probe is one byte beyond the window. It does not move SND.NXT: the peer most likely refuses it, and when
-//! the window opens the byte leaves again with its neighbours, not alone. That is why SND.NXT is not the highest
-//! sequence number an ACK may cover; [`Persist::probed`] tells the rest.
+//! the window opens the byte leaves again with its neighbours, not alone. So SND.NXT is not the highest sequence
+//! number an ACK may cover; `Connection::offered` is.
 
 use super::rtt::RttEstimator;
-use crate::{Nanos, Offset};
+use crate::Nanos;
 
 /// The state of probing.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +14,6 @@ pub(crate) struct Persist {
     sent: u32,
     /// The timer expired and the probe has not left yet.
     due: bool,
-    /// The offset behind the highest byte, or FIN, that ever left as a probe.
-    probed: Offset,
 }
 
 impl Persist {
@@ -35,20 +33,15 @@ impl Persist {
         self.due
     }
 
-    /// A probe left that ends at `end`.
-    pub(crate) fn on_probe(&mut self, end: Offset) {
+    /// A probe left.
+    pub(crate) fn on_probe(&mut self) {
         self.due = false;
-        self.probed = self.probed.max(end);
     }
 
     /// The window is usable: the ladder begins anew next time.
     pub(crate) fn stop(&mut self) {
         self.due = false;
         self.sent = 0;
-    }
-
-    pub(crate) fn probed(&self) -> Offset {
-        self.probed
     }
 }
 
@@ -69,8 +62,9 @@ mod tests {
         }
         assert_eq!(ladder, [300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 60000, 60000]);
         assert!(p.is_due());
-        p.on_probe(Offset(8));
+        p.on_probe();
+        assert!(!p.is_due());
         p.stop();
-        assert_eq!((p.is_due(), p.interval(&rtt), p.probed()), (false, ms(300), Offset(8)));
+        assert_eq!((p.is_due(), p.interval(&rtt)), (false, ms(300)));
     }
 }

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::script::*;
-use crate::conn::{Connection, SendFlags};
+use crate::conn::{Connection, SendFlags, State};
 use crate::testing::TestBuf;
 use crate::wire::TcpFlags;
-use crate::{Burst, BurstKind, Offset, Time, TxLimits};
+use crate::{Burst, BurstKind, Event, Offset, Time, TxLimits};
 
 /// Everything that may be asked of a connection without changing it.
 fn observe(conn: &Connection<TestBuf>) -> String {
@@ -133,6 +133,107 @@ fn shortened_bursts_keep_fin_and_psh_for_the_rest() {
     assert_eq!(burst.first(900).flags, burst.flags);
 }
 
+/// An established connection that wrote `len` bytes and finished when `fin`; all its proposals were refused.
+fn refused(len: usize, fin: bool) -> Script {
+    let mut s = Script::established(&plain(), 65535);
+    assert!(s.conn.take_rtt_sample().is_some());
+    s.write_quietly(len, SendFlags::default());
+    if fin {
+        s.conn.shutdown_write();
+    }
+    s.refuse_all();
+    s
+}
+
+impl Script {
+    /// Whatever can be sent is offered to a device that segments, and refused.
+    fn refuse_all(&mut self) -> Vec<Burst> {
+        let batch: Vec<Burst> = std::iter::from_fn(|| self.conn.poll_transmit(self.now, &TSO)).collect();
+        batch.iter().for_each(|burst| self.conn.on_refused(burst));
+        batch
+    }
+}
+
+#[test]
+fn s24_part_of_a_refused_burst_that_arrived_all_the_same_was_sent() {
+    let mut s = refused(5000, false);
+    let cwnd = s.cwnd();
+    s.inject(". 1:1(0) ack 3001");
+    let marks = s.conn.marks();
+    assert_eq!((marks.acked, s.conn.stats().segments_unacceptable), (Offset(3000), 0));
+    assert_eq!(s.conn.stats().bytes_sent, 5000);
+    // It was not in flight: nothing was measured, and cwnd had no part in it.
+    assert_eq!((s.conn.take_rtt_sample(), s.cwnd()), (None, cwnd));
+    s.expect(". 3001:4001(1000) ack 1").expect("P. 4001:5001(1000) ack 1").nothing();
+    s.at(200).inject(". 1:1(0) ack 5001").nothing();
+    assert_eq!((s.conn.marks().acked, s.conn.next_timeout()), (Offset(5000), None));
+}
+
+#[test]
+fn s24_all_of_a_refused_burst_that_arrived_all_the_same_was_sent() {
+    let mut s = refused(5000, false);
+    s.inject(". 1:1(0) ack 5001").silence_until(5000);
+    let marks = s.conn.marks();
+    assert_eq!((marks.sent, marks.acked, s.conn.in_flight()), (Offset(5000), Offset(5000), 0));
+    assert_eq!((s.conn.next_timeout(), s.conn.take_rtt_sample()), (None, None));
+    assert!(s.events().contains(&Event::Acked));
+    s.write(10).expect("P. 5001:5011(10) ack 1").nothing();
+}
+
+#[test]
+fn s24_a_refused_fin_that_arrived_all_the_same_was_sent() {
+    let mut s = refused(900, true);
+    s.inject(". 1:1(0) ack 902").silence_until(5000);
+    assert_eq!((s.state(), s.conn.marks().acked), (State::FinWait2, Offset(900)));
+    assert!(s.events().contains(&Event::Finished));
+
+    // The bytes arrived and the FIN did not.
+    let mut s = refused(900, true);
+    s.inject(". 1:1(0) ack 901").expect("F. 901:901(0) ack 1").nothing();
+    s.inject(". 1:1(0) ack 902").silence_until(5000);
+    assert_eq!(s.state(), State::FinWait2);
+
+    // A FIN alone.
+    let mut s = refused(0, true);
+    s.inject("F. 1:1(0) ack 2").expect(". 2:2(0) ack 2");
+    assert_eq!(s.state(), State::TimeWait);
+}
+
+#[test]
+fn s24_an_ack_beyond_snd_nxt_ends_a_timeout_too() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(2000).expect(". 1:1001(1000) ack 1").expect("P. 1001:2001(1000) ack 1");
+    s.write_quietly(3000, SendFlags::default()).refuse_all();
+    // The interface was down: nothing came back, and what left before is sent again.
+    s.conn.on_timer(s.conn.next_timeout().expect("the retransmission timer"));
+    s.at(400).flush().expect(". 1:1001(1000) ack 1").nothing();
+    s.inject(". 1:1(0) ack 4001");
+    assert_eq!((s.conn.marks().acked, s.conn.in_flight()), (Offset(4000), 1000));
+    s.expect("P. 4001:5001(1000) ack 1").nothing();
+    assert_eq!(s.conn.stats().challenge_acks, 0);
+}
+
+#[test]
+fn must_18_what_left_after_a_refusal_may_have_left_before_and_measures_nothing() {
+    let mut s = refused(5000, false);
+    s.flush().at(110).inject(". 1:1(0) ack 5001");
+    assert_eq!((s.conn.marks().acked, s.conn.take_rtt_sample()), (Offset(5000), None));
+    // So does what left before, when its repetition was refused.
+    s.write(1000).at(1000).refuse_all();
+    s.inject(". 1:1(0) ack 6001");
+    assert_eq!((s.conn.marks().acked, s.conn.take_rtt_sample()), (Offset(6000), None));
+}
+
+#[test]
+fn rfc5961_an_ack_of_what_was_never_offered_is_challenged() {
+    let mut s = refused(8000, false);
+    // The device refused this one first: it never saw the next.
+    s.inject_quietly(". 1:1(0) ack 5002");
+    assert_eq!((s.conn.stats().segments_unacceptable, s.conn.marks().acked), (1, Offset(0)));
+    s.inject_quietly(". 1:1(0) ack 5001");
+    assert_eq!((s.conn.stats().segments_unacceptable, s.conn.marks().acked), (1, Offset(5000)));
+}
+
 /// What the peer and the application do, in any order.
 #[derive(Clone, Debug)]
 enum Step {
@@ -175,7 +276,8 @@ proptest! {
                 }
                 Step::Ack(n, win) => {
                     let marks = s.conn.marks();
-                    let to = marks.sent.min(marks.acked + n).0 + 1;
+                    // What was refused may have arrived.
+                    let to = marks.sent.max(s.conn.offered).min(marks.acked + n).0 + 1;
                     s.inject_quietly(&format!(". {}:{}(0) ack {to} win {win}", received + 1, received + 1));
                 }
                 Step::Text(len) => {
