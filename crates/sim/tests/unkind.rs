@@ -34,6 +34,18 @@ fn copying_sends_arrive_like_zero_copy_ones() {
 }
 
 #[test]
+fn s5_a_send_buffer_that_holds_nothing_beside_its_own_cost_is_enough() {
+    for bytes in [0, 64] {
+        let outcome = run(|s| {
+            s.hosts[0].conn.send_buffer = bytes;
+            s.conns[0].plans[0].zero_copy = 0.0;
+            s.conns[0].plans[0].total = 300;
+        });
+        assert_eq!(outcome.bytes, 300);
+    }
+}
+
+#[test]
 fn s24_a_ring_of_two_frames_on_a_slow_port_is_enough() {
     let outcome = run(|s| {
         s.hosts[0].nic.limits.tx_ring = 2;

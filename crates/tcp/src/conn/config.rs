@@ -14,10 +14,11 @@ pub struct ConnConfig {
     /// Bounds the MSS beyond what the MTU allows: the one announced (RFC 9293 §3.7.1, MUST-67) and the one
     /// used. At least 88 bytes; lower values are raised to that. Default: no bound.
     pub max_mss: Option<u16>,
-    /// Bytes that may wait in the send queue, sent or not, until the peer acknowledges them. Default 4 MiB.
+    /// Bytes that may wait in the send queue, sent or not, until the peer acknowledges them, with 64 more for each
+    /// piece. However little that is, an empty queue takes a byte. Default 4 MiB.
     pub send_buffer: usize,
-    /// Bytes that may wait for the application to read; also what the receive window offers at most. At most
-    /// 1 GiB (RFC 7323 §2.3). Default 1 MiB.
+    /// Bytes that may wait for the application to read; also what the receive window offers at most. Brought into
+    /// 1 byte to 1 GiB (RFC 7323 §2.3). Default 1 MiB.
     pub receive_buffer: usize,
     /// Small segments leave at once instead of waiting for an ACK: Nagle's algorithm off (MUST-17). Default
     /// false.
@@ -33,13 +34,14 @@ pub struct ConnConfig {
     pub tail_loss_probe: bool,
     /// Offer and accept window scaling (RFC 7323 §2). Without it no window exceeds 65535 bytes. Default true.
     pub window_scale: bool,
-    /// Retransmission timeout before the first RTT sample. Default 1 s (RFC 6298 §2.1).
+    /// Retransmission timeout before the first RTT sample, from `min_rto` to `max_rto`; others are brought into that.
+    /// Default 1 s (RFC 6298 §2.1).
     pub initial_rto: Nanos,
     /// Lower bound of the retransmission timeout. RFC 6298 §2.4 says 1 s; everybody, and so the default, is
-    /// 200 ms. Datacentres may go down to 1 ms.
+    /// 200 ms. Datacentres may go down to 1 ms; brought into 1 ms to one day.
     pub min_rto: Nanos,
     /// Upper bound of the retransmission timeout and of the interval between window probes, at least 60 s by
-    /// RFC 6298 §2.5. Default 120 s.
+    /// RFC 6298 §2.5 unless the application knows better. Brought into `min_rto` to one day. Default 120 s.
     pub max_rto: Nanos,
     /// How long to try to open before the connection fails with `TimedOut`. Default 180 s (MUST-23).
     pub connect_timeout: Nanos,
@@ -53,7 +55,7 @@ pub struct ConnConfig {
     /// are. Default 16, as Linux.
     pub quick_acks: u32,
     /// Initial congestion window in segments; the bytes are bounded by RFC 6928 §2 when this is 10 or less.
-    /// Default 10.
+    /// At least 1; 0 is raised to that. Default 10.
     pub initial_window: u32,
     /// What closing does with bytes not acknowledged yet. Default: [`Linger::Background`].
     pub linger: Linger,

@@ -250,7 +250,7 @@ impl<P: Payload> Connection<P> {
     fn new(cfg: &ConnConfig, tuple: FourTuple, iss: Seq, ts_offset: u32, now: Time) -> Self {
         let mut cfg = cfg.clone();
         cfg.mtu = cfg.mtu.max(if tuple.local.is_ipv6() { 1280 } else { 576 });
-        cfg.receive_buffer = cfg.receive_buffer.min(LARGEST_RECEIVE_BUFFER);
+        cfg.receive_buffer = cfg.receive_buffer.clamp(1, LARGEST_RECEIVE_BUFFER);
         let mut conn = Connection {
             tuple,
             state: State::Closed,

@@ -5,6 +5,9 @@ use crate::Nanos;
 /// Clock granularity G of RFC 6298 §2: time is in nanoseconds, but timers are served by a loop and a wheel.
 const GRANULARITY: Nanos = Nanos::from_millis(1);
 
+/// No timeout is longer, whatever the configuration says: it has to end some time.
+const LONGEST: Nanos = Nanos::from_secs(24 * 3600);
+
 /// Doublings after which the timeout stays; the upper bound is reached long before.
 const MAX_BACKOFF: u32 = 16;
 
@@ -28,16 +31,17 @@ pub(crate) struct RttEstimator {
 
 impl RttEstimator {
     pub(crate) fn new(initial: Nanos, lower: Nanos, upper: Nanos) -> RttEstimator {
-        let lower = lower.max(GRANULARITY);
+        let lower = lower.clamp(GRANULARITY, LONGEST);
+        let upper = upper.clamp(lower, LONGEST);
         RttEstimator {
             srtt: None,
             rttvar: Nanos::ZERO,
             min: None,
             latest: None,
-            base: initial.max(lower),
+            base: initial.clamp(lower, upper),
             backoff: 0,
             lower,
-            upper: upper.max(lower),
+            upper,
         }
     }
 

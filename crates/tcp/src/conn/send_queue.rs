@@ -107,14 +107,16 @@ impl<P: Payload> SendQueue<P> {
     }
 
     /// Bytes a write may bring now. What is acknowledged frees room even while a device still reads it: nothing
-    /// that sends waits for a device.
+    /// that sends waits for a device. An empty queue has room for a byte at least, whatever the limit (`S5`): nobody
+    /// would ever wake a writer that waits for one to empty.
     pub(crate) fn capacity(&self) -> u64 {
-        let unacked = match self.una.offset == self.end {
+        let empty = self.una.offset == self.end;
+        let unacked = match empty {
             true => 0,
             false => self.chunks.len() as u64 - self.una.chunk.saturating_sub(self.popped),
         };
         let used = self.end.since(self.una.offset) + (unacked + 1) * CHUNK_COST;
-        self.limit.saturating_sub(used)
+        self.limit.saturating_sub(used).max(u64::from(empty))
     }
 
     /// True when at least a third of the limit is free (`S4`), or all is.

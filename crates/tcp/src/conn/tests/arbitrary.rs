@@ -158,7 +158,7 @@ fn drive(conn: Connection<TestBuf>, steps: Vec<Step>) {
 }
 
 fn configs() -> impl Strategy<Value = ConnConfig> {
-    (any::<[bool; 4]>(), 576..9000u16, 1..100_000usize, 1..100_000usize).prop_map(
+    (any::<[bool; 4]>(), 576..9000u16, 0..100_000usize, 0..100_000usize).prop_map(
         |([timestamps, sack, window_scale, no_delay], mtu, send_buffer, receive_buffer)| ConnConfig {
             timestamps,
             sack,
