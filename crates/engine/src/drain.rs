@@ -21,7 +21,8 @@ impl<N: Nic> Engine<N> {
         self.end_all(false);
     }
 
-    /// Resets every connection and gives up all handles. The resets leave with the next polls; until
+    /// Resets every connection and gives up all handles. Only a released one whose peer has everything, the FIN
+    /// included, and merely has not closed in turn, is forgotten without a reset. The resets leave with the next polls; until
     /// [`is_idle`](Engine::is_idle), some buffers may still be the port's.
     pub fn abort_all(&mut self) {
         self.end_all(true);
@@ -33,7 +34,9 @@ impl<N: Nic> Engine<N> {
         for index in all {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if abort {
-                slot.conn.abort();
+                if !slot.conn.forget() {
+                    slot.conn.abort();
+                }
             } else if !slot.released {
                 slot.conn.close(now);
             }

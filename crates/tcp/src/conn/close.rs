@@ -64,6 +64,17 @@ impl<P: Payload> Connection<P> {
         self.die(Err(ConnErrorKind::Aborted));
     }
 
+    /// Ends FIN-WAIT-2 of a [closed](Connection::close) connection at once, instead of after
+    /// [`fin_wait_timeout`](super::ConnConfig::fin_wait_timeout) and as silently: the peer has everything, and no
+    /// reset keeps it from reading that. Returns whether it was so; otherwise nothing happened.
+    pub fn forget(&mut self) -> bool {
+        let forgotten = self.detached && self.state == State::FinWait2;
+        if forgotten {
+            self.die(Ok(()));
+        }
+        forgotten
+    }
+
     /// A RST leaves next. With `ack` it acknowledges.
     pub(super) fn queue_reset(&mut self, seq: Seq, ack: Option<Seq>) {
         self.reset = Some(Reset { seq, ack });

@@ -211,6 +211,23 @@ fn a_closed_application_does_not_wait_for_ever_for_the_peers_fin() {
 }
 
 #[test]
+fn a_closed_connection_whose_peer_has_everything_can_be_forgotten_without_a_reset() {
+    let mut s = Script::established(&plain(), 9000);
+    assert!(!s.conn.forget(), "it is open");
+    s.close().expect("F. 1:1(0) ack 1");
+    assert!(!s.conn.forget(), "the peer does not have the FIN yet");
+    s.inject(". 1:1(0) ack 2");
+    assert!(s.conn.forget());
+    s.nothing();
+    assert!(s.conn.is_closed());
+    // As long as the application holds it, it is not.
+    let mut s = Script::established(&plain(), 9000);
+    s.shutdown().expect("F. 1:1(0) ack 1").inject(". 1:1(0) ack 2");
+    assert!(!s.conn.forget());
+    assert_eq!(s.state(), State::FinWait2);
+}
+
+#[test]
 fn linger_bounds_the_delivery() {
     let cfg = ConnConfig { linger: Linger::Bounded(Nanos::from_secs(2)), ..plain() };
     let mut s = Script::established(&cfg, 1000);
