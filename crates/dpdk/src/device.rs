@@ -293,10 +293,12 @@ impl DeviceSpec {
             DeviceSpec::Tap { .. } if !Path::new("/dev/net/tun").exists() => {
                 "There is no /dev/net/tun: `sudo modprobe tun`.".into()
             }
+            // Only a TAP may be proposed for deletion: another interface may be the way to this machine.
+            DeviceSpec::Tap { name: Some(name), .. } if is_tap(name) => {
+                format!("There is a TAP {name} already: choose another name, or `sudo ip link del {name}`.")
+            }
             DeviceSpec::Tap { name: Some(name), .. } if interface_exists(name) => {
-                format!(
-                    "There is an interface {name} already: choose another name, or `sudo ip link del {name}`."
-                )
+                format!("There is an interface {name} already, and it is no TAP: choose another name.")
             }
             DeviceSpec::Tap { .. } => {
                 "Making an interface needs CAP_NET_ADMIN: run it as root, or inside `unshare -Urn`.".into()
@@ -322,6 +324,12 @@ impl DeviceSpec {
             }
         }
     }
+}
+
+/// Whether an interface is a TAP: only TUN and TAP have these flags, and 2 is IFF_TAP (<linux/if_tun.h>).
+fn is_tap(name: &str) -> bool {
+    let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/tun_flags")).unwrap_or_default();
+    u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & 2 != 0)
 }
 
 /// The first of `tsonami0`, `tsonami1`, … that no interface has.
@@ -384,6 +392,15 @@ mod tests {
         wrong("af_packet:", "needs an interface");
         wrong("null:1", "takes no name");
         wrong("vdev:", "a name is missing");
+    }
+
+    #[test]
+    fn an_interface_that_is_no_tap_is_never_proposed_for_deletion() {
+        if Path::new("/dev/net/tun").exists() {
+            let advice = ok("tap:lo").advice();
+            assert!(advice.contains("lo already, and it is no TAP"), "{advice}");
+            assert!(!advice.contains("link del"), "{advice}");
+        }
     }
 
     #[test]
