@@ -4,19 +4,26 @@ use std::path::Path;
 
 use tsonami::{
     BuildError, Config, DeviceSpec, EalError, EngineBuilder, Hugepages, LocalEngine, LogLevel, OpenError,
-    PortError,
+    PoolError, PortError,
 };
 
 use crate::console::Console;
-use crate::doctor::{self, Health, Host, nics};
+use crate::doctor::{self, Health, Host, hugepages, nics};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::settings;
+use crate::units::Size;
 
 /// A running engine.
 pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, Failure> {
+    if let DeviceSpec::Memif { socket, server: false } = settings::device(config)? {
+        memif_server_is_there(&socket, config)?;
+    }
     let engine = builder(config, console)?.build().map_err(|e| failure(&e, config))?;
     let device = engine.device();
+    if let Some(note) = rings_note(config, device.receive_ring, device.transmit_ring) {
+        eprintln!("tsonami: {note}");
+    }
     tracing::info!(
         device = config.device,
         driver = device.port.driver,
@@ -85,8 +92,38 @@ fn somebody_listens(socket: &str, config: &Config) -> Result<(), Failure> {
     )))
 }
 
+/// A memif client without its server would poll for it in silence.
+fn memif_server_is_there(socket: &str, config: &Config) -> Result<(), Failure> {
+    if Path::new(socket).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Start, format!("there is no socket '{socket}': start the ',server' side first"))
+        .mend(format!(
+            "tsonami serve --dev memif:{socket},server --addr ADDR/{}",
+            config.address.prefix_len()
+        )))
+}
+
+/// What to say where the device's rings have other sizes than were asked for.
+fn rings_note(config: &Config, receive: u16, transmit: u16) -> Option<String> {
+    let rings =
+        [("--tx-ring", config.rings.transmit, transmit), ("--rx-ring", config.rings.receive, receive)];
+    let notes: Vec<String> = rings
+        .into_iter()
+        .filter_map(|(option, asked, used)| {
+            let asked = asked.filter(|asked| *asked != used)?;
+            Some(format!("{option} {asked}: the device uses {used} descriptors"))
+        })
+        .collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
 /// An engine that could not be built.
 pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
+    failure_on(&Host::this_machine(), error, config)
+}
+
+fn failure_on(host: &Host, error: &BuildError, config: &Config) -> Failure {
     match error {
         BuildError::Device(_) | BuildError::Family(_) | BuildError::Engine(_) => {
             Failure::new(Exit::Usage, error)
@@ -105,6 +142,15 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
             config.address.prefix_len(),
             owned.interface
         )),
+        BuildError::Memory { wanted_mib, total_mib } => Failure::new(
+            Exit::Start,
+            format!(
+                "--memory {} is more than this machine has: {}",
+                Size(u64::from(*wanted_mib) << 20),
+                Size(total_mib << 20)
+            ),
+        )
+        .mend("--memory 1G"),
         BuildError::Core { .. } => Failure::new(Exit::Start, error)
             .mend("taskset -pc $$      (lists the CPUs this shell may use; give one with --core)"),
         BuildError::Eal(EalError::NoHugepages { free_mib }) => {
@@ -116,16 +162,14 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
                     config.device
                 ),
             )
-            .mend(format!("echo {} | sudo tee /proc/sys/vm/nr_hugepages", wanted.div_ceil(2)));
+            .mend(hugepages::reserve(host, (u64::from(wanted) << 20).saturating_sub(free_mib << 20)));
             if config.memory.hugepages == Hugepages::On {
                 failure.mend("--hugepages auto      (a TAP, memif and af_packet work without)")
             } else {
                 failure
             }
         }
-        BuildError::Pool(_) | BuildError::Open(OpenError::Pool(_)) => {
-            Failure::new(Exit::Start, error).mend("--memory 1G").mend("--mbufs 2048")
-        }
+        BuildError::Pool(pool) | BuildError::Open(OpenError::Pool(pool)) => pool_failure(host, pool, config),
         BuildError::Open(OpenError::Port(PortError::Mtu { max, .. })) => {
             let mend = format!("--mtu {}", (*max).min(1500));
             Failure::new(Exit::Usage, error).mend(mend)
@@ -135,9 +179,38 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
     }
 }
 
+/// What `--mbufs` could be where memory is short: still plenty for one connection.
+const FEW_MBUFS: u32 = 2048;
+/// MiB that EAL has in normal pages, unless told otherwise.
+const MEMORY_MIB: u32 = 256;
+
+/// A pool that could not be made, mostly for want of memory.
+fn pool_failure(host: &Host, pool: &PoolError, config: &Config) -> Failure {
+    let failure = Failure::new(
+        Exit::Start,
+        format!(
+            "no memory for {} packet buffers of {} bytes each (pool '{}'): {}",
+            pool.count, pool.size, pool.name, pool.errno
+        ),
+    );
+    let huge = settings::device(config).is_ok_and(|device| config.memory.hugepages.used_by(&device));
+    let failure = if huge {
+        failure.mend(hugepages::reserve(host, u64::from(pool.count) * u64::from(pool.size)))
+    } else {
+        let more = config.memory.mib.unwrap_or(MEMORY_MIB).saturating_mul(2).max(1024);
+        failure.mend(format!("--memory {more}M"))
+    };
+    match config.pools.mbufs {
+        Some(mbufs) if mbufs <= FEW_MBUFS => failure,
+        _ => failure.mend(format!("--mbufs {FEW_MBUFS}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsonami::Errno;
+
     use crate::doctor::testing::{made_up, put, put_user};
 
     #[test]
@@ -176,8 +249,46 @@ mod tests {
     fn missing_hugepages_come_with_the_number_that_is_wanted() {
         let mut config = Config::new("virtio-user:/tmp/s", "10.0.0.2/24".parse().unwrap());
         config.memory.mib = Some(2048);
-        let failure = failure(&BuildError::Eal(EalError::NoHugepages { free_mib: 3 }), &config);
-        assert_eq!(failure.mend[0], "echo 1024 | sudo tee /proc/sys/vm/nr_hugepages");
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "/proc/sys/vm/nr_hugepages", "3000");
+        let host = made_up(root.path());
+        let failure = failure_on(&host, &BuildError::Eal(EalError::NoHugepages { free_mib: 3 }), &config);
+        // (2048 - 3) / 2, rounded up, beside the 3000 that others use: the pool never shrinks.
+        assert_eq!(failure.mend[0], "echo 4023 | sudo tee /proc/sys/vm/nr_hugepages");
         assert!(failure.what.contains("3 MiB"), "{failure}");
+    }
+
+    #[test]
+    fn a_pool_without_memory_names_our_own_options() {
+        let host = Host::this_machine();
+        let error = || PoolError { name: "rx", count: 9999, size: 2048, errno: Errno(12) };
+        let mut config = Config::new("tap", "10.0.0.2/24".parse().unwrap());
+        let failure = failure_on(&host, &BuildError::Pool(error()), &config);
+        assert_eq!(failure.mend, ["--memory 1024M", "--mbufs 2048"]);
+        assert!(failure.what.contains("9999 packet buffers") && !failure.what.contains("-m "), "{failure}");
+        config.memory.mib = Some(4096);
+        config.pools.mbufs = Some(2048);
+        assert_eq!(failure_on(&host, &BuildError::Pool(error()), &config).mend, ["--memory 8192M"]);
+    }
+
+    #[test]
+    fn a_memif_client_waits_for_its_server_in_our_words() {
+        let config = Config::new("memif:/nonexistent/s", "10.0.0.2/24".parse().unwrap());
+        let failure = memif_server_is_there("/nonexistent/s", &config).unwrap_err();
+        assert!(failure.what.contains("start the ',server' side first"), "{failure}");
+        assert!(failure.mend[0].starts_with("tsonami serve --dev memif:/nonexistent/s,server"), "{failure}");
+        assert!(memif_server_is_there("/", &config).is_ok());
+    }
+
+    #[test]
+    fn rings_of_another_size_are_told() {
+        let mut config = Config::new("tap", "10.0.0.2/24".parse().unwrap());
+        assert_eq!(rings_note(&config, 512, 512), None);
+        config.rings.transmit = Some(64);
+        config.rings.receive = Some(32);
+        assert_eq!(rings_note(&config, 32, 64), None);
+        let note = rings_note(&config, 32, 128).unwrap();
+        assert!(note.contains("--tx-ring 64") && note.contains("128"), "{note}");
+        assert!(!note.contains("--rx-ring"), "{note}");
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use dpdk::{DeviceSpec, Eal, EalConfig, LogLevel, Port, PortInfo};
 
-use crate::{Config, Hugepages, LocalEngine};
+use crate::{Config, LocalEngine};
 
 /// Builds a [`LocalEngine`].
 pub struct EngineBuilder {
@@ -41,6 +41,14 @@ pub enum BuildError {
         core: usize,
         /// Why not.
         source: io::Error,
+    },
+    /// More memory than there is. EAL would touch every page of it until the machine has none left.
+    #[error("{wanted_mib} MiB of memory are asked for, and this machine has {total_mib} MiB")]
+    Memory {
+        /// What the settings ask for.
+        wanted_mib: u32,
+        /// What there is.
+        total_mib: u64,
     },
     /// DPDK did not start.
     #[error(transparent)]
@@ -111,11 +119,11 @@ impl EngineBuilder {
         if let Some(core) = self.config.core {
             pin(core).map_err(|source| BuildError::Core { core, source })?;
         }
-        let huge = match self.config.memory.hugepages {
-            Hugepages::Auto => device.needs().hugepages || matches!(device, DeviceSpec::Pci { .. }),
-            Hugepages::On => true,
-            Hugepages::Off => false,
-        };
+        let huge = self.config.memory.hugepages.used_by(&device);
+        if !huge {
+            let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            enough_memory(self.config.memory.mib, &meminfo)?;
+        }
         let eal = Eal::start(EalConfig {
             no_huge: !huge,
             memory_mib: self.config.memory.mib,
@@ -125,6 +133,18 @@ impl EngineBuilder {
             ..EalConfig::default()
         })?;
         Ok((eal, device))
+    }
+}
+
+/// Refuses more normal memory than the machine has; `meminfo` is `/proc/meminfo`. Where it tells nothing EAL may try.
+fn enough_memory(wanted_mib: Option<u32>, meminfo: &str) -> Result<(), BuildError> {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total_kib: Option<u64> = total.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse().ok());
+    match (wanted_mib, total_kib) {
+        (Some(wanted_mib), Some(kib)) if u64::from(wanted_mib) > kib / 1024 => {
+            Err(BuildError::Memory { wanted_mib, total_mib: kib / 1024 })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -140,4 +160,21 @@ fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     Ok(sched_setaffinity(None, &set)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_memory_than_there_is_is_refused_before_eal_takes_it() {
+        let meminfo = "MemTotal:       24684084 kB\nMemFree:        11759476 kB\n";
+        assert!(matches!(
+            enough_memory(Some(100 << 20), meminfo),
+            Err(BuildError::Memory { wanted_mib: 104_857_600, total_mib: 24_105 })
+        ));
+        assert!(enough_memory(Some(24_105), meminfo).is_ok());
+        assert!(enough_memory(None, meminfo).is_ok());
+        assert!(enough_memory(Some(1), "").is_ok());
+    }
 }

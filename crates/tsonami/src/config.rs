@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use dpdk::DeviceSpec;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,17 @@ pub enum Hugepages {
     On,
     /// Never. Devices that need them are then refused.
     Off,
+}
+
+impl Hugepages {
+    /// Whether memory for this device is taken from hugepages.
+    pub fn used_by(self, device: &DeviceSpec) -> bool {
+        match self {
+            Hugepages::Auto => device.needs().hugepages || matches!(device, DeviceSpec::Pci { .. }),
+            Hugepages::On => true,
+            Hugepages::Off => false,
+        }
+    }
 }
 
 /// Pools of packet buffers. A pool that runs empty delays sending; it loses nothing.

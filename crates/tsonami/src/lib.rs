@@ -59,7 +59,7 @@ pub use shutdown::ShutdownError;
 pub use wait::{WaitStrategy, Waiter};
 
 pub use dpdk::{
-    BufMut, BufPool, DeviceSpec, EalError, LogLevel, ParseDeviceError, PoolError, PortError, PortInfo,
+    BufMut, BufPool, DeviceSpec, EalError, Errno, LogLevel, ParseDeviceError, PoolError, PortError, PortInfo,
     RxOffloads, TxOffloads,
 };
 pub use engine::nic::NicLimits;

@@ -33,6 +33,10 @@ pub struct DeviceInfo {
     pub port: PortInfo,
     /// What the engine goes by.
     pub limits: NicLimits,
+    /// Descriptors of the receive ring: what the device made of the number asked for.
+    pub receive_ring: u16,
+    /// Descriptors of the transmit ring.
+    pub transmit_ring: u16,
 }
 
 /// One core's TCP over one queue pair of a device.
@@ -75,8 +79,13 @@ impl LocalEngine {
             source,
         })?;
         let mut nic = DpdkNic::open(&eal, device, &device_config(config))?;
-        let info =
-            DeviceInfo { port: nic.port().info().clone(), limits: engine::nic::Nic::limits(&nic).clone() };
+        let (receive_ring, transmit_ring) = nic.rings();
+        let info = DeviceInfo {
+            port: nic.port().info().clone(),
+            limits: engine::nic::Nic::limits(&nic).clone(),
+            receive_ring,
+            transmit_ring,
+        };
         let stack = if config.check_tx || config.pcap.is_some() {
             if config.check_tx {
                 nic.check_prepared();

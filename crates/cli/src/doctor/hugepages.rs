@@ -6,7 +6,7 @@ use crate::units::Size;
 /// What two processes on a vhost-user wire need at the least.
 const WANTED: u64 = 1 << 30;
 
-/// How many are reserved and free, and where they are mounted.
+/// How many are reserved and free.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     let subject = "hugepages";
     let folder = "/sys/kernel/mm/hugepages";
@@ -31,35 +31,32 @@ pub(super) fn check(host: &Host) -> Vec<Finding> {
                 subject,
                 "none are reserved; TAP works without, network cards and vhost-user wires do not",
             )
-            .mend(reserve(host)),
+            .mend(reserve(host, WANTED)),
         ];
     }
-    let mut findings = Vec::new();
+    // Where hugetlbfs is mounted does not matter: EAL is started with `--in-memory` and takes pages without files.
     let state = described.join(", ");
-    findings.push(if free < WANTED {
+    vec![if free < WANTED {
         Finding::note(subject, format!("{state}; a vhost-user wire wants {} for its two ends", Size(WANTED)))
-            .mend(reserve(host))
+            .mend(reserve(host, WANTED - free))
     } else {
         Finding::good(subject, state)
-    });
-    let mounts = host.read("/proc/mounts").unwrap_or_default();
-    match mounts.lines().map(|l| l.split(' ')).find_map(|mut l| {
-        let place = l.nth(1)?;
-        (l.next()? == "hugetlbfs").then_some(place)
-    }) {
-        Some(place) => findings.push(Finding::good("hugetlbfs", format!("mounted at {place}"))),
-        None => findings.push(
-            Finding::missing("hugetlbfs", "not mounted, so EAL cannot use the pages that are reserved")
-                .mend("sudo mkdir -p /dev/hugepages && sudo mount -t hugetlbfs nodev /dev/hugepages"),
-        ),
-    }
-    findings
+    }]
 }
 
-/// The command that reserves enough; never fewer than there are.
-fn reserve(host: &Host) -> String {
+/// The command that reserves so many bytes more: beside the pages there are, which others may use.
+pub(crate) fn reserve(host: &Host, missing: u64) -> String {
     let now = host.number("/proc/sys/vm/nr_hugepages").unwrap_or(0);
-    format!("echo {} | sudo tee /proc/sys/vm/nr_hugepages", (WANTED >> 21) + now)
+    let pages = missing.div_ceil(page_bytes(host));
+    format!("echo {} | sudo tee /proc/sys/vm/nr_hugepages", now + pages)
+}
+
+/// The size that `nr_hugepages` counts in.
+fn page_bytes(host: &Host) -> u64 {
+    let meminfo = host.read("/proc/meminfo").unwrap_or_default();
+    let size = meminfo.lines().find_map(|line| line.strip_prefix("Hugepagesize:"));
+    let kib: Option<u64> = size.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.filter(|kib| *kib > 0).map_or(2 << 20, |kib| kib << 10)
 }
 
 #[cfg(test)]
@@ -87,20 +84,27 @@ mod tests {
     fn pages_in_use_are_not_counted_as_free() {
         let root = tempfile::tempdir().unwrap();
         pages(root.path(), 600, 100);
-        put(root.path(), "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
         let findings = check(&made_up(root.path()));
         assert_eq!(findings[0].health, Health::Note);
-        assert_eq!(findings[0].mend, ["echo 1112 | sudo tee /proc/sys/vm/nr_hugepages"]);
-        assert_eq!(findings[1].state, "mounted at /dev/hugepages");
+        assert_eq!(findings[0].mend, ["echo 1012 | sudo tee /proc/sys/vm/nr_hugepages"]);
         pages(root.path(), 600, 600);
         assert_eq!(check(&made_up(root.path()))[0].health, Health::Ok);
     }
 
     #[test]
-    fn reserved_pages_without_a_mount_are_no_use() {
+    fn reserved_pages_are_good_without_a_mount() {
         let root = tempfile::tempdir().unwrap();
         pages(root.path(), 512, 512);
         let findings = check(&made_up(root.path()));
-        assert_eq!((findings[1].subject.as_str(), findings[1].health), ("hugetlbfs", Health::Missing));
+        assert_eq!(findings.iter().map(|f| f.health).collect::<Vec<_>>(), [Health::Ok]);
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_in_the_machines_pages_beside_those_there_are() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "/proc/meminfo", "MemTotal: 1 kB\nHugepagesize:    1048576 kB\n");
+        put(root.path(), "/proc/sys/vm/nr_hugepages", "3");
+        let command = reserve(&made_up(root.path()), (1 << 30) + 1);
+        assert_eq!(command, "echo 5 | sudo tee /proc/sys/vm/nr_hugepages");
     }
 }

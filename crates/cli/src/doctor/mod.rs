@@ -6,7 +6,7 @@ mod cpu;
 mod dpdk;
 mod finding;
 mod host;
-mod hugepages;
+pub(crate) mod hugepages;
 pub(crate) mod nics;
 mod permissions;
 mod tap;

@@ -236,6 +236,11 @@ impl DpdkNic {
         &self.port
     }
 
+    /// Descriptors of the receive and of the transmit ring: what the port made of the numbers it was given.
+    pub fn rings(&self) -> (u16, u16) {
+        (self.queue.rx_descriptors(), self.queue.tx_descriptors())
+    }
+
     /// The kernel's side, of a TAP.
     pub fn host(&self) -> Option<&TapHost> {
         self.host.as_ref()
