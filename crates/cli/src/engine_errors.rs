@@ -7,12 +7,12 @@ use tsonami::{Error, Offset, ShutdownError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::units::{Grouped, Short};
+use crate::units::{Grouped, LONGEST_TIME, Short};
 
 /// A connection could not be opened, or ended early.
 pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> Failure {
     let (ip, port) = (peer.ip(), peer.port());
-    let longer = format!("--timeout {}", (timeout * 3).as_secs_f64());
+    let longer = longer(timeout);
     let so_far = |acked: &Offset| match acked.0 {
         0 => "before it acknowledged anything".to_owned(),
         bytes => format!("after {} bytes were acknowledged", Grouped(bytes)),
@@ -71,6 +71,32 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
     }
 }
 
+/// A longer patience, as typed.
+fn longer(timeout: Duration) -> String {
+    format!("--timeout {}", timeout.saturating_mul(3).min(LONGEST_TIME).as_secs_f64())
+}
+
+/// Adds why a peer that answers seems silent: frames of another process on this machine come with their checksums
+/// left for a network card to fill in, which a virtual wire has none of.
+pub(crate) fn with_checksums(failure: Failure, dropped: u64) -> Failure {
+    if dropped == 0 || failure.exit != Exit::TimedOut {
+        return failure;
+    }
+    Failure {
+        what: format!(
+            "{}; {} segments came with a wrong checksum and were dropped",
+            failure.what,
+            Grouped(dropped)
+        ),
+        mend: ["ethtool -K PEER_INTERFACE tx off      (at the peer: have its kernel fill in the checksums)"
+            .to_owned()]
+        .into_iter()
+        .chain(failure.mend)
+        .collect(),
+        ..failure
+    }
+}
+
 /// Adds what mends an interface that somebody took down, when that is why.
 pub(crate) fn with_interface(failure: Failure, tap: Option<&str>) -> Failure {
     match tap {
@@ -103,7 +129,21 @@ pub(crate) fn not_reading(peer: SocketAddr, acked: u64, timeout: Duration) -> Fa
         ),
     )
     .mend("look at the receiver: it does not read")
-    .mend(format!("--timeout {}", (timeout * 3).as_secs_f64()))
+    .mend(longer(timeout))
+}
+
+/// A sender that sends nothing more, and does not say that it is done.
+pub(crate) fn silent_sender(peer: SocketAddr, bytes: u64, timeout: Duration) -> Failure {
+    Failure::new(
+        Exit::TimedOut,
+        format!(
+            "{peer} timed out: it was silent for {} after {} bytes were received",
+            Short(timeout),
+            Grouped(bytes)
+        ),
+    )
+    .mend("look at the sender: it neither sends nor closes")
+    .mend(longer(timeout))
 }
 
 /// Something was not in order when the device was closed.
@@ -140,5 +180,27 @@ mod tests {
             assert!(!failure.mend.is_empty(), "{failure}");
         }
         assert_eq!(not_reading(peer, 5, Duration::from_secs(10)).exit, Exit::TimedOut);
+    }
+
+    #[test]
+    fn the_longest_patience_does_not_overflow() {
+        let peer: SocketAddr = "10.77.0.1:5001".parse().unwrap();
+        for failure in
+            [connection(&Error::ConnectTimedOut, peer, Duration::MAX), not_reading(peer, 5, Duration::MAX)]
+        {
+            assert!(failure.to_string().contains("--timeout 31536000"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn wrong_checksums_are_named_as_why_nobody_seems_to_answer() {
+        let peer: SocketAddr = "10.77.0.1:5001".parse().unwrap();
+        let timed_out = connection(&Error::ConnectTimedOut, peer, Duration::from_secs(10));
+        assert_eq!(with_checksums(timed_out.clone(), 0), timed_out);
+        let failure = with_checksums(timed_out, 4);
+        assert!(failure.what.contains("4 segments came with a wrong checksum"), "{failure}");
+        assert!(failure.mend[0].starts_with("ethtool -K PEER_INTERFACE tx off"), "{failure}");
+        let refused = connection(&Error::Refused, peer, Duration::from_secs(10));
+        assert_eq!(with_checksums(refused.clone(), 4), refused);
     }
 }

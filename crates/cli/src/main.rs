@@ -16,6 +16,7 @@ mod signals;
 mod start;
 mod target;
 mod units;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -45,12 +46,17 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Doctor(_) => &quiet,
     };
     let console = Console::open(log)?;
-    match command {
-        Command::Send(args) => send::run(args, &console),
-        Command::Serve(args) => serve::run(args, &console),
-        Command::Devices(args) => devices::run(args, &console),
-        Command::Doctor(args) => doctor::run(args, &console),
+    let (json, result) = match command {
+        Command::Send(args) => (args.json, send::run(args, &console)),
+        Command::Serve(args) => (args.json, serve::run(args, &console)),
+        Command::Devices(args) => (args.json, devices::run(args, &console)),
+        Command::Doctor(args) => (args.json, doctor::run(args, &console)),
+    };
+    if let (true, Err(failure)) = (json, &result) {
+        // What got under way has printed its summary; what did not still owes whoever parses the output an object.
+        console.print(&report::error_json(failure))?;
     }
+    result
 }
 
 /// Bytes in hexadecimal, as sha256sum prints them.

@@ -12,14 +12,17 @@ use crate::failure::Failure;
 
 /// The TAP that is made when no device is named: its name, and the kernel's side of it.
 const OWN_TAP: &str = "tap:tsonami0,host=10.77.0.1/24";
-/// The kernel's address on it.
-pub(crate) const OWN_TAP_KERNEL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Our address on it.
 const OWN_TAP_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const OWN_TAP_PREFIX: u8 = 24;
 
 /// How long nobody may answer, unless the options or the configuration file say otherwise: people wait at terminals.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Packet buffers of a pool, at least: the fewest that the tests send with.
+const LEAST_MBUFS: u32 = 64;
+/// Descriptors of a ring: the fewest that the tests send with, and more than devices have.
+const RING_SIZES: std::ops::RangeInclusive<u16> = 32..=32_768;
 
 /// Puts together the file named by `--config`, the options, and the defaults, in falling order of rank: options win
 /// over the file, the file over the defaults.
@@ -36,7 +39,6 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
             config
         }
     };
-    let named = device.spec.dev.is_some() || device.config.is_some();
     if let Some(dev) = &device.spec.dev {
         config.device.clone_from(dev);
     }
@@ -51,13 +53,14 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     }
     if device.gateway.is_some() {
         config.gateway = device.gateway;
-    } else if !named && device.addr.is_none() {
-        config.gateway = Some(IpAddr::V4(OWN_TAP_KERNEL));
+    } else if device.config.is_none() {
+        config.gateway = kernel_side(&spec, &config.address);
     }
     config.mtu = device.mtu.or(config.mtu);
     config.pools.mbufs = tuning.mbufs.or(config.pools.mbufs);
     config.rings.transmit = tuning.tx_ring.or(config.rings.transmit);
     config.rings.receive = tuning.rx_ring.or(config.rings.receive);
+    check_sizes(&config)?;
     set_memory(&mut config, &tuning.memory)?;
     if let Some(wait) = tuning.wait {
         config.wait = match wait {
@@ -101,6 +104,35 @@ fn set_memory(config: &mut Config, args: &MemoryArgs) -> Result<(), Failure> {
             HugepagesArg::On => Hugepages::On,
             HugepagesArg::Off => Hugepages::Off,
         };
+    }
+    Ok(())
+}
+
+/// The kernel's side of a TAP, where it is a neighbour of ours.
+fn kernel_side(device: &DeviceSpec, ours: &IpNet) -> Option<IpAddr> {
+    match device {
+        DeviceSpec::Tap { host: Some((kernel, _)), .. } => {
+            Some(*kernel).filter(|kernel| ours.contains(kernel) && *kernel != ours.addr())
+        }
+        _ => None,
+    }
+}
+
+/// Refuses pools and rings too small to send with, from the options and from the file alike.
+fn check_sizes(config: &Config) -> Result<(), Failure> {
+    if let Some(mbufs) = config.pools.mbufs.filter(|mbufs| *mbufs < LEAST_MBUFS) {
+        let what = format!("{mbufs} packet buffers in each pool are too few to send with");
+        return Err(Failure::new(Exit::Usage, what).mend(format!("--mbufs {LEAST_MBUFS}")));
+    }
+    for (option, size) in [("--tx-ring", config.rings.transmit), ("--rx-ring", config.rings.receive)] {
+        if let Some(size) = size.filter(|size| !RING_SIZES.contains(size)) {
+            let what = format!(
+                "a ring of {size} descriptors makes no sense: {} to {}",
+                RING_SIZES.start(),
+                RING_SIZES.end()
+            );
+            return Err(Failure::new(Exit::Usage, what).mend(format!("{option} 1024")));
+        }
     }
     Ok(())
 }
@@ -196,7 +228,7 @@ mod tests {
         let config = parsed(&[]).unwrap();
         assert_eq!(config.device, OWN_TAP);
         assert_eq!(config.address.to_string(), "10.77.0.2/24");
-        assert_eq!(config.gateway, Some(IpAddr::V4(OWN_TAP_KERNEL)));
+        assert_eq!(config.gateway, Some("10.77.0.1".parse().unwrap()));
     }
 
     #[test]
@@ -206,7 +238,31 @@ mod tests {
         assert_eq!(address("tap:x,host=192.0.2.254/24"), "192.0.2.1/24");
         assert_eq!(address("tap:x,host=192.0.2.1/30"), "192.0.2.2/30");
         assert_eq!(address("tap:x,host=192.0.2.2/30"), "192.0.2.1/30");
-        assert_eq!(parsed(&["--dev", "tap:x,host=192.0.2.1/24"]).unwrap().gateway, None);
+    }
+
+    #[test]
+    fn the_kernels_side_of_a_tap_is_the_gateway_where_it_is_a_neighbour() {
+        let gateway = |args: &[&str]| parsed(args).unwrap().gateway.map(|ip| ip.to_string());
+        assert_eq!(gateway(&["--dev", "tap:x,host=192.0.2.1/24"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(gateway(&["--addr", "10.77.0.9/24"]).as_deref(), Some("10.77.0.1"));
+        assert_eq!(gateway(&["--dev", "tap:x"]), None);
+        assert_eq!(gateway(&["--dev", "tap:x,host=192.0.2.1/24", "--addr", "10.0.0.1/24"]), None);
+        let given = ["--dev", "tap:x,host=192.0.2.1/24", "--gateway", "192.0.2.9"];
+        assert_eq!(gateway(&given).as_deref(), Some("192.0.2.9"));
+    }
+
+    #[test]
+    fn pools_and_rings_too_small_to_send_with_are_refused_with_the_least() {
+        for (option, bad, good, mend) in [
+            ("--mbufs", "63", "64", "--mbufs 64"),
+            ("--tx-ring", "31", "32", "--tx-ring 1024"),
+            ("--rx-ring", "0", "32", "--rx-ring 1024"),
+            ("--rx-ring", "65535", "32768", "--rx-ring 1024"),
+        ] {
+            let failure = parsed(&[option, bad]).unwrap_err();
+            assert_eq!((failure.exit, failure.mend[0].as_str()), (Exit::Usage, mend));
+            assert!(parsed(&[option, good]).is_ok(), "{option} {good}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum UnitError {
     UnknownUnit { unit: String, known: &'static str },
     #[error("'{0}' is too large")]
     TooLarge(String),
+    #[error("'{0}' is too long: 8760h (a year) at the most")]
+    TooLong(String),
     #[error("'{0}' must be more than zero")]
     Zero(String),
 }
@@ -96,6 +98,9 @@ impl fmt::Display for Size {
     }
 }
 
+/// The longest time that can be asked for: a year. Times are counted in nanoseconds, and sums of them must not overflow.
+pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A length of time as typed: `10` (seconds), `2.5s`, `500ms`, `50us`, `2m`, `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split_number(text)?;
@@ -112,7 +117,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             });
         }
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| UnitError::TooLarge(text.to_owned()))
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if time <= LONGEST_TIME => Ok(time),
+        _ => Err(UnitError::TooLong(text.to_owned())),
+    }
 }
 
 /// Parses a length of time that must not be zero.
@@ -237,7 +245,10 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
         assert_eq!(parse_positive_duration("0"), Err(UnitError::Zero("0".into())));
-        assert!(parse_duration("99999999999999999999999h").is_err());
+        assert_eq!(parse_duration("8760h"), Ok(LONGEST_TIME));
+        for text in ["8761h", "500000000000000h", "99999999999999999999999h"] {
+            assert_eq!(parse_duration(text), Err(UnitError::TooLong(text.into())));
+        }
         assert!(parse_duration("5 parsecs").is_err());
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct DeviceArgs {
     #[arg(long, value_name = "ADDR/LEN")]
     pub(crate) addr: Option<String>,
 
-    /// Next hop for peers outside our network [default with a TAP: its kernel side]
+    /// Next hop for peers outside our network [default with a TAP: its host=, in our network]
     #[arg(long, value_name = "ADDR")]
     pub(crate) gateway: Option<IpAddr>,
 
@@ -43,7 +43,7 @@ pub(crate) struct SpecArg {
     /// tap[:NAME][,host=ADDR/LEN]  a TAP; this machine's kernel is at its other end
     /// virtio-user:SOCKET          to a vhost-user backend, such as the next
     /// vhost:SOCKET                a vhost-user backend
-    /// memif:SOCKET                shared memory between two processes
+    /// memif:SOCKET[,server]       shared memory; the server side must be started first
     /// pci:ADDRESS                 a network card bound to DPDK, e.g. pci:0000:3b:00.0
     /// af_packet:IFACE             a kernel interface, by packet socket
     /// null                        swallows everything
@@ -56,16 +56,16 @@ pub(crate) struct SpecArg {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Memory, rings and cores")]
 pub(crate) struct TuningArgs {
-    /// Packet buffers in each pool
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Packet buffers in each pool, at least 64 [default: several thousand]
+    #[arg(long, value_name = "N")]
     pub(crate) mbufs: Option<u32>,
 
-    /// Descriptors of the transmit ring
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Descriptors of the transmit ring, 32 to 32768 [default: 1024, or what the device takes]
+    #[arg(long, value_name = "N")]
     pub(crate) tx_ring: Option<u16>,
 
-    /// Descriptors of the receive ring
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Descriptors of the receive ring, 32 to 32768 [default: 1024, or what the device takes]
+    #[arg(long, value_name = "N")]
     pub(crate) rx_ring: Option<u16>,
 
     #[command(flatten)]

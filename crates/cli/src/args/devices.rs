@@ -1,6 +1,6 @@
 //! `tsonami devices`.
 
-use clap::Args;
+use clap::{Arg, Args};
 
 use super::{LogArgs, MemoryArgs, SpecArg};
 
@@ -9,6 +9,7 @@ use super::{LogArgs, MemoryArgs, SpecArg};
 /// Without --dev it lists what is present on this machine and how each would be named.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_args(look_at))]
 pub(crate) struct DevicesArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArg,
@@ -22,6 +23,17 @@ pub(crate) struct DevicesArgs {
 
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+/// `--dev` here only chooses what is shown: the forms are the same.
+fn look_at(dev: Arg) -> Arg {
+    if dev.get_id() != "dev" {
+        return dev;
+    }
+    let forms = dev.get_long_help().map(ToString::to_string).unwrap_or_default();
+    let forms = forms.split_once('\n').map_or("", |(_, forms)| forms).to_owned();
+    let help = "The device to look at; without it, what is present is listed";
+    dev.help(help).long_help(format!("{help}\n{forms}"))
 }
 
 const EXAMPLES: &str = "\

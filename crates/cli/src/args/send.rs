@@ -56,8 +56,8 @@ pub(crate) struct SendArgs {
     #[arg(short = 'N', long, help_heading = "How to send")]
     pub(crate) no_delay: bool,
 
-    /// Largest segment's payload, bytes; lower than the peer's and the device's only
-    #[arg(short = 'M', long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(64..),
+    /// Largest segment's payload, bytes, at least 88; lower than the peer's and the device's only
+    #[arg(short = 'M', long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(88..),
           help_heading = "How to send")]
     pub(crate) mss: Option<u16>,
 
@@ -65,7 +65,8 @@ pub(crate) struct SendArgs {
     #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to send")]
     pub(crate) send_buffer: Option<Size>,
 
-    /// Give up when nobody answers for this long: connecting, sending and closing [default: 10]
+    /// Give up when nobody answers for this long: connecting, sending and closing
+    /// [default: 10; with --config, the file's connect_timeout and user_timeout]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to send")]
     pub(crate) timeout: Option<Duration>,
 
@@ -75,9 +76,9 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
 
-    /// Seconds between interval lines on a terminal; 0 for none
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, default_value = "1", help_heading = "Output")]
-    pub(crate) interval: Duration,
+    /// Time between interval lines; 0 for none [default: 1 on a terminal, none elsewhere]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, help_heading = "Output")]
+    pub(crate) interval: Option<Duration>,
 
     /// Print one JSON object instead of text; its keys carry their units
     #[arg(short = 'J', long, help_heading = "Output")]

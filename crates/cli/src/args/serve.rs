@@ -45,7 +45,8 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to receive")]
     pub(crate) receive_buffer: Option<Size>,
 
-    /// Give up on a peer that does not answer for this long [default: 10]
+    /// Give up on a peer that sends neither bytes nor its end for this long, or does not answer
+    /// [default: 10; with --config, the file's user_timeout]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to receive")]
     pub(crate) timeout: Option<Duration>,
 

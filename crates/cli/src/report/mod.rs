@@ -7,4 +7,4 @@ mod text;
 
 pub(crate) use interval::{Interval, Intervals};
 pub(crate) use progress::{Goal, Progress};
-pub(crate) use summary::{ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary};
+pub(crate) use summary::{ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary, error_json};

@@ -48,9 +48,9 @@ impl Progress {
         self.bar.println(interval.to_string());
     }
 
-    /// Prints a remark above the bar.
+    /// Prints a remark on standard error, whoever watches: above the bar where there is one.
     pub(crate) fn remark(&self, text: &str) {
-        self.bar.println(text);
+        self.bar.suspend(|| eprintln!("tsonami: {text}"));
     }
 
     /// Takes the bar away.

@@ -19,6 +19,8 @@ pub(crate) struct Summary {
     pub(crate) complete: bool,
     /// What went wrong first, if anything did.
     pub(crate) error: Option<ErrorSummary>,
+    /// Worth knowing, though nothing went wrong.
+    pub(crate) remarks: Vec<String>,
     /// From the first connect to the last acknowledgement.
     pub(crate) elapsed_seconds: f64,
     /// Taken from the application.
@@ -85,6 +87,16 @@ impl From<&Failure> for ErrorSummary {
     fn from(failure: &Failure) -> ErrorSummary {
         ErrorSummary { what: failure.what.clone(), exit_code: failure.exit.code() }
     }
+}
+
+/// What is printed in place of a summary when a run did not even start.
+pub(crate) fn error_json(failure: &Failure) -> String {
+    let object = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "complete": false,
+        "error": ErrorSummary::from(failure),
+    });
+    format!("{object}\n")
 }
 
 /// Round-trip times.

@@ -130,6 +130,7 @@ mod tests {
             },
             complete: true,
             error: None,
+            remarks: Vec::new(),
             elapsed_seconds: 1.25,
             accepted_bytes: 512 << 20,
             acknowledged_bytes: 512 << 20,

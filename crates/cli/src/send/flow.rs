@@ -1,7 +1,7 @@
 //! One connection of a run, as the sender sees it.
 
 use sha2::{Digest, Sha256};
-use tsonami::{ConnId, Error, Payload, Time};
+use tsonami::{ConnId, ConnStats, Error, FourTuple, LocalEngine, Payload, Time};
 
 /// How far a connection has come.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Flow {
     pub(crate) refused: Option<Payload>,
     /// Hash of what was accepted.
     pub(crate) hash: Option<Sha256>,
+    /// What its handle told when it was given up: its addresses and counts.
+    last_words: Option<(Option<FourTuple>, ConnStats)>,
     /// Why it ended early.
     pub(crate) error: Option<Error>,
     /// What the peer had acknowledged when last looked at, and when that last moved.
@@ -55,6 +57,7 @@ impl Flow {
             peer_finished: false,
             refused: None,
             hash: hash.then(Sha256::new),
+            last_words: None,
             error: None,
             acked: 0,
             moved: now,
@@ -73,6 +76,19 @@ impl Flow {
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
+    }
+
+    /// Gives the handle up: the engine ends the connection in good order, without us.
+    pub(crate) fn let_go(&mut self, engine: &mut LocalEngine) {
+        self.last_words = Some(self.words(engine));
+        self.phase = Phase::Over;
+        self.refused = None;
+        engine.release(self.id);
+    }
+
+    /// Its addresses, and what it counted.
+    pub(crate) fn words(&self, engine: &LocalEngine) -> (Option<FourTuple>, ConnStats) {
+        self.last_words.unwrap_or_else(|| (engine.tuple(self.id), engine.stats(self.id).unwrap_or_default()))
     }
 
     /// SHA-256 of what was accepted, in hexadecimal.

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::Summary;
 use crate::signals::Signals;
+use crate::verdict::Verdict;
 use crate::{settings, start};
 use source::{FileSource, Source};
 
@@ -42,7 +43,9 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let source = source(args, file, &mut engine, &config)?;
     let run = run::Run::new(args, console, &signals, peer, quota, &config);
     let (summary, failure) = run.go(&mut engine, source);
-    let failure = failure.map(|failure| engine_errors::with_interface(failure, engine.tap_name()));
+    let failure = failure
+        .map(|failure| engine_errors::with_interface(failure, engine.tap_name()))
+        .map(|failure| engine_errors::with_checksums(failure, engine.counters().drop_tcp_checksum));
     let closed = engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e));
     finish(args, console, summary, failure, closed, &signals)
 }
@@ -104,19 +107,12 @@ fn finish(
     closed: Result<(), Failure>,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    // What was not in order at the end counts however the run went: an interrupted one must not leak either.
-    let (failure, unclean) = match (failure, closed) {
-        (Some(failure), Err(unclean)) => {
-            eprintln!("{unclean}");
-            (Some(failure), false)
-        }
-        (None, Err(unclean)) => (Some(unclean), true),
-        (failure, Ok(())) => (failure, false),
-    };
+    let verdict = Verdict { signal: signals.exit(), failure, unclean: closed.err() };
+    let failure = verdict.failure.as_ref().or(verdict.unclean.as_ref());
     if summary.error.is_none() {
-        summary.error = failure.as_ref().map(Into::into);
+        summary.error = failure.map(Into::into);
     }
-    if let (None, Some(exit)) = (&summary.error, signals.exit()) {
+    if let (None, Some(exit)) = (&summary.error, verdict.signal) {
         summary.error =
             Some(crate::report::ErrorSummary { what: "interrupted".into(), exit_code: exit.code() });
     }
@@ -129,10 +125,5 @@ fn finish(
         // Where not even one connection came about, there is nothing to sum up.
         console.print(&summary.to_string())?;
     }
-    match (signals.exit(), failure) {
-        (Some(exit), _) if !unclean => Ok(exit),
-        (_, Some(failure)) => Err(failure),
-        (Some(exit), None) => Ok(exit),
-        (None, None) => Ok(Exit::Success),
-    }
+    Ok(verdict.announce())
 }

@@ -12,12 +12,14 @@ use crate::args::SendArgs;
 use crate::console::Console;
 use crate::engine_errors;
 use crate::failure::Failure;
-use crate::report::{ConnectionSummary, Device, Drop, Goal, Intervals, Progress, Rtt, Summary};
+use crate::report::{ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Progress, Rtt, Summary};
 use crate::signals::{Asked, Signals};
-use crate::units::{Rate, Size, bits_per_second};
+use crate::units::{Rate, Short, Size, bits_per_second};
 
 /// How long to send when nothing says how much.
 pub(crate) const DEFAULT_TIME: Duration = Duration::from_secs(10);
+/// Between two interval lines, when nothing says otherwise.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest copying write.
 pub(crate) const LONGEST_COPY: usize = 16 << 20;
 /// The longest write by reference: one buffer.
@@ -73,6 +75,9 @@ pub(crate) struct Run<'a> {
     by_id: HashMap<ConnId, usize>,
     ready: VecDeque<usize>,
     over: usize,
+    /// Connections whose peer has everything and did not close in time.
+    left_open: usize,
+    remarks: Vec<String>,
     stage: Stage,
     began: Time,
     /// When the newest acknowledgement came.
@@ -107,11 +112,13 @@ impl<'a> Run<'a> {
             by_id: HashMap::with_capacity(args.parallel as usize),
             ready: VecDeque::new(),
             over: 0,
+            left_open: 0,
+            remarks: Vec::new(),
             stage: Stage::Sending,
             began: Time::ZERO,
             newest: Time::ZERO,
             failure: None,
-            intervals: Intervals::new(args.interval),
+            intervals: Intervals::new(args.interval.unwrap_or(DEFAULT_INTERVAL)),
             progress: Progress::new(goal, console.interactive() && !args.json),
         }
     }
@@ -136,10 +143,22 @@ impl<'a> Run<'a> {
         }
         let elapsed: Duration = self.newest.since(self.began).into();
         let (acked, retransmitted) = self.totals(engine);
-        if let Some(interval) = self.intervals.finish(elapsed, acked, retransmitted) {
-            self.progress.line(interval);
-        }
+        let interval = self.intervals.finish(elapsed, acked, retransmitted).cloned();
+        self.line(interval);
         self.progress.finish();
+        if self.left_open > 0 {
+            let remark = format!(
+                "{} has everything of {} and did not close within {}: left open there, without a reset",
+                self.peer,
+                if self.left_open == 1 {
+                    "1 connection".into()
+                } else {
+                    format!("{} connections", self.left_open)
+                },
+                Short(self.timeout()),
+            );
+            self.remark(remark);
+        }
         let summary = self.summary(engine, elapsed);
         (summary, self.failure)
     }
@@ -323,7 +342,12 @@ impl<'a> Run<'a> {
         for flow in &mut self.flows {
             flow.ready = false;
             flow.refused = None;
-            if matches!(flow.phase, Phase::Opening | Phase::Sending) {
+            if flow.phase == Phase::Opening && limit.is_some() {
+                // It has nothing to finish.
+                engine.abort(flow.id);
+                flow.phase = Phase::Over;
+                self.over += 1;
+            } else if matches!(flow.phase, Phase::Opening | Phase::Sending) {
                 flow.phase = Phase::Draining;
                 flow.moved = now;
                 engine.shutdown_write(flow.id);
@@ -338,8 +362,14 @@ impl<'a> Run<'a> {
         self.ready.clear();
         for flow in &mut self.flows {
             flow.refused = None;
-            if flow.phase != Phase::Over {
-                engine.abort(flow.id);
+            match flow.phase {
+                Phase::Over => {}
+                // The peer has everything: it may read it in peace.
+                Phase::Acknowledged => {
+                    flow.let_go(engine);
+                    self.over += 1;
+                }
+                _ => engine.abort(flow.id),
             }
         }
     }
@@ -347,7 +377,7 @@ impl<'a> Run<'a> {
     /// Ends connections that do not get on: the peer answers, or the protocol would have ended them, but it does
     /// not read, or does not close.
     fn give_up_on_the_silent(&mut self, engine: &mut LocalEngine, now: Time) {
-        let patience = Nanos::from(self.timeout() + TIMEOUT_GRACE);
+        let patience = Nanos::from(self.timeout().saturating_add(TIMEOUT_GRACE));
         for index in 0..self.flows.len() {
             let flow = &mut self.flows[index];
             let waits = match flow.phase {
@@ -359,19 +389,19 @@ impl<'a> Run<'a> {
             if !waits || now.since(flow.moved) < patience {
                 continue;
             }
-            let (id, acked, phase) = (flow.id, flow.acked, flow.phase);
-            engine.abort(id);
-            if phase == Phase::Acknowledged {
-                // Nothing of ours is lost.
-                self.progress.remark("the peer has everything and does not close: left it there");
-            } else {
-                self.fail(engine_errors::not_reading(self.peer, acked, self.timeout()));
-                self.flows[index].error = Some(Error::TimedOut { acked: tsonami::Offset(acked) });
+            self.over += 1;
+            if flow.phase == Phase::Acknowledged {
+                // Nothing of ours is lost, and a reset could take from the peer what it has yet to read.
+                flow.let_go(engine);
+                self.left_open += 1;
+                continue;
             }
-            let flow = &mut self.flows[index];
+            let acked = flow.acked;
+            engine.abort(flow.id);
             flow.phase = Phase::Over;
             flow.refused = None;
-            self.over += 1;
+            flow.error = Some(Error::TimedOut { acked: tsonami::Offset(acked) });
+            self.fail(engine_errors::not_reading(self.peer, acked, self.timeout()));
         }
     }
 
@@ -384,15 +414,32 @@ impl<'a> Run<'a> {
         self.failure.get_or_insert(failure);
     }
 
+    /// Says something worth knowing that is no failure: on standard error, and in the JSON.
+    fn remark(&mut self, text: String) {
+        self.progress.remark(&text);
+        self.remarks.push(text);
+    }
+
     fn totals(&self, engine: &LocalEngine) -> (u64, u64) {
         (self.flows.iter().map(|f| f.acked).sum(), engine.counters().tx_retransmitted_segments)
     }
 
+    /// Prints an interval line: above the bar for a person who watches, among the results for who asked for lines.
+    fn line(&mut self, interval: Option<Interval>) {
+        let Some(interval) = interval else { return };
+        if self.console.interactive() || self.args.json {
+            self.progress.line(&interval);
+        } else if self.args.interval.is_some()
+            && let Err(failure) = self.console.print(&format!("{interval}\n"))
+        {
+            self.fail(failure);
+        }
+    }
+
     fn show(&mut self, engine: &LocalEngine, elapsed: Duration) {
         let (acked, retransmitted) = self.totals(engine);
-        if let Some(interval) = self.intervals.update(elapsed, acked, retransmitted) {
-            self.progress.line(interval);
-        }
+        let interval = self.intervals.update(elapsed, acked, retransmitted).cloned();
+        self.line(interval);
         if self.console.interactive() {
             let position = match self.quota {
                 Quota::Time(time) => elapsed.min(time).as_millis() as u64,
@@ -410,8 +457,7 @@ impl<'a> Run<'a> {
             .flows
             .iter()
             .map(|flow| {
-                let stats = engine.stats(flow.id).unwrap_or_default();
-                let tuple = engine.tuple(flow.id);
+                let (tuple, stats) = flow.words(engine);
                 ConnectionSummary {
                     local: tuple.map_or_else(String::new, |t| t.local.to_string()),
                     remote: self.peer.to_string(),
@@ -442,6 +488,7 @@ impl<'a> Run<'a> {
             },
             complete: false,
             error: None,
+            remarks: std::mem::take(&mut self.remarks),
             elapsed_seconds: elapsed.as_secs_f64(),
             accepted_bytes: connections.iter().map(|c| c.accepted_bytes).sum(),
             acknowledged_bytes: acknowledged,
@@ -449,11 +496,7 @@ impl<'a> Run<'a> {
             sent_segments: counters.tx_segments,
             retransmitted_bytes: counters.tx_retransmitted_bytes,
             retransmitted_segments: counters.tx_retransmitted_segments,
-            retransmission_timeouts: self
-                .flows
-                .iter()
-                .filter_map(|f| Some(engine.stats(f.id)?.timeouts))
-                .sum(),
+            retransmission_timeouts: self.flows.iter().map(|f| f.words(engine).1.timeouts).sum(),
             rtt: Rtt::from_histogram(engine.rtt_histogram()),
             tso_bursts: counters.tx_tso_bursts,
             tso_burst_mean_bytes: mean(counters.tx_tso_bytes, counters.tx_tso_bursts),

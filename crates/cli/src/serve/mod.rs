@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tsonami::{ConnId, Error, Event, LocalEngine, Nanos, Offset, Time};
+use tsonami::{ConnId, Event, LocalEngine, Nanos, Time};
 
 use crate::args::ServeArgs;
 use crate::console::Console;
@@ -15,8 +15,9 @@ use crate::engine_errors;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::signals::{Asked, Signals};
+use crate::verdict::Verdict;
 use crate::{settings, start};
-use report::{Received, Total};
+use report::{Cut, Received, Total};
 use sink::Sink;
 
 /// Time between looks at signals.
@@ -50,23 +51,21 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
         readers: HashMap::new(),
         accepted: 0,
         total: Total::default(),
+        patience: config.connection.user_timeout,
+        silent: None,
         failure: None,
     };
     server.go(&mut engine, &signals);
     // Connections that sent us their all may still owe the peer an acknowledgement of its FIN, or wait for one.
     let drain = if signals.asked() == Asked::Nothing { CLOSE_GRACE } else { Duration::ZERO };
     let closed = engine.shutdown(drain).map_err(|e| engine_errors::shutdown(&e));
-    let Server { total, failure, .. } = server;
+    let Server { total, failure, silent, .. } = server;
     if args.json {
         console.print(&total.json(signals.exit()))?;
     } else {
         console.print(&total.to_string())?;
     }
-    match (signals.exit(), failure.or(closed.err())) {
-        (Some(exit), _) => Ok(exit),
-        (None, Some(failure)) => Err(failure),
-        (None, None) => Ok(Exit::Success),
-    }
+    Ok(Verdict { signal: signals.exit(), failure: failure.or(silent), unclean: closed.err() }.announce())
 }
 
 struct Server<'a> {
@@ -77,6 +76,10 @@ struct Server<'a> {
     readers: HashMap<ConnId, Reader>,
     accepted: u64,
     total: Total,
+    /// How long a connection may bring neither bytes nor its end.
+    patience: Duration,
+    /// The first connection that was given up for its silence. The others are served on.
+    silent: Option<Failure>,
     failure: Option<Failure>,
 }
 
@@ -108,6 +111,7 @@ impl Server<'_> {
             }
             if now >= next_tick {
                 next_tick = now + TICK;
+                self.give_up_on_the_silent(engine, now);
                 match signals.asked() {
                     Asked::Nothing => {}
                     Asked::Stop if !self.readers.is_empty() => {
@@ -133,7 +137,7 @@ impl Server<'_> {
             }
             Event::Closed(end) => {
                 self.read(engine, id, now);
-                self.done(engine, id, end.err());
+                self.done(engine, id, end.err().as_ref().map(Cut::from));
             }
             _ => {}
         }
@@ -173,11 +177,15 @@ impl Server<'_> {
     }
 
     /// A connection's last byte came, or it failed: reports it, and leaves its end to the engine.
-    fn done(&mut self, engine: &mut LocalEngine, id: ConnId, error: Option<Error>) {
+    fn done(&mut self, engine: &mut LocalEngine, id: ConnId, cut: Option<Cut>) {
         let Some(reader) = self.readers.remove(&id) else { return };
         let elapsed = reader.newest.since(reader.began).into();
         let (bytes, sha256) = reader.sink.finish();
-        let received = Received::new(reader.number, reader.remote, bytes, elapsed, sha256, error.as_ref());
+        if cut == Some(Cut::Silence(self.patience)) || cut == Some(Cut::Unanswered) {
+            self.silent
+                .get_or_insert_with(|| engine_errors::silent_sender(reader.remote, bytes, self.patience));
+        }
+        let received = Received::new(reader.number, reader.remote, bytes, elapsed, sha256, cut.as_ref());
         engine.release(id);
         let text = if self.args.json { received.json() } else { received.to_string() };
         self.total.add(&received);
@@ -186,13 +194,23 @@ impl Server<'_> {
         }
     }
 
+    /// Ends connections that bring nothing: their peers may be gone, and we would never learn it, since we have
+    /// nothing to send them.
+    fn give_up_on_the_silent(&mut self, engine: &mut LocalEngine, now: Time) {
+        let patience = self.patience.into();
+        let silent = self.readers.iter().filter(|(_, reader)| now.since(reader.newest) >= patience);
+        for id in silent.map(|(id, _)| *id).collect::<Vec<_>>() {
+            engine.abort(id);
+            self.done(engine, id, Some(Cut::Silence(self.patience)));
+        }
+    }
+
     /// Ends what is still open.
     fn give_up(&mut self, engine: &mut LocalEngine) {
         let open: Vec<ConnId> = self.readers.keys().copied().collect();
         for id in open {
             engine.abort(id);
-            let acked = engine.marks(id).map_or(Offset::ZERO, |marks| marks.acked);
-            self.done(engine, id, Some(Error::Aborted { acked }));
+            self.done(engine, id, Some(Cut::Interrupted));
         }
     }
 }

@@ -8,7 +8,36 @@ use serde::Serialize;
 use tsonami::Error;
 
 use crate::exit::Exit;
-use crate::units::{Grouped, Rate, Size, bits_per_second};
+use crate::units::{Grouped, Rate, Short, Size, bits_per_second};
+
+/// Why a connection was not read to its end, in a receiver's words: the library's speak of bytes acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Cut {
+    #[error("the peer sent neither bytes nor its end for {}", Short(*.0))]
+    Silence(Duration),
+    #[error("the peer did not answer what we sent")]
+    Unanswered,
+    #[error("the peer reset the connection")]
+    Reset,
+    #[error("the peer became unreachable (no ARP answer, or ICMP says so)")]
+    Unreachable,
+    #[error("the run was interrupted here")]
+    Interrupted,
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<&Error> for Cut {
+    fn from(error: &Error) -> Cut {
+        match error {
+            Error::TimedOut { .. } => Cut::Unanswered,
+            Error::Reset { .. } => Cut::Reset,
+            Error::Unreachable { .. } => Cut::Unreachable,
+            Error::Aborted { .. } => Cut::Interrupted,
+            other => Cut::Other(other.to_string()),
+        }
+    }
+}
 
 /// One connection that was read. Its field names are the keys of the JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +60,7 @@ impl Received {
         bytes: u64,
         elapsed: Duration,
         sha256: Option<String>,
-        error: Option<&Error>,
+        cut: Option<&Cut>,
     ) -> Received {
         Received {
             connection,
@@ -40,7 +69,7 @@ impl Received {
             elapsed_seconds: elapsed.as_secs_f64(),
             bits_per_second: bits_per_second(bytes, elapsed),
             sha256,
-            error: error.map(ToString::to_string),
+            error: cut.map(|cut| format!("{cut}, after {} bytes were received", Grouped(bytes))),
         }
     }
 
@@ -118,9 +147,9 @@ impl fmt::Display for Total {
 mod tests {
     use super::*;
 
-    fn received(error: Option<&Error>) -> Received {
+    fn received(cut: Option<&Cut>) -> Received {
         let remote = "10.77.0.1:40000".parse().unwrap();
-        Received::new(1, remote, 512 << 20, Duration::from_secs(1), Some("ba78".into()), error)
+        Received::new(1, remote, 512 << 20, Duration::from_secs(1), Some("ba78".into()), cut)
     }
 
     #[test]
@@ -129,8 +158,15 @@ mod tests {
             received(None).to_string(),
             "1 from 10.77.0.1:40000: 536 870 912 bytes (512 MiB) in 1.00 s, 4.29 Gbit/s\n  sha256 ba78\n"
         );
-        let text = received(Some(&Error::Refused)).to_string();
-        assert!(text.contains("\n  ended early: the peer refused"), "{text}");
+        let acked = tsonami::Offset(1);
+        for (error, words) in [
+            (Error::Reset { acked }, "the peer reset the connection, after 536 870 912 bytes were received"),
+            (Error::TimedOut { acked }, "the peer did not answer what we sent, after 536 870 912 bytes"),
+        ] {
+            let text = received(Some(&Cut::from(&error))).to_string();
+            assert!(text.contains(&format!("\n  ended early: {words}")), "{text}");
+            assert!(!text.contains("acknowledg"), "a receiver's peer sends: {text}");
+        }
     }
 
     #[test]
@@ -138,7 +174,7 @@ mod tests {
         let mut total = Total::default();
         total.add(&received(None));
         assert_eq!(total.to_string(), "1 connections, 536 870 912 bytes (512 MiB)\n");
-        total.add(&received(Some(&Error::Refused)));
+        total.add(&received(Some(&Cut::Reset)));
         assert_eq!(total.to_string(), "2 connections, 1 073 741 824 bytes (1.00 GiB), 1 ended early\n");
         let json: serde_json::Value = serde_json::from_str(&total.json(None)).unwrap();
         assert_eq!(json["total"]["failed_connections"], 1);

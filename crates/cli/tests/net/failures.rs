@@ -66,6 +66,75 @@ fn a_peer_that_answers_no_syn_times_out() {
 }
 
 #[test]
+fn interrupting_a_connect_ends_at_once_with_the_summary() {
+    let lab = Lab::new();
+    let mut sender = lab.send(&format!("192.0.2.1:{PORT} --timeout 60 -v"));
+    sender.says("sending", PATIENCE);
+    let began = std::time::Instant::now();
+    sender.signal(Signal::INT);
+    let outcome = sender.ends_with(exit::INTERRUPTED, PATIENCE);
+    assert!(outcome.stdout.contains("acknowledged      0 bytes"), "no summary: {outcome:?}");
+    // What is under way would have two seconds; nothing is.
+    assert!(began.elapsed() < Duration::from_millis(1800), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn checksums_left_to_a_card_that_is_not_there_are_named_with_what_turns_them_on() {
+    let lab = Lab::new();
+    lab.veth();
+    let _socat = lab.socat();
+    let outcome = lab
+        .send_over("af_packet:ts-veth0", &format!("{KERNEL}:{PORT} --timeout {TIMEOUT}"))
+        .ends_with(exit::TIMED_OUT, LIMIT);
+    explains(&outcome, &["wrong checksum", "ethtool -K PEER_INTERFACE tx off"]);
+}
+
+#[test]
+fn a_sender_that_falls_silent_is_given_up_by_the_receiver() {
+    let lab = Lab::new();
+    let mut server = lab.serve("--once --timeout 1");
+    // It connects, and neither sends nor closes.
+    let _silent = lab.spawn("socat", ["-u", &format!("TCP:10.77.0.2:{PORT}"), "-"]);
+    let outcome = server.ends_with(exit::TIMED_OUT, PATIENCE);
+    explains(&outcome, &["timed out", "0 bytes were received"]);
+    assert!(
+        outcome.stdout.contains("ended early: the peer sent neither bytes nor its end for 1.00 s"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn with_json_a_start_that_fails_leaves_an_object_too() {
+    let lab = Lab::new();
+    let outcome = lab.send_over("tapp", &format!("{KERNEL} -J")).ends_with(exit::USAGE, LIMIT);
+    assert!(outcome.stdout.contains("\"exit_code\":2") && outcome.stdout.contains("tapp"), "{outcome:?}");
+}
+
+#[test]
+fn more_memory_than_there_is_is_refused_at_once() {
+    let lab = Lab::new();
+    let outcome = lab.send(&format!("{KERNEL} --memory 100T")).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["--memory 100 TiB is more than this machine has"]);
+}
+
+#[test]
+fn an_interface_that_is_no_tap_is_not_proposed_for_deletion() {
+    let lab = Lab::new();
+    let outcome = lab.send_over("tap:lo", KERNEL).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["no TAP", "choose another name"]);
+    assert!(!outcome.stderr.contains("link del"), "{outcome:?}");
+}
+
+#[test]
+fn interval_lines_asked_for_come_off_a_terminal_too() {
+    let lab = Lab::new();
+    let _receiver = lab.receiver("plain", 1);
+    let outcome = lab.send(&format!("{KERNEL}:{PORT} -t 1 -i 200ms")).ends_with(0, PATIENCE);
+    let lines = outcome.stdout.lines().filter(|line| line.ends_with("retransmitted")).count();
+    assert!(lines >= 3, "{outcome:?}");
+}
+
+#[test]
 fn a_gateway_without_a_route_makes_the_peer_unreachable() {
     let lab = Lab::new();
     lab.run("sysctl -w net.ipv4.ip_forward=1");

@@ -124,6 +124,24 @@ impl Lab {
         self.spawn(env!("CARGO_BIN_EXE_tsonami"), fixed.into_iter().chain(words.split_whitespace()))
     }
 
+    /// Makes a pair of virtual Ethernet interfaces, `ts-veth0` for us and `ts-veth1` for the kernel with its address.
+    pub(crate) fn veth(&self) {
+        self.run("ip link add ts-veth0 type veth peer name ts-veth1");
+        self.run(&format!("ip address add {KERNEL}/24 dev ts-veth1"));
+        self.run("ip link set ts-veth0 up");
+        self.run("ip link set ts-veth1 up");
+    }
+
+    /// Starts `tsonami serve` over a TAP of its own, with these further words; returns when it listens.
+    pub(crate) fn serve(&self, words: &str) -> Process {
+        let device = format!("tap:{TAP},host={KERNEL}/24");
+        let fixed = ["serve", "--dev", &device];
+        let process =
+            self.spawn(env!("CARGO_BIN_EXE_tsonami"), fixed.into_iter().chain(words.split_whitespace()));
+        process.says("listening on", PATIENCE);
+        process
+    }
+
     /// A file of random bytes, and its SHA-256.
     pub(crate) fn random_file(&self, bytes: u64) -> (PathBuf, String) {
         let path = self.path("data");

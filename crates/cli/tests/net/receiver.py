@@ -8,9 +8,11 @@ Prints "listening", "got BYTES" now and then, and for each connection "done BYTE
   answer     answers every piece it reads while more is coming
   half-close sends its own FIN first, then reads to the end
   deaf       accepts and never reads
+  late       says "accepted", and reads only after SIGUSR1
 """
 
 import hashlib
+import signal
 import socket
 import sys
 import threading
@@ -22,6 +24,9 @@ def serve(conn, mode):
     if mode == "half-close":
         conn.sendall(b"nothing more from me")
         conn.shutdown(socket.SHUT_WR)
+    if mode == "late":
+        print("accepted", flush=True)
+        told_to_read.wait()
     while mode != "deaf":
         piece = conn.recv(1 << 16)
         if not piece:
@@ -43,7 +48,11 @@ def serve(conn, mode):
     print("done", total, digest.hexdigest(), flush=True)
 
 
+told_to_read = threading.Event()
+
+
 def main():
+    signal.signal(signal.SIGUSR1, lambda *_: told_to_read.set())
     mode, port, connections = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

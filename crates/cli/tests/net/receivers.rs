@@ -1,5 +1,7 @@
 //! Any plain TCP receiver gets the bytes that were sent: all, in order, once.
 
+use rustix::process::Signal;
+
 use crate::lab::{KERNEL, Lab, PATIENCE, PORT, volume};
 
 #[test]
@@ -34,6 +36,36 @@ fn s29_socat_gets_a_file_sent_without_a_copy() {
     lab.send(&format!("{KERNEL}:{PORT} --file {} --zerocopy --check-tx", file.display()))
         .ends_with(0, PATIENCE);
     socat.says(&hash, PATIENCE);
+}
+
+#[test]
+fn s49_socat_gets_a_file_over_a_packet_socket_on_a_veth_pair() {
+    let lab = Lab::new();
+    let (file, hash) = lab.random_file(volume() / 4);
+    lab.veth();
+    lab.run("ethtool -K ts-veth1 tx off");
+    let socat = lab.socat();
+    lab.send_over("af_packet:ts-veth0", &format!("{KERNEL}:{PORT} --file {}", file.display()))
+        .ends_with(0, PATIENCE);
+    socat.says(&hash, PATIENCE);
+    assert_eq!(lab.kernel_counter("TcpInCsumErrors"), 0);
+}
+
+#[test]
+fn a_receiver_that_reads_after_we_left_still_gets_every_byte() {
+    let lab = Lab::new();
+    let bytes = 64 << 10;
+    let (file, hash) = lab.random_file(bytes);
+    let mut receiver = lab.receiver("late", 1);
+    let words = format!("{KERNEL}:{PORT} --file {} --timeout 1 -J", file.display());
+    let outcome = lab.send(&words).ends_with(0, PATIENCE);
+    let remark = "has everything of 1 connection and did not close within";
+    for said in [&outcome.stdout, &outcome.stderr] {
+        assert!(said.contains(remark), "nothing is said of what was left open:\n{outcome:?}");
+    }
+    receiver.signal(Signal::USR1);
+    let report = receiver.ends_with(0, PATIENCE).stdout;
+    assert!(report.contains(&format!("done {bytes} {hash}")), "{report}");
 }
 
 #[test]
