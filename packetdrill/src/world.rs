@@ -418,6 +418,8 @@ fn state_name(state: State) -> &'static str {
 fn reset_errno(before: State, dialect: Dialect) -> Option<Errno> {
     match before {
         State::SynSent => Some(Errno::CONNREFUSED),
+        // RFC 9293 §3.10.7.4, second; Linux says reset.
+        State::SynReceived if dialect == Dialect::FreeBsd => Some(Errno::CONNREFUSED),
         // Linux: whoever only writes any more learns that nobody reads.
         State::CloseWait if dialect == Dialect::Linux => Some(Errno::PIPE),
         _ => Some(Errno::CONNRESET),
