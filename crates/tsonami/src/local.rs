@@ -288,6 +288,11 @@ impl LocalEngine {
         on!(&self.stack, engine => engine.counters())
     }
 
+    /// Every count that is kept, the endpoint's too: name, value, and what it counts.
+    pub fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
+        on!(&self.stack, engine => engine.every_count().collect())
+    }
+
     /// Round-trip times of all connections, nanoseconds.
     pub fn rtt_histogram(&self) -> &Histogram<u64> {
         on!(&self.stack, engine => engine.rtt_histogram())

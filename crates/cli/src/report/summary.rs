@@ -1,5 +1,7 @@
 //! The summary of a run: plain data. Its field names are the keys of the JSON, so they carry their units.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -53,6 +55,8 @@ pub(crate) struct Summary {
     pub(crate) bits_per_busy_second: f64,
     /// Frames dropped, by reason; reasons that never happened are left out.
     pub(crate) drops: Vec<Drop>,
+    /// Every count the loop keeps, by its name.
+    pub(crate) counters: BTreeMap<&'static str, u64>,
     /// How each connection went.
     pub(crate) connections: Vec<ConnectionSummary>,
     /// How each interval went.

@@ -112,6 +112,7 @@ mod tests {
     use super::super::{ConnectionSummary, Device, Drop, Rtt};
     use super::*;
     use hdrhistogram::Histogram;
+    use std::collections::BTreeMap;
 
     fn summary() -> Summary {
         let mut histogram = Histogram::<u64>::new(3).unwrap();
@@ -147,6 +148,7 @@ mod tests {
             busy_share: 0.873,
             bits_per_busy_second: 3.94e9,
             drops: Vec::new(),
+            counters: BTreeMap::new(),
             connections: vec![connection(None)],
             intervals: Vec::new(),
         }

@@ -509,6 +509,7 @@ impl<'a> Run<'a> {
                 .filter(|(name, count, _)| name.starts_with("drop_") && *count > 0)
                 .map(|(_, frames, help)| Drop { reason: reason(help), frames })
                 .collect(),
+            counters: engine.every_count().into_iter().map(|(name, count, _)| (name, count)).collect(),
             connections,
             intervals: std::mem::replace(&mut self.intervals, Intervals::new(Duration::ZERO)).into_done(),
         }
