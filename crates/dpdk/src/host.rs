@@ -4,12 +4,13 @@ use core::mem;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::DeviceSpec;
 
 /// Frames that wait for us in a TAP interface at most: what the kernel answers to one iteration of a sender's loop comes
 /// at once, while the loop is not looking, and its default of 500 loses most of it.
-const QUEUE_LEN: u16 = 10_000;
+const QUEUE_LEN: u32 = 10_000;
 
 /// A change to an interface that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,37 @@ fn kernel_interface_of(addr: IpAddr) -> Option<String> {
     // SAFETY: made by `getifaddrs`, freed once.
     unsafe { libc::freeifaddrs(list) };
     found
+}
+
+/// Sends one rtnetlink request and waits for the kernel's word on it.
+fn netlink(request: &[u8]) -> io::Result<()> {
+    // SAFETY: plain arguments; the result is checked.
+    let fd =
+        unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the socket was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: reads as many bytes as the slice has.
+    if unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // struct nlmsghdr, then struct nlmsgerr, which begins with a negative errno or 0.
+    let mut answer = [0u8; 256];
+    // SAFETY: writes at most as many bytes as the array has. The kernel answers inside `send`: nothing to wait for.
+    let n = unsafe { libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0) };
+    if n < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let kind = u16::from_ne_bytes([answer[4], answer[5]]);
+    if n < 20 || i32::from(kind) != libc::NLMSG_ERROR {
+        return Err(io::Error::other("rtnetlink answered with something else than a verdict"));
+    }
+    match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(-errno)),
+    }
 }
 
 /// # Safety
@@ -220,12 +252,24 @@ impl TapHost {
         unsafe { control(libc::AF_INET, libc::SIOCSIFMTU, &raw mut req) }
     }
 
-    fn set_queue_len(&self, frames: u16) -> io::Result<()> {
-        let mut req = self.request();
-        // `ifr_qlen` is the integer that `libc` knows as the metric.
-        req.ifr_ifru.ifru_metric = frames.into();
-        // SAFETY: SIOCSIFTXQLEN reads an `ifreq`.
-        unsafe { control(libc::AF_INET, libc::SIOCSIFTXQLEN, &raw mut req) }
+    /// By rtnetlink: the ioctl asks for privileges outside a user namespace too.
+    fn set_queue_len(&self, frames: u32) -> io::Result<()> {
+        const LEN: u32 = 40;
+        let mut request = Vec::with_capacity(LEN as usize);
+        // struct nlmsghdr
+        request.extend(LEN.to_ne_bytes());
+        request.extend(libc::RTM_NEWLINK.to_ne_bytes());
+        request.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        request.extend([0; 8]); // sequence and port: one request, one answer
+        // struct ifinfomsg
+        request.extend([0; 4]); // any family and type
+        request.extend(self.index.to_ne_bytes());
+        request.extend([0; 8]); // no flag changes
+        // struct rtattr
+        request.extend(8u16.to_ne_bytes());
+        request.extend(libc::IFLA_TXQLEN.to_ne_bytes());
+        request.extend(frames.to_ne_bytes());
+        netlink(&request)
     }
 
     /// Brings it up or down.

@@ -257,7 +257,8 @@ impl<P: Payload> Connection<P> {
             self.proposed.small_end = stop;
         }
         let mut burst = self.data_burst(from, len, fin, BurstKind::New, mss, options);
-        if cut || (self.cork.pushes() && stop == self.queue.end()) {
+        // A FIN that follows alone pushes nothing.
+        if len > 0 && (cut || (self.cork.pushes() && stop == self.queue.end())) {
             burst.flags |= TcpFlags::PSH;
         }
         Ok(burst)
