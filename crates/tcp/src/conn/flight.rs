@@ -21,8 +21,6 @@ struct Record {
     retransmitted: bool,
     /// Believed lost and not sent again yet: not in the pipe.
     lost: bool,
-    /// Bytes delivered on this connection when it left last, for rate samples.
-    delivered: u64,
 }
 
 /// What an ACK took out of flight.
@@ -43,8 +41,6 @@ pub(crate) struct Flight {
     records: VecDeque<Record>,
     /// Bytes marked lost.
     lost: u64,
-    /// Bytes ever acknowledged.
-    delivered: u64,
 }
 
 impl Flight {
@@ -75,7 +71,6 @@ impl Flight {
             last_sent: now,
             retransmitted: again,
             lost: false,
-            delivered: self.delivered,
         });
     }
 
@@ -103,7 +98,6 @@ impl Flight {
         if acked.retransmitted {
             acked.sent = None;
         }
-        self.delivered += acked.bytes;
         acked
     }
 
@@ -164,7 +158,6 @@ impl Flight {
             }
             record.retransmitted = true;
             record.last_sent = now;
-            record.delivered = self.delivered;
         }
     }
 
