@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tcp::conn::ConnConfig;
+use tcp::conn::cc::ControllerKind;
+use tcp::conn::{ConnConfig, Linger};
 
 /// Settings of one connection. Whatever is not set has the default of [`tcp::conn::ConnConfig`].
 ///
@@ -11,62 +12,153 @@ use tcp::conn::ConnConfig;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectOptions {
-    /// Payload bytes of a segment, at most; never more than the peer and the MTU allow.
+    /// Small segments leave at once: no Nagle.
+    pub no_delay: bool,
+    /// Short segments wait for more bytes, for one retransmission timeout at most (`S17`).
+    pub cork: bool,
+    /// Payload bytes of a segment, at most, and at least 88; never more than the peer and the MTU allow.
     pub mss: Option<u16>,
     /// Bytes that may wait to be acknowledged.
     pub send_buffer: usize,
-    /// Bytes that may wait to be read.
+    /// Bytes that may wait to be read, up to 1 GiB; the window that is offered.
     pub receive_buffer: usize,
-    /// Small segments leave at once: no Nagle.
-    pub no_delay: bool,
     /// How long opening may take.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// How long the peer may leave bytes unacknowledged.
     #[serde(with = "humantime_serde")]
     pub user_timeout: Duration,
-    /// The shortest retransmission timeout.
+    /// The retransmission timeout before the first round trip is measured, from `min_rto` to `max_rto`.
+    #[serde(with = "humantime_serde")]
+    pub initial_rto: Duration,
+    /// The shortest retransmission timeout, from 1 ms to a day.
     #[serde(with = "humantime_serde")]
     pub min_rto: Duration,
+    /// The longest retransmission timeout, and the longest time between probes of a closed window; from `min_rto` to a
+    /// day.
+    #[serde(with = "humantime_serde")]
+    pub max_rto: Duration,
     /// How long an ACK may be delayed, below 500 ms.
     #[serde(with = "humantime_serde")]
     pub delayed_ack: Duration,
+    /// ACKs of data that are not delayed at first.
+    pub quick_acks: u32,
+    /// How long what is left at the end may take to be delivered before the connection is reset; zero resets at once.
+    /// Without it, as long as `user_timeout` allows.
+    #[serde(with = "humantime_serde")]
+    pub linger: Option<Duration>,
+    /// How long to wait for the peer's end once ours is acknowledged and nobody holds the connection any more.
+    #[serde(with = "humantime_serde")]
+    pub fin_wait_timeout: Duration,
+    /// How long the addresses of a connection that we ended first stay taken.
+    #[serde(with = "humantime_serde")]
+    pub time_wait: Duration,
     /// The first congestion window, segments.
     pub initial_window: u32,
+    /// Offer and accept timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Offer and accept selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// Offer and accept window scaling (RFC 7323 §2): without it no window exceeds 65535 bytes.
+    pub window_scale: bool,
+    /// Probe for a lost end of a flight before the retransmission timeout (RFC 8985 §7); needs `sack`.
+    pub tail_loss_probe: bool,
 }
 
 impl Default for ConnectOptions {
     fn default() -> ConnectOptions {
         let protocol = ConnConfig::default();
         ConnectOptions {
+            no_delay: protocol.no_delay,
+            cork: protocol.cork,
             mss: protocol.max_mss,
             send_buffer: protocol.send_buffer,
             receive_buffer: protocol.receive_buffer,
-            no_delay: protocol.no_delay,
             connect_timeout: protocol.connect_timeout.into(),
             user_timeout: protocol.user_timeout.into(),
+            initial_rto: protocol.initial_rto.into(),
             min_rto: protocol.min_rto.into(),
+            max_rto: protocol.max_rto.into(),
             delayed_ack: protocol.delayed_ack.into(),
+            quick_acks: protocol.quick_acks,
+            linger: match protocol.linger {
+                Linger::Background => None,
+                Linger::Bounded(time) => Some(time.into()),
+            },
+            fin_wait_timeout: protocol.fin_wait_timeout.into(),
+            time_wait: protocol.time_wait.into(),
             initial_window: protocol.initial_window,
+            timestamps: protocol.timestamps,
+            sack: protocol.sack,
+            window_scale: protocol.window_scale,
+            tail_loss_probe: protocol.tail_loss_probe,
         }
     }
 }
 
 impl ConnectOptions {
     /// The protocol's own form of these, for a port whose packets hold `mtu` bytes.
+    ///
+    /// Both sides are spelt out: neither a field that `ConnConfig` gains nor one of ours can be forgotten here. Those that
+    /// are no option say why.
     pub(crate) fn protocol(&self, mtu: u16) -> ConnConfig {
+        let ConnectOptions {
+            no_delay,
+            cork,
+            mss,
+            send_buffer,
+            receive_buffer,
+            connect_timeout,
+            user_timeout,
+            initial_rto,
+            min_rto,
+            max_rto,
+            delayed_ack,
+            quick_acks,
+            linger,
+            fin_wait_timeout,
+            time_wait,
+            initial_window,
+            timestamps,
+            sack,
+            window_scale,
+            tail_loss_probe,
+        } = *self;
         ConnConfig {
+            // The port's: see `Config::mtu`.
             mtu,
-            max_mss: self.mss,
-            send_buffer: self.send_buffer,
-            receive_buffer: self.receive_buffer,
-            no_delay: self.no_delay,
-            connect_timeout: self.connect_timeout.into(),
-            user_timeout: self.user_timeout.into(),
-            min_rto: self.min_rto.into(),
-            delayed_ack: self.delayed_ack.into(),
-            initial_window: self.initial_window,
-            ..ConnConfig::default()
+            // There is no choice as yet (`S41`).
+            controller: ControllerKind::NewReno,
+            no_delay,
+            cork,
+            max_mss: mss,
+            send_buffer,
+            receive_buffer,
+            connect_timeout: connect_timeout.into(),
+            user_timeout: user_timeout.into(),
+            initial_rto: initial_rto.into(),
+            min_rto: min_rto.into(),
+            max_rto: max_rto.into(),
+            delayed_ack: delayed_ack.into(),
+            quick_acks,
+            linger: linger.map_or(Linger::Background, |time| Linger::Bounded(time.into())),
+            fin_wait_timeout: fin_wait_timeout.into(),
+            time_wait: time_wait.into(),
+            initial_window,
+            timestamps,
+            sack,
+            window_scale,
+            tail_loss_probe,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_not_set_are_those_of_the_protocol() {
+        assert_eq!(ConnectOptions::default().protocol(1500), ConnConfig::default());
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: what each subcommand takes, and the help that teaches it.
 
+mod connection;
 mod device;
 mod devices;
 mod doctor;
@@ -9,6 +10,10 @@ mod serve;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use connection::{
+    AckArgs, CongestionArgs, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs, SegmentArgs,
+    SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
+};
 pub(crate) use device::{DeviceArgs, HugepagesArg, MemoryArgs, SpecArg, TuningArgs, WaitArg};
 pub(crate) use devices::DevicesArgs;
 pub(crate) use doctor::DoctorArgs;

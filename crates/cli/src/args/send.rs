@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{DeviceArgs, LogArgs, TuningArgs, WatchArgs};
+use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs};
 use crate::target::Target;
 use crate::units::{Size, parse_duration, parse_positive_duration};
 
@@ -38,37 +38,22 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["time", "bytes"], help_heading = "What to send")]
     pub(crate) file: Option<PathBuf>,
 
-    /// Bytes of each write
-    #[arg(short, long, value_name = "SIZE", value_parser = Size::parse_positive, default_value = "128K",
-          help_heading = "What to send")]
-    pub(crate) length: Size,
-
     /// Connections at the same time
     #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50_000),
           help_heading = "What to send")]
     pub(crate) parallel: u32,
 
-    /// Send from registered memory, without a copy
-    #[arg(short = 'Z', long, help_heading = "How to send")]
+    /// Bytes of each write
+    #[arg(short, long, value_name = "SIZE", value_parser = Size::parse_positive, default_value = "128K",
+          help_heading = "How to write")]
+    pub(crate) length: Size,
+
+    /// Write from registered memory, without a copy
+    #[arg(short = 'Z', long, help_heading = "How to write")]
     pub(crate) zerocopy: bool,
 
-    /// Send small writes at once (no Nagle)
-    #[arg(short = 'N', long, help_heading = "How to send")]
-    pub(crate) no_delay: bool,
-
-    /// Largest segment's payload, bytes, at least 88; lower than the peer's and the device's only
-    #[arg(short = 'M', long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(88..),
-          help_heading = "How to send")]
-    pub(crate) mss: Option<u16>,
-
-    /// Send buffer of each connection
-    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to send")]
-    pub(crate) send_buffer: Option<Size>,
-
-    /// Give up when nobody answers for this long: connecting, sending and closing
-    /// [default: 10; with --config, the file's connect_timeout and user_timeout]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to send")]
-    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) connection: SendingArgs,
 
     #[command(flatten)]
     pub(crate) device: DeviceArgs,

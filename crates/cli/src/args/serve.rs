@@ -1,12 +1,10 @@
 //! `tsonami serve`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
-use super::{DEFAULT_PORT, DeviceArgs, LogArgs, TuningArgs, WatchArgs};
-use crate::units::{Size, parse_positive_duration};
+use super::{DEFAULT_PORT, DeviceArgs, LogArgs, ReceivingArgs, TuningArgs, WatchArgs};
 
 /// Receives: accepts connections, counts and hashes what arrives.
 ///
@@ -41,14 +39,8 @@ pub(crate) struct ServeArgs {
           help_heading = "How to receive")]
     pub(crate) backlog: u32,
 
-    /// Receive buffer of each connection
-    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "How to receive")]
-    pub(crate) receive_buffer: Option<Size>,
-
-    /// Give up on a peer that sends neither bytes nor its end for this long, or does not answer
-    /// [default: 10; with --config, the file's user_timeout]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration, help_heading = "How to receive")]
-    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) connection: ReceivingArgs,
 
     #[command(flatten)]
     pub(crate) device: DeviceArgs,

@@ -25,7 +25,11 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let peer = args.peer.resolve(args.port, DEFAULT_PORT).map_err(|e| Failure::new(Exit::Usage, e))?;
     settings::check_peer(peer, &config)?;
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
-    connection_options(args, &mut config);
+    settings::connection::set_sending(&mut config, &args.connection)?;
+    if args.zerocopy {
+        // Nothing is copied but what this program never sends.
+        config.pools.send_bytes.get_or_insert(1 << 20);
+    }
 
     // From here on Ctrl-C must close the device and report.
     let signals =
@@ -48,22 +52,6 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
         .map(|failure| engine_errors::with_checksums(failure, engine.counters().drop_tcp_checksum));
     let closed = engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e));
     finish(args, console, summary, failure, closed, &signals)
-}
-
-/// What the options say of connections.
-fn connection_options(args: &SendArgs, config: &mut Config) {
-    let options = &mut config.connection;
-    options.mss = args.mss.or(options.mss);
-    options.no_delay |= args.no_delay;
-    if args.zerocopy {
-        // Nothing is copied but what this program never sends.
-        config.pools.send_bytes.get_or_insert(1 << 20);
-    }
-    let options = &mut config.connection;
-    if let Some(size) = args.send_buffer {
-        options.send_buffer = usize::try_from(size.0).unwrap_or(usize::MAX);
-    }
-    settings::set_timeout(config, args.timeout);
 }
 
 /// What will be sent, and how.

@@ -30,10 +30,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Runs `tsonami serve`.
 pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> {
     let mut config = settings::config(&args.device, &args.tuning, &args.watch)?;
-    if let Some(size) = args.receive_buffer {
-        config.connection.receive_buffer = usize::try_from(size.0).unwrap_or(usize::MAX);
-    }
-    settings::set_timeout(&mut config, args.timeout);
+    settings::connection::set_receiving(&mut config, &args.connection)?;
     let signals =
         Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
     let mut engine = start::engine(&config, console)?;

@@ -1,7 +1,8 @@
 //! From the command line and the configuration file to the library's settings.
 
+pub(crate) mod connection;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use tsonami::{Config, ConfigFileError, DeviceSpec, Hugepages, ParseDeviceError, WaitStrategy};
@@ -15,9 +16,6 @@ const OWN_TAP: &str = "tap:tsonami0,host=10.77.0.1/24";
 /// Our address on it.
 const OWN_TAP_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const OWN_TAP_PREFIX: u8 = 24;
-
-/// How long nobody may answer, unless the options or the configuration file say otherwise: people wait at terminals.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Packet buffers of a pool, at least: the fewest that the tests send with.
 const LEAST_MBUFS: u32 = 64;
@@ -35,7 +33,7 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
         None => {
             let mut config =
                 Config::new(OWN_TAP, IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
-            set_timeout(&mut config, Some(TIMEOUT));
+            config.connection = connection::defaults();
             config
         }
     };
@@ -81,14 +79,6 @@ pub(crate) fn config_to_look_at(dev: &str, memory: &MemoryArgs) -> Result<Config
     let mut config = Config::new(dev, nobody);
     set_memory(&mut config, memory)?;
     Ok(config)
-}
-
-/// `--timeout`: opening, sending and closing alike.
-pub(crate) fn set_timeout(config: &mut Config, timeout: Option<Duration>) {
-    if let Some(timeout) = timeout {
-        config.connection.connect_timeout = timeout;
-        config.connection.user_timeout = timeout;
-    }
 }
 
 fn set_memory(config: &mut Config, args: &MemoryArgs) -> Result<(), Failure> {

@@ -1,0 +1,174 @@
+//! Knobs of connections: one struct for each group of the help, and for each subcommand the groups it takes.
+//!
+//! What an option means for a connection is said in one place, `settings/connection.rs`; how to add one, in
+//! CONTRIBUTING.md.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::units::{Size, parse_duration, parse_positive_duration};
+
+/// Connections that send.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SendingArgs {
+    #[command(flatten)]
+    pub(crate) when: WhenArgs,
+    #[command(flatten)]
+    pub(crate) segments: SegmentArgs,
+    #[command(flatten)]
+    pub(crate) buffers: SendBufferArgs,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) timers: TimerArgs,
+    #[command(flatten)]
+    pub(crate) congestion: CongestionArgs,
+    #[command(flatten)]
+    pub(crate) protocol: ProtocolArgs,
+}
+
+/// Connections that receive.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReceivingArgs {
+    #[command(flatten)]
+    pub(crate) segments: SegmentArgs,
+    #[command(flatten)]
+    pub(crate) buffers: ReceiveBufferArgs,
+    #[command(flatten)]
+    pub(crate) patience: SilenceArgs,
+    #[command(flatten)]
+    pub(crate) timers: TimerArgs,
+    #[command(flatten)]
+    pub(crate) acks: AckArgs,
+    #[command(flatten)]
+    pub(crate) protocol: ProtocolArgs,
+}
+
+/// What decides when bytes leave.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "When to send (Nagle, cork)")]
+pub(crate) struct WhenArgs {
+    /// Send small segments at once, instead of one per round trip (no Nagle)
+    #[arg(short = 'N', long)]
+    pub(crate) no_delay: bool,
+
+    /// Hold short segments until more bytes fill them, or one retransmission timeout is over
+    #[arg(long)]
+    pub(crate) cork: bool,
+}
+
+/// How large segments are.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Segments and bursts")]
+pub(crate) struct SegmentArgs {
+    /// Largest segment's payload, at least 88; lowers what the peer and the device allow
+    #[arg(short = 'M', long, value_name = "BYTES")]
+    pub(crate) mss: Option<u16>,
+}
+
+/// What waits to be acknowledged.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Buffers")]
+pub(crate) struct SendBufferArgs {
+    /// Bytes of each connection that may wait to be acknowledged [default: 4M]
+    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) send_buffer: Option<Size>,
+}
+
+/// What waits to be read.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Buffers")]
+pub(crate) struct ReceiveBufferArgs {
+    /// Bytes of each connection that may wait to be read, up to 1G: the window it offers [default: 1M]
+    #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) receive_buffer: Option<Size>,
+}
+
+/// How long a sender waits for its peer.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Timers and patience")]
+pub(crate) struct PatienceArgs {
+    /// Give up when nobody answers for this long: connecting, sending and closing
+    /// [default: 10; with --config, the file's connect_timeout and user_timeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Give up connecting after this long [default: --timeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) connect_timeout: Option<Duration>,
+
+    /// Give up when what was sent is not acknowledged for this long [default: --timeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) user_timeout: Option<Duration>,
+}
+
+/// How long a receiver waits for its peer.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Timers and patience")]
+pub(crate) struct SilenceArgs {
+    /// Give up on a peer that sends neither bytes nor its end for this long, or does not answer
+    /// [default: 10; with --config, the file's user_timeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// When to send again.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Timers and patience")]
+pub(crate) struct TimerArgs {
+    /// Retransmission timeout before a round trip is measured [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) initial_rto: Option<Duration>,
+
+    /// Shortest retransmission timeout, at least 1ms [default: 200ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) min_rto: Option<Duration>,
+
+    /// Longest retransmission timeout, and time between probes of a closed window, up to 24h [default: 120s]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub(crate) max_rto: Option<Duration>,
+}
+
+/// When to acknowledge.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Timers and patience")]
+pub(crate) struct AckArgs {
+    /// Longest delay of an acknowledgement, below 500ms; 0: none is delayed [default: 40ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) delayed_ack: Option<Duration>,
+
+    /// Acknowledgements that are not delayed at first [default: 16]
+    #[arg(long, value_name = "N")]
+    pub(crate) quick_acks: Option<u32>,
+}
+
+/// How much the network is given at a time, and what is done about loss.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Pacing, congestion and loss")]
+pub(crate) struct CongestionArgs {
+    /// First congestion window, in segments [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) initial_window: Option<u32>,
+
+    /// Do not probe for a lost end of a flight: wait for the retransmission timeout
+    #[arg(long)]
+    pub(crate) no_tail_loss_probe: bool,
+}
+
+/// What is offered in the handshake.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Protocol options")]
+pub(crate) struct ProtocolArgs {
+    /// Neither offer nor accept timestamps (RFC 7323)
+    #[arg(long)]
+    pub(crate) no_timestamps: bool,
+
+    /// Neither offer nor accept selective acknowledgements (RFC 2018)
+    #[arg(long)]
+    pub(crate) no_sack: bool,
+
+    /// Neither offer nor accept window scaling (RFC 7323): windows end at 64 KiB
+    #[arg(long)]
+    pub(crate) no_window_scale: bool,
+}
