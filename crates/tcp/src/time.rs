@@ -158,3 +158,30 @@ impl fmt::Display for Nanos {
         fmt::Debug::fmt(&Duration::from_nanos(self.0), f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let ms = Nanos::from_millis;
+        let mut t = Time::ZERO + ms(1500);
+        t += ms(500);
+        assert_eq!(t, Time::from_nanos(2_000_000_000));
+        assert_eq!((t - ms(1), t - ms(3000)), (Time::from_nanos(1_999_000_000), Time::ZERO));
+        assert_eq!(Time::MAX + ms(1), Time::MAX);
+        assert_eq!((t.since(Time::ZERO), Time::ZERO.since(t)), (ms(2000), Nanos::ZERO));
+        assert_eq!(
+            (ms(6) * 2, ms(6) / 4, ms(6).saturating_sub(ms(7))),
+            (ms(12), Nanos::from_micros(1500), Nanos::ZERO)
+        );
+        assert_eq!((ms(1500).as_secs_f64(), ms(1500).as_millis()), (1.5, 1500));
+        assert_eq!(t.as_millis(), 2000);
+        assert_eq!(
+            (Nanos::from(Duration::from_millis(7)), Duration::from(ms(7))),
+            (ms(7), Duration::from_millis(7))
+        );
+        assert_eq!((format!("{:?}", t), ms(7).to_string()), ("@2s".to_owned(), "7ms".to_owned()));
+    }
+}

@@ -10,6 +10,7 @@ mod opening;
 mod receiving;
 mod recovering;
 mod refusing;
+mod reporting;
 mod resetting;
 mod script;
 mod sending;
