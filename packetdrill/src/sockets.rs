@@ -289,7 +289,7 @@ impl World {
                 return Poll::Pending;
             }
             let end = bytes.len().min(*done + room);
-            let more = SendFlags { more: flags.more || end < bytes.len() };
+            let more = SendFlags { more: flags.more || end < bytes.len(), ..SendFlags::default() };
             let link = match self.link(fd) {
                 Ok(link) => link,
                 Err(error) => return Poll::Ready(Err(error)),

@@ -3,16 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hdrhistogram::Histogram;
-use tcp::conn::{ConnConfig, ConnStats, SendFlags, State, WriteErrorKind};
+use tcp::conn::{ConnConfig, ConnStats, State};
 use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
 use tcp::{Event, FourTuple, Marks, Offset, Time};
 
 use crate::counters::{self, Counters};
 use crate::engine::Engine;
-use crate::error::{ConnectError, SendError, SendRefusal};
+use crate::error::ConnectError;
 use crate::events::EngineEvent;
 use crate::flow::ConnId;
-use crate::nic::{Nic, TailBuf};
+use crate::nic::Nic;
 use crate::slot::Slot;
 
 impl<N: Nic> Engine<N> {
@@ -116,84 +116,6 @@ impl<N: Nic> Engine<N> {
             }
             slot.eventful = false;
             self.events.pop_front();
-        }
-    }
-
-    /// Sends `buf` without copying it. All or nothing.
-    ///
-    /// When the peer has acknowledged it and the port reads it no longer, it is dropped, which returns it to its pool;
-    /// [`keep_reclaimed`](Engine::keep_reclaimed) hands it to the application instead.
-    ///
-    /// # Errors
-    /// [`SendError`] hands `buf` back and says why.
-    pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
-        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
-            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
-        };
-        match slot.conn.write(buf, flags) {
-            Ok(offset) => {
-                self.used(id.index);
-                Ok(offset)
-            }
-            Err(e) => Err(SendError { payload: e.payload, reason: refusal(e.reason) }),
-        }
-    }
-
-    /// Copies as much of `bytes` as there is room for into the connection's own buffers and sends it; returns how
-    /// much that was, more than 0 unless `bytes` is empty.
-    ///
-    /// # Errors
-    /// [`SendError`] says why nothing was taken.
-    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, SendError<()>> {
-        let none = |reason| Err(SendError { payload: (), reason });
-        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
-            return none(SendRefusal::NoSuchConnection);
-        };
-        let mut taken = 0;
-        let mut stop = None;
-        while taken < bytes.len() {
-            let room = slot.conn.capacity().min(bytes.len() - taken);
-            if room == 0 {
-                // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
-                stop = Some(refusal(slot.conn.wait_for_room()));
-                break;
-            }
-            if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
-                slot.tail = self.nic.alloc_tail();
-            }
-            let Some(tail) = &mut slot.tail else {
-                stop = Some(SendRefusal::NoBuffers);
-                break;
-            };
-            let spare = tail.spare();
-            let n = room.min(spare.len());
-            spare[..n].copy_from_slice(&bytes[taken..taken + n]);
-            let piece = tail.freeze(n);
-            // The end of a piece is not the end of the send.
-            let more = flags.more || taken + n < bytes.len();
-            match slot.conn.write(piece, SendFlags { more }) {
-                Ok(_) => taken += n,
-                Err(e) => {
-                    stop = Some(refusal(e.reason));
-                    break;
-                }
-            }
-        }
-        slot.tail_ready = false;
-        if stop == Some(SendRefusal::NoBuffers) {
-            self.counters.tail_exhausted += 1;
-            if !slot.wants_tail {
-                slot.wants_tail = true;
-                self.tail_waiters.push_back(id.index);
-            }
-        }
-        if taken > 0 {
-            self.used(id.index);
-            return Ok(taken);
-        }
-        match stop {
-            None => Ok(0),
-            Some(reason) => none(reason),
         }
     }
 
@@ -330,7 +252,7 @@ impl<N: Nic> Engine<N> {
     }
 
     /// The application did something with this connection.
-    fn used(&mut self, index: u32) {
+    pub(crate) fn used(&mut self, index: u32) {
         self.app_active = true;
         self.enqueue(index);
         self.touch(index);
@@ -364,12 +286,5 @@ impl<N: Nic> Slot<N> {
             }),
             event => Some(EngineEvent::Conn(event)),
         }
-    }
-}
-
-fn refusal(reason: WriteErrorKind) -> SendRefusal {
-    match reason {
-        WriteErrorKind::Full => SendRefusal::Full,
-        WriteErrorKind::Finished | WriteErrorKind::Closed => SendRefusal::Finished,
     }
 }

@@ -179,6 +179,8 @@ pub(crate) struct FakeNic {
     pub(crate) headers_total: usize,
     pub(crate) tails_free: usize,
     pub(crate) tail_len: usize,
+    /// Says that most receive buffers are held.
+    pub(crate) pressed: bool,
     /// Slices may be referred to only while this is above zero.
     pub(crate) references: usize,
     /// Payload buffers alive anywhere.
@@ -204,6 +206,7 @@ impl FakeNic {
             headers_total: 1000,
             tails_free: usize::MAX,
             tail_len: 4096,
+            pressed: false,
             references: usize::MAX,
             live: Rc::new(Cell::new(0)),
             completed: None,
@@ -289,6 +292,10 @@ impl Nic for FakeNic {
             out.extend(self.rx.pop_front().into_iter().flatten());
         }
         n
+    }
+
+    fn rx_pressed(&self) -> bool {
+        self.pressed
     }
 
     fn lend_header(&mut self) -> Option<Header> {

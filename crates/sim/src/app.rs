@@ -3,7 +3,7 @@
 
 use engine::{ConnId, Engine, EngineEvent, SendRefusal};
 use tcp::conn::{SendFlags, State};
-use tcp::{ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, Time};
+use tcp::{ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, SendTime, SendTimeKind, Time};
 
 use crate::buf::{Pool, SimBuf};
 use crate::rng::Rng;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub keeps: bool,
     /// Share of writes that say more is coming.
     pub more: f64,
+    /// Share of writes that ask for times.
+    pub timestamp: f64,
     /// Probability of a pause after a write, and its length at most.
     pub pause: (f64, Nanos),
     /// Reads at most this many pieces at a time, and then not for this long.
@@ -80,6 +82,8 @@ pub struct Session {
     closed: Option<Result<(), ConnError>>,
     released: bool,
     marks: Marks,
+    /// The newest of the times that were asked for.
+    last_time: Option<SendTime>,
     /// When something was last heard.
     heard: Time,
 }
@@ -141,6 +145,7 @@ impl Session {
             closed: None,
             released: false,
             marks: Marks::default(),
+            last_time: None,
             heard: Time::ZERO,
         }
     }
@@ -178,6 +183,7 @@ impl Session {
                 Event::Connected | Event::Writable => self.may_write = true,
                 Event::Readable => self.may_read = true,
                 Event::Acked => {}
+                Event::SendTime(time) => self.on_send_time(time)?,
                 Event::PeerFinished => {
                     self.peer_finished = true;
                     self.may_read = true;
@@ -231,6 +237,20 @@ impl Session {
         Ok(busy)
     }
 
+    /// Times do not go back, and tell of what was written.
+    fn on_send_time(&mut self, time: SendTime) -> Result<(), String> {
+        let early = self
+            .last_time
+            .is_some_and(|last| time.at < last.at || (time.kind == last.kind && time.end <= last.end));
+        // An ACK is told behind what it acknowledges.
+        let unsent = time.kind == SendTimeKind::Acked && self.last_time.is_none();
+        if early || unsent || time.end.0 > self.written {
+            return Err(format!("{time:?} after {:?}", self.last_time));
+        }
+        self.last_time = Some(time);
+        Ok(())
+    }
+
     /// Invariant 6.
     fn watermarks(&mut self, engine: &Engine<Port>) -> Result<(), String> {
         let Some(marks) = engine.marks(self.id) else { return Err("no marks of a live connection".into()) };
@@ -279,7 +299,8 @@ impl Session {
             if !self.may_write || self.finishing || self.pause_until > now {
                 break;
             }
-            let flags = SendFlags { more: self.rng.chance(self.plan.more) };
+            let (more, timestamp) = (self.rng.chance(self.plan.more), self.rng.chance(self.plan.timestamp));
+            let flags = SendFlags { more, timestamp };
             if let Some(buf) = self.pending.take() {
                 busy |= self.send(engine, buf, flags)?;
                 continue;

@@ -302,6 +302,10 @@ impl Nic for SimNic {
         out.len() - before
     }
 
+    fn rx_pressed(&self) -> bool {
+        self.rx_pool.live() * 2 > self.cfg.rx_buffers
+    }
+
     fn lend_header(&mut self) -> Option<SimHeader> {
         if self.rng.chance(self.cfg.faults.no_header) || self.headers.live() >= self.cfg.tx_buffers {
             return self.denied();

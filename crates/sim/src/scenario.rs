@@ -124,6 +124,7 @@ impl Scenario {
             zero_copy: 1.0,
             keeps: true,
             more: 0.0,
+            timestamp: 0.0,
             pause: (0.0, Nanos::ZERO),
             slow_reader: None,
             answers: false,
@@ -297,6 +298,7 @@ fn plan(rng: &mut Rng, total: u64, send_buffer: usize) -> Plan {
         zero_copy: rng.pick(&[0.0, 0.0, 0.5, 1.0]),
         keeps: rng.chance(0.5),
         more: rng.pick(&[0.0, 0.0, 0.5]),
+        timestamp: rng.pick(&[0.0, 0.0, 0.3]),
         pause: match rng.chance(0.3) {
             true => (rng.unit() * 0.1, Nanos::from_nanos(rng.log_range(1_000, 1_000_000_000))),
             false => (0.0, Nanos::from_nanos(1)),

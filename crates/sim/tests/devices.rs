@@ -203,7 +203,7 @@ impl Lab {
         let from = flow.seed + flow.written;
         flow.written += len;
         let bytes = &self.bytes[from..from + len];
-        let flags = SendFlags { more };
+        let flags = SendFlags { more, ..SendFlags::default() };
         if copy {
             assert_eq!(self.engine.send_copy(id, bytes, flags).expect("room"), len);
         } else {

@@ -1,6 +1,6 @@
 //! What a connection tells its owner, and how far it got.
 
-use crate::Offset;
+use crate::{Offset, Time};
 
 /// Something the application wants to know. Events are edges: state is read from the connection.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -13,12 +13,35 @@ pub enum Event {
     Writable,
     /// The acknowledged watermark moved.
     Acked,
+    /// A time that a send asked for ([`SendFlags::timestamp`](crate::conn::SendFlags::timestamp)).
+    SendTime(SendTime),
     /// The peer sent FIN and everything before it can be read.
     PeerFinished,
     /// Everything written and our FIN are acknowledged.
     Finished,
     /// The connection is over. After a failure the error says why and where; it comes once (`S6`).
     Closed(Result<(), ConnError>),
+}
+
+/// When something became of a send (`S1`). Software time: that of the call which learned of it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct SendTime {
+    /// Offset in the stream behind the send's last byte.
+    pub end: Offset,
+    /// What became of that byte.
+    pub kind: SendTimeKind,
+    /// When.
+    pub at: Time,
+}
+
+/// What became of the last byte of a send.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SendTimeKind {
+    /// The device took it, for the first time.
+    Sent,
+    /// The peer acknowledged it.
+    Acked,
 }
 
 /// Why a connection ended, and where in the stream (`S6`).

@@ -1,8 +1,8 @@
 //! What the engine tells the application.
 
 use engine::EngineEvent;
-use tcp::Offset;
 use tcp::endpoint::ListenerId;
+use tcp::{Offset, SendTime};
 
 use crate::Error;
 
@@ -20,6 +20,8 @@ pub enum Event {
     Writable,
     /// The acknowledged mark moved.
     Acked,
+    /// A time that a send asked for ([`SendFlags::timestamp`](crate::SendFlags::timestamp)).
+    SendTime(SendTime),
     /// The peer finished its direction; everything before that can be read.
     PeerFinished,
     /// Everything sent, and the end of our direction, is acknowledged.
@@ -39,6 +41,7 @@ impl Event {
             EngineEvent::Conn(tcp::Event::Readable) => Event::Readable,
             EngineEvent::Conn(tcp::Event::Writable) => Event::Writable,
             EngineEvent::Conn(tcp::Event::Acked) => Event::Acked,
+            EngineEvent::Conn(tcp::Event::SendTime(time)) => Event::SendTime(time),
             EngineEvent::Conn(tcp::Event::PeerFinished) => Event::PeerFinished,
             EngineEvent::Conn(tcp::Event::Finished) => Event::Finished,
             EngineEvent::Conn(tcp::Event::Closed(end)) => {

@@ -44,6 +44,7 @@ mod event;
 mod local;
 mod options;
 mod payload;
+mod send;
 mod shutdown;
 mod stack;
 mod wait;
@@ -64,11 +65,13 @@ pub use dpdk::{
 };
 pub use engine::nic::NicLimits;
 pub use engine::nic::dpdk::OpenError;
-pub use engine::{ConfigError, ConnId, ConnectError, Counters, Progress};
+pub use engine::{
+    ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
+};
 pub use hdrhistogram::Histogram;
 pub use tcp::conn::{ConnStats, SendFlags, State};
 pub use tcp::endpoint::{ListenError, ListenerId};
-pub use tcp::{FourTuple, Marks, Nanos, Offset, Time};
+pub use tcp::{FourTuple, Marks, Nanos, Offset, SendTime, SendTimeKind, Time};
 
 /// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
 pub fn dpdk_version() -> String {

@@ -11,12 +11,12 @@ use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, Traced};
 use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets};
 use hdrhistogram::Histogram;
-use tcp::conn::{ConnStats, SendFlags, State};
+use tcp::conn::{ConnStats, State};
 use tcp::endpoint::{ListenError, ListenerId};
 use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 
 use crate::stack::{Capture, Stack, on};
-use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Payload, TrySendError, Waiter};
+use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Payload, Waiter};
 
 /// Bytes of each buffer that copying sends fill.
 const TAIL_SIZE: u32 = 65_536;
@@ -187,29 +187,6 @@ impl LocalEngine {
                 return Some((id, event));
             }
         }
-    }
-
-    /// Sends registered memory without a copy: all of it or nothing. Returns the offset of its first byte in the
-    /// stream. It must not be changed until it is reclaimed, which the types see to.
-    ///
-    /// # Errors
-    /// The payload comes back inside the error. [`Error::Full`]: later; an [`Event::Writable`] tells when.
-    pub fn send(
-        &mut self,
-        id: ConnId,
-        payload: Payload,
-        flags: SendFlags,
-    ) -> Result<Offset, TrySendError<Payload>> {
-        on!(&mut self.stack, engine => engine.send(id, payload.0, flags))
-            .map_err(|e| TrySendError { payload: Payload(e.payload), reason: e.reason.into() })
-    }
-
-    /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty.
-    ///
-    /// # Errors
-    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
-    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
-        on!(&mut self.stack, engine => engine.send_copy(id, bytes, flags)).map_err(|e| e.reason.into())
     }
 
     /// The next bytes that arrived, in order, where the device put them. Holding many of them for long makes the

@@ -47,6 +47,24 @@ impl AsRef<[u8]> for Payload {
     }
 }
 
+impl From<Buf> for Payload {
+    fn from(buf: Buf) -> Payload {
+        Payload(buf)
+    }
+}
+
+impl From<Payload> for Buf {
+    fn from(payload: Payload) -> Buf {
+        payload.0
+    }
+}
+
+impl engine::Reference<Buf> for Payload {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 impl From<dpdk::Slice> for Payload {
     fn from(slice: dpdk::Slice) -> Payload {
         Payload(Buf::from(slice))

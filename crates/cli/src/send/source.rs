@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use tsonami::{BufPool, LocalEngine, Payload, SendFlags, TrySendError};
+use tsonami::{BufPool, FillError, LocalEngine, Payload, SendFlags, SendRefusal, TrySendError};
 
 use super::flow::Flow;
 use crate::exit::Exit;
@@ -25,8 +25,8 @@ enum Content {
     Pattern(Vec<Vec<u8>>),
     /// The same in registered memory, sent by reference.
     PatternInPlace(Vec<Payload>),
-    /// A file, read into one buffer and copied from there.
-    File { file: FileSource, buffer: Vec<u8>, holds: Option<(u64, usize)> },
+    /// A file, read straight into the connection's send buffer.
+    File(FileSource),
     /// A file, read into registered memory.
     FileInPlace { file: FileSource, pool: BufPool },
 }
@@ -104,7 +104,7 @@ impl Source {
 
     /// A file, in writes of `write` bytes.
     pub(crate) fn file(file: FileSource, write: usize) -> Source {
-        Source { content: Content::File { file, buffer: vec![0; write], holds: None }, write }
+        Source { content: Content::File(file), write }
     }
 
     /// A file through buffers of `pool`, in writes of `write` bytes.
@@ -128,14 +128,7 @@ impl Source {
                 let payload = blocks[block].slice(from..from + length.min(self.write - from));
                 reference(engine, flow, payload, flags)
             }
-            Content::File { file, buffer, holds } => {
-                if *holds != Some((flow.accepted, length)) {
-                    *holds = None;
-                    file.read(&mut buffer[..length], flow.accepted)?;
-                    *holds = Some((flow.accepted, length));
-                }
-                copy(engine, flow, &buffer[..length], flags)
-            }
+            Content::File(file) => read_in(engine, flow, file, length, flags),
             Content::FileInPlace { file, pool } => {
                 // A buffer that was refused waits with its connection, filled.
                 if let Some(payload) = flow.refused.take() {
@@ -164,6 +157,33 @@ fn copy(engine: &mut LocalEngine, flow: &mut Flow, bytes: &[u8], flags: SendFlag
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(Stop::Full),
         Err(_) => Err(Stop::Closed),
     }
+}
+
+/// Reads the next `length` bytes of the file into the send buffer, as far as that has room.
+fn read_in(
+    engine: &mut LocalEngine,
+    flow: &mut Flow,
+    file: &FileSource,
+    length: usize,
+    flags: SendFlags,
+) -> Result<usize, Stop> {
+    let mut left = length;
+    while left > 0 {
+        let filled = engine.send_with(flow.id, left, |room| {
+            file.read(room, flow.accepted)?;
+            flow.accept(room);
+            Ok((room.len(), if room.len() == left { flags } else { flags.of_a_part() }))
+        });
+        match filled {
+            Ok(n) => left -= n,
+            // It comes again with the next call.
+            Err(_) if left < length => break,
+            Err(FillError::Source(stop)) => return Err(stop),
+            Err(FillError::Refused(SendRefusal::Full | SendRefusal::NoBuffers)) => return Err(Stop::Full),
+            Err(FillError::Refused(_)) => return Err(Stop::Closed),
+        }
+    }
+    Ok(length - left)
 }
 
 fn reference(

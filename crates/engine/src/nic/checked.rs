@@ -84,6 +84,10 @@ impl<N: Nic> Nic for Checked<N> {
         self.inner.rx_burst(out)
     }
 
+    fn rx_pressed(&self) -> bool {
+        self.inner.rx_pressed()
+    }
+
     fn lend_header(&mut self) -> Option<N::Header> {
         self.inner.lend_header()
     }

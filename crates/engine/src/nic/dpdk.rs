@@ -421,6 +421,10 @@ impl Nic for DpdkNic {
         out.len() - before
     }
 
+    fn rx_pressed(&self) -> bool {
+        self.rx.is_pressed()
+    }
+
     #[inline]
     fn lend_header(&mut self) -> Option<HeaderBuf> {
         self.builder.lend_header()

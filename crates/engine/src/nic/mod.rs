@@ -47,6 +47,12 @@ pub trait Nic {
     /// empty: the frame is then not sent, and nothing else changes.
     fn lend_header(&mut self) -> Option<Self::Header>;
 
+    /// Whether more than half of the receive buffers are held by somebody. Received payload that would be kept for long
+    /// is then copied.
+    fn rx_pressed(&self) -> bool {
+        false
+    }
+
     /// Queues a frame for the next [`tx_burst`](Nic::tx_burst). `payload` yields the payload's slices in order.
     ///
     /// # Errors

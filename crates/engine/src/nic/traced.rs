@@ -87,6 +87,10 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
         pieces
     }
 
+    fn rx_pressed(&self) -> bool {
+        self.inner.rx_pressed()
+    }
+
     fn lend_header(&mut self) -> Option<N::Header> {
         self.inner.lend_header()
     }

@@ -89,7 +89,10 @@ fn course(seed: u64) {
                 let e = if which % 2 == 0 { &mut net.a } else { &mut net.b };
                 let n = 1 + dice.roll((bytes.len() - at[which]) as u64) as usize;
                 let piece = &bytes[at[which]..at[which] + n];
-                let flags = SendFlags { more: dice.roll(2) == 0 && at[which] + n < bytes.len() };
+                let flags = SendFlags {
+                    more: dice.roll(2) == 0 && at[which] + n < bytes.len(),
+                    ..SendFlags::default()
+                };
                 at[which] += if dice.roll(2) == 0 {
                     e.send_copy(id, piece, flags).unwrap_or(0)
                 } else {

@@ -4,6 +4,7 @@ mod bounds;
 mod chaos;
 mod input;
 mod neighbours;
+mod send_calls;
 mod shortage;
 mod transfer;
 
@@ -76,6 +77,8 @@ pub(super) struct Net {
     /// What arrived at each side, by connection.
     pub(super) got_a: Vec<(ConnId, Vec<u8>)>,
     pub(super) got_b: Vec<(ConnId, Vec<u8>)>,
+    /// Whether B's application reads what arrives.
+    pub(super) reads_b: bool,
 }
 
 impl Net {
@@ -95,6 +98,7 @@ impl Net {
             events_b: Vec::new(),
             got_a: Vec::new(),
             got_b: Vec::new(),
+            reads_b: true,
         }
     }
 
@@ -106,8 +110,8 @@ impl Net {
             deliver(if from_a { &mut self.b } else { &mut self.a }, &sent);
         }
         let more = self.a.poll(self.now).more | self.b.poll(self.now).more;
-        collect(&mut self.a, &mut self.events_a, &mut self.got_a);
-        collect(&mut self.b, &mut self.events_b, &mut self.got_b);
+        collect(&mut self.a, &mut self.events_a, &mut self.got_a, true);
+        collect(&mut self.b, &mut self.events_b, &mut self.got_b, self.reads_b);
         let arrival = self.now + self.delay;
         for from_a in [true, false] {
             let engine = if from_a { &mut self.a } else { &mut self.b };
@@ -212,7 +216,12 @@ impl Net {
     }
 }
 
-fn collect(e: &mut TestEngine, events: &mut Vec<(ConnId, EngineEvent)>, got: &mut Vec<(ConnId, Vec<u8>)>) {
+fn collect(
+    e: &mut TestEngine,
+    events: &mut Vec<(ConnId, EngineEvent)>,
+    got: &mut Vec<(ConnId, Vec<u8>)>,
+    reads: bool,
+) {
     while let Some((id, event)) = e.poll_event() {
         events.push((id, event));
         // `Accepted` too: data may have come with the handshake.
@@ -223,7 +232,7 @@ fn collect(e: &mut TestEngine, events: &mut Vec<(ConnId, EngineEvent)>, got: &mu
                 got.len() - 1
             }
         };
-        while let Some(buf) = e.read(id) {
+        while reads && let Some(buf) = e.read(id) {
             got[at].1.extend_from_slice(buf.as_slice());
         }
     }

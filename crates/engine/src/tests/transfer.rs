@@ -55,7 +55,7 @@ fn s12_software_checksums_span_slices_of_odd_lengths() {
     for (i, len) in [1, 333, 7, 1461, 2, 997, 3].into_iter().cycle().enumerate() {
         let end = (at + len).min(data.len());
         let buf = net.a.buf(&data[at..end]);
-        let flags = SendFlags { more: end < data.len() };
+        let flags = SendFlags { more: end < data.len(), ..SendFlags::default() };
         net.a.send(a, buf, flags).unwrap_or_else(|e| panic!("send {i}: {e}"));
         at = end;
         if at == data.len() {
@@ -74,7 +74,7 @@ fn s10_chains_beyond_the_ports_limit_are_copied_together() {
     let data = pattern(5, 100_000);
     for chunk in data.chunks(300) {
         let buf = net.a.buf(chunk);
-        net.a.send(a, buf, SendFlags { more: true }).unwrap();
+        net.a.send(a, buf, SendFlags { more: true, ..SendFlags::default() }).unwrap();
     }
     net.a.shutdown_write(a);
     net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());

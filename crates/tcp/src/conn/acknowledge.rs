@@ -106,6 +106,7 @@ impl<P: Payload> Connection<P> {
         }
         let before = self.queue.una();
         self.queue.acknowledge(ack);
+        self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
         let payload = self.queue.una().since(before);
         self.counts.bytes_acked += payload;
         if payload > 0 {

@@ -112,6 +112,18 @@ pub struct SendFlags {
     /// More is coming at once: no PSH at the end of this send (`S14`), and a short segment at its end waits for the
     /// next send, or an ACK, or one retransmission timeout (`S17`).
     pub more: bool,
+    /// Tell when the device took the last byte of this send, and when the peer acknowledged it:
+    /// [`Event::SendTime`](crate::Event::SendTime), twice (`S1`). At most 64 sends of a connection may wait for that;
+    /// the times of more are not told but counted.
+    pub timestamp: bool,
+}
+
+impl SendFlags {
+    /// The flags of a part of the send that is not its last one: the end of a part is not the end of the send.
+    #[must_use]
+    pub fn of_a_part(self) -> SendFlags {
+        SendFlags { more: true, timestamp: false }
+    }
 }
 
 #[cfg(test)]

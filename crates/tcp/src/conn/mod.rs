@@ -34,6 +34,7 @@ mod reassembly;
 mod recovery;
 mod rtt;
 mod send_queue;
+mod send_times;
 mod state;
 mod stats;
 mod tail_probe;
@@ -62,6 +63,7 @@ use self::persist::Persist;
 use self::recovery::Recovery;
 use self::rtt::RttEstimator;
 use self::send_queue::SendQueue;
+use self::send_times::SendTimes;
 use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
@@ -169,6 +171,7 @@ pub struct Connection<P> {
     syn: Syn,
     fin: Fin,
     queue: SendQueue<P>,
+    send_times: SendTimes,
     flight: Flight,
     window: SendWindow,
     persist: Persist,
@@ -263,6 +266,7 @@ impl<P: Payload> Connection<P> {
             syn: Syn::default(),
             fin: Fin::Open,
             queue: SendQueue::new(cfg.send_buffer),
+            send_times: SendTimes::default(),
             flight: Flight::default(),
             window: SendWindow::new(),
             persist: Persist::default(),
@@ -319,6 +323,9 @@ impl<P: Payload> Connection<P> {
         match self.queue.write(payload, !flags.more, self.window.max() / 2) {
             Ok(at) => {
                 self.cork.on_write(flags.more);
+                if flags.timestamp && at < self.queue.end() {
+                    self.send_times.ask(self.queue.end());
+                }
                 Ok(at)
             }
             Err(payload) => {
@@ -337,8 +344,8 @@ impl<P: Payload> Connection<P> {
         })
     }
 
-    /// Why nothing can be written any more, if that is so.
-    fn write_closed(&self) -> Option<WriteErrorKind> {
+    /// Why nothing can be written any more, if that is so; never [`Full`](WriteErrorKind::Full).
+    pub fn write_closed(&self) -> Option<WriteErrorKind> {
         match self.state {
             State::Closed => Some(WriteErrorKind::Closed),
             state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
@@ -354,7 +361,17 @@ impl<P: Payload> Connection<P> {
     /// The next payload in stream order, `None` when there is none yet. Reading opens the window: it makes
     /// `poll_transmit` productive.
     pub fn read(&mut self) -> Option<P> {
-        let payload = self.recv.pop()?;
+        self.read_up_to(usize::MAX)
+    }
+
+    /// What [`read`](Connection::read) would yield, left where it is.
+    pub fn peek(&self) -> Option<&P> {
+        self.recv.front()
+    }
+
+    /// Like [`read`](Connection::read), at most `max` bytes: of a longer payload its beginning. `None` for 0 too.
+    pub fn read_up_to(&mut self, max: usize) -> Option<P> {
+        let payload = self.recv.pop_up_to(max)?;
         if self.state.may_receive() && self.recv_window.update_due(self.room()) {
             self.ack.now();
         }
@@ -363,7 +380,8 @@ impl<P: Payload> Connection<P> {
 
     /// The next event; poll until `None` after feeding anything in.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        // The end of a connection is the last that is told of it.
+        self.send_times.pop().map(Event::SendTime).or_else(|| self.events.pop())
     }
 
     /// The next payload that is acknowledged (or, once the connection is over, no longer needed) and that no
@@ -413,6 +431,7 @@ impl<P: Payload> Connection<P> {
             send_window: self.window.wnd(),
             receive_window: self.rcv_wnd(),
             mss: self.mss(),
+            send_times_lost: self.send_times.lost(),
             unsent: self.queue.end().since(self.queue.nxt()),
             ..self.counts
         }

@@ -445,6 +445,7 @@ impl<P: Payload> Connection<P> {
         }
         self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now);
         self.counts.bytes_sent += len;
+        self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
         if len > 0 {
             self.ack.on_answer(now, self.delayed_ack());
         }

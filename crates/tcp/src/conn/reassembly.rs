@@ -189,6 +189,26 @@ impl<P: Payload> RecvQueue<P> {
         Some(payload)
     }
 
+    /// What [`pop`](RecvQueue::pop) would hand over.
+    pub fn front(&self) -> Option<&P> {
+        self.ready.front()
+    }
+
+    /// Like [`pop`](RecvQueue::pop), at most `max` bytes: of a longer payload its beginning. `None` for 0 too.
+    pub fn pop_up_to(&mut self, max: usize) -> Option<P> {
+        let front = self.ready.front_mut()?;
+        if front.len() <= max {
+            return self.pop();
+        }
+        if max == 0 {
+            return None;
+        }
+        let beginning = front.slice(0..max);
+        *front = front.slice(max..front.len());
+        self.ready_len -= max as u64;
+        Some(beginning)
+    }
+
     /// The next byte expected in order.
     pub fn next(&self) -> Offset {
         self.next

@@ -46,6 +46,8 @@ pub struct ConnStats {
     pub challenge_acks: u64,
     /// ICMP errors believed.
     pub icmp_errors: u64,
+    /// Times that sends asked for and that are not told, because too many waited (`S1`).
+    pub send_times_lost: u64,
 
     /// Smoothed round-trip time, `None` before the first sample.
     pub srtt: Option<Nanos>,

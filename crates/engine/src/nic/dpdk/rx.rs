@@ -59,6 +59,10 @@ impl RxSide {
         self.countdown -= 1;
     }
 
+    pub(super) fn is_pressed(&self) -> bool {
+        self.pressure
+    }
+
     pub(super) fn push(&mut self, frame: Frame, out: &mut Vec<RxPiece<Buf>>) {
         let flags = frame.rx_flags();
         let start = out.len();

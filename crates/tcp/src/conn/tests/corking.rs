@@ -3,7 +3,7 @@
 use super::script::*;
 use crate::conn::{ConnConfig, SendFlags};
 
-const MORE: SendFlags = SendFlags { more: true };
+const MORE: SendFlags = SendFlags { more: true, timestamp: false };
 
 fn corked() -> ConnConfig {
     ConnConfig { cork: true, ..plain() }

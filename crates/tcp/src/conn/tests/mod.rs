@@ -14,5 +14,6 @@ mod reporting;
 mod resetting;
 mod script;
 mod sending;
+mod splitting;
 mod tail_probing;
 mod waiting;

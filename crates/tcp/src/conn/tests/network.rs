@@ -253,7 +253,7 @@ impl Net {
             }
             let more = self.rng.chance(20);
             let marks = conn.marks();
-            match conn.write(bytes(side.written, len), SendFlags { more }) {
+            match conn.write(bytes(side.written, len), SendFlags { more, ..SendFlags::default() }) {
                 Ok(at) => {
                     assert_eq!(at.0, side.written);
                     side.written += len as u64;

@@ -270,7 +270,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write(len, more) => {
-                    if s.conn.write(bytes(written, len), SendFlags { more }).is_ok() {
+                    if s.conn.write(bytes(written, len), SendFlags { more, ..SendFlags::default() }).is_ok() {
                         written += len as u64;
                     }
                 }

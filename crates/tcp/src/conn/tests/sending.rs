@@ -8,7 +8,7 @@ use super::script::*;
 use crate::conn::{ConnConfig, Connection, SendFlags, WriteErrorKind};
 use crate::{BurstKind, Event, Marks, Offset, Payload, Time, TxLimits};
 
-const MORE: SendFlags = SendFlags { more: true };
+const MORE: SendFlags = SendFlags { more: true, timestamp: false };
 
 #[test]
 fn rfc5681_slow_start_from_ten_segments() {

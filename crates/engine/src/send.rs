@@ -1,0 +1,299 @@
+//! How bytes get in (`S1`): one buffer, pieces of which each says whether it is copied, messages for many connections in
+//! one call, whatever fills a buffer in place, and what another connection received.
+//!
+//! The rule of all of them: bytes are taken in order, and what a call returns is how many were; what is referenced is
+//! taken whole or not at all, and stays with its owner when it is not. After a call took something it does not fail: the
+//! reason comes with the next one (`S3`).
+
+use core::mem;
+
+use tcp::conn::{SendFlags, WriteErrorKind};
+use tcp::{Offset, Payload};
+
+use crate::engine::Engine;
+use crate::error::{SendError, SendRefusal};
+use crate::flow::ConnId;
+use crate::frame::COPY_BREAK;
+use crate::nic::{Nic, TailBuf};
+
+/// A handle that a send can refer to: the NIC's own, or one that wraps it.
+pub trait Reference<B>: Into<B> + From<B> {
+    /// Number of bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl<B: Payload> Reference<B> for B {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+/// One piece of a vectored send.
+#[derive(Debug)]
+pub enum Piece<'a, P> {
+    /// Copied; maybe in part.
+    Copy(&'a [u8]),
+    /// Referred to, so it must not change: taken whole or not at all.
+    Reference(P),
+}
+
+impl<P> Piece<'_, P> {
+    /// True when nothing is left of it.
+    pub fn is_empty<B>(&self) -> bool
+    where
+        P: Reference<B>,
+    {
+        match self {
+            Piece::Copy(bytes) => bytes.is_empty(),
+            Piece::Reference(p) => p.bytes() == 0,
+        }
+    }
+}
+
+/// Nothing.
+impl<P> Default for Piece<'_, P> {
+    fn default() -> Self {
+        Piece::Copy(&[])
+    }
+}
+
+/// A vectored send of a batch.
+#[derive(Debug)]
+pub struct Message<'m, 'd, P> {
+    /// Whose it is.
+    pub conn: ConnId,
+    /// What it consists of.
+    pub pieces: &'m mut [Piece<'d, P>],
+    /// How it is sent.
+    pub flags: SendFlags,
+    /// Set by the call: how many bytes were taken, or why none was.
+    pub outcome: Result<usize, SendRefusal>,
+}
+
+/// Why [`Engine::send_with`] sent nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FillError<E> {
+    /// The connection takes nothing.
+    Refused(SendRefusal),
+    /// What was to fill the buffer failed.
+    Source(E),
+}
+
+impl<N: Nic> Engine<N> {
+    /// Sends `buf` without copying it. All or nothing.
+    ///
+    /// When the peer has acknowledged it and the port reads it no longer, it is dropped, which returns it to its pool;
+    /// [`keep_reclaimed`](Engine::keep_reclaimed) hands it to the application instead.
+    ///
+    /// # Errors
+    /// [`SendError`] hands `buf` back and says why.
+    pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
+        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
+            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
+        };
+        match slot.conn.write(buf, flags) {
+            Ok(offset) => {
+                self.used(id.index);
+                Ok(offset)
+            }
+            Err(e) => Err(SendError { payload: e.payload, reason: refusal(e.reason) }),
+        }
+    }
+
+    /// Copies as much of `bytes` as there is room for into the connection's own buffers and sends it; returns how
+    /// much that was, more than 0 unless `bytes` is empty.
+    ///
+    /// # Errors
+    /// [`SendError`] says why nothing was taken.
+    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, SendError<()>> {
+        let mut rest = bytes;
+        loop {
+            let filled = self.send_with(id, rest.len(), |room| {
+                let n = room.len().min(rest.len());
+                room[..n].copy_from_slice(&rest[..n]);
+                Ok::<_, SendRefusal>((n, if n == rest.len() { flags } else { flags.of_a_part() }))
+            });
+            match filled {
+                Ok(n) => rest = &rest[n..],
+                Err(FillError::Refused(reason) | FillError::Source(reason)) if rest.len() == bytes.len() => {
+                    return Err(SendError { payload: (), reason });
+                }
+                Err(_) => return Ok(bytes.len() - rest.len()),
+            }
+            if rest.is_empty() {
+                return Ok(bytes.len());
+            }
+        }
+    }
+
+    /// Lends `fill` a part of the connection's own buffers, from which the port reads: at most `max` bytes, at least one
+    /// unless `max` is 0. Sends as many of them as `fill` says it filled, with the flags it gives. So bytes of a file, a
+    /// socket or a generator need no buffer in between. Returns how many there were; 0 sends nothing.
+    ///
+    /// # Errors
+    /// [`FillError`] says why nothing was sent.
+    pub fn send_with<E>(
+        &mut self,
+        id: ConnId,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(usize, SendFlags), E>,
+    ) -> Result<usize, FillError<E>> {
+        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
+            return Err(FillError::Refused(SendRefusal::NoSuchConnection));
+        };
+        if max == 0 {
+            return Ok(0);
+        }
+        let room = slot.conn.capacity().min(max);
+        let closed = slot.conn.write_closed();
+        if room == 0 || closed.is_some() {
+            // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
+            return Err(FillError::Refused(refusal(slot.conn.wait_for_room())));
+        }
+        slot.tail_ready = false;
+        if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
+            slot.tail = self.nic.alloc_tail();
+        }
+        let Some(tail) = &mut slot.tail else {
+            self.counters.tail_exhausted += 1;
+            if !slot.wants_tail {
+                slot.wants_tail = true;
+                self.tail_waiters.push_back(id.index);
+            }
+            return Err(FillError::Refused(SendRefusal::NoBuffers));
+        };
+        let spare = tail.spare();
+        let room = room.min(spare.len());
+        let (n, flags) = fill(&mut spare[..room]).map_err(FillError::Source)?;
+        let n = n.min(room);
+        if n == 0 {
+            return Ok(0);
+        }
+        let piece = tail.freeze(n);
+        if let Err(e) = slot.conn.write(piece, flags) {
+            return Err(FillError::Refused(refusal(e.reason)));
+        }
+        self.used(id.index);
+        Ok(n)
+    }
+
+    /// Sends pieces in order, as one send: the flags are those of its end. Returns how many bytes were taken, more than
+    /// 0 unless there are none. What was taken is taken out of `pieces`, so that the same slice may be passed again for
+    /// the rest: a piece that was taken whole is empty then, one that was copied in part lacks its beginning, and
+    /// whoever is left is as it was.
+    ///
+    /// # Errors
+    /// [`SendRefusal`] says why nothing was taken.
+    pub fn send_pieces<P: Reference<N::Buf>>(
+        &mut self,
+        id: ConnId,
+        pieces: &mut [Piece<'_, P>],
+        flags: SendFlags,
+    ) -> Result<usize, SendRefusal> {
+        let end = pieces.iter().rposition(|p| !p.is_empty()).map_or(0, |last| last + 1);
+        let mut taken = 0;
+        for (i, piece) in pieces[..end].iter_mut().enumerate() {
+            let flags = if i + 1 == end { flags } else { flags.of_a_part() };
+            let refused = match mem::take(piece) {
+                Piece::Copy(bytes) => match self.send_copy(id, bytes, flags) {
+                    Ok(n) => {
+                        taken += n;
+                        *piece = Piece::Copy(&bytes[n..]);
+                        // What does not fit now does not fit behind it either.
+                        if n < bytes.len() { Some(SendRefusal::Full) } else { None }
+                    }
+                    Err(e) => {
+                        *piece = Piece::Copy(bytes);
+                        Some(e.reason)
+                    }
+                },
+                Piece::Reference(p) => {
+                    let len = p.bytes();
+                    match self.send(id, p.into(), flags) {
+                        Ok(_) => {
+                            taken += len;
+                            None
+                        }
+                        Err(e) => {
+                            *piece = Piece::Reference(e.payload.into());
+                            Some(e.reason)
+                        }
+                    }
+                }
+            };
+            match refused {
+                Some(reason) if taken == 0 => return Err(reason),
+                Some(_) => break,
+                None => {}
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Sends messages, each to its connection, whatever becomes of the others. Returns how many were taken whole; each
+    /// message's `outcome` tells of it what [`send_pieces`](Engine::send_pieces) would.
+    pub fn send_batch<P: Reference<N::Buf>>(&mut self, messages: &mut [Message<'_, '_, P>]) -> usize {
+        let mut whole = 0;
+        for message in messages {
+            message.outcome = self.send_pieces(message.conn, message.pieces, message.flags);
+            let left = message.pieces.iter().any(|piece| !piece.is_empty());
+            whole += usize::from(message.outcome.is_ok() && !left);
+        }
+        whole
+    }
+
+    /// Sends on `to` up to `max` bytes that `from` received, by reference: a proxy copies nothing. Returns how many; 0
+    /// when `from` has none. What `to` does not take stays where it is. Both may be the same connection.
+    ///
+    /// A receive buffer stays with its payload until the peer of `to` acknowledged it. So that slow peers do not keep them
+    /// all, payload is copied while more than half are held by somebody, and where it is short.
+    ///
+    /// # Errors
+    /// [`SendRefusal`] says why nothing was taken.
+    pub fn splice(
+        &mut self,
+        from: ConnId,
+        to: ConnId,
+        max: usize,
+        flags: SendFlags,
+    ) -> Result<usize, SendRefusal> {
+        let mut moved = 0;
+        while moved < max {
+            let known = |id| self.slots.find(id).filter(|s| !s.released);
+            let (Some(source), Some(sink)) = (known(from), known(to)) else {
+                return Err(SendRefusal::NoSuchConnection);
+            };
+            let (Some(payload), readable) = (source.conn.peek(), source.conn.readable()) else { break };
+            // Of a payload longer than the room the beginning goes: the sink may never have room for all of it.
+            let room = sink.conn.capacity().max(1).min(max - moved);
+            let payload = payload.slice(0..payload.len().min(room));
+            let len = payload.len();
+            let last = len as u64 == readable || moved + len == max;
+            let part = if last { flags } else { flags.of_a_part() };
+            let taken = if len <= COPY_BREAK as usize || self.nic.rx_pressed() {
+                self.send_copy(to, payload.as_slice(), part).map_err(|e| e.reason)
+            } else {
+                self.send(to, payload, part).map(|_| len).map_err(|e| e.reason)
+            };
+            match taken {
+                Ok(n) => {
+                    moved += n;
+                    if let Some(source) = self.slots.find_mut(from) {
+                        source.conn.read_up_to(n);
+                    }
+                    self.used(from.index);
+                }
+                Err(reason) if moved == 0 => return Err(reason),
+                Err(_) => break,
+            }
+        }
+        Ok(moved)
+    }
+}
+
+fn refusal(reason: WriteErrorKind) -> SendRefusal {
+    match reason {
+        WriteErrorKind::Full => SendRefusal::Full,
+        WriteErrorKind::Finished | WriteErrorKind::Closed => SendRefusal::Finished,
+    }
+}

@@ -1,0 +1,136 @@
+//! The send calls (`S1`).
+//!
+//! The rule of all of them: bytes are taken in order, and what a call returns is how many were; what is sent by
+//! reference is taken whole or not at all, and stays with its owner when it is not. A call that took something does not
+//! fail: the reason comes with the next one.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use engine::{ConnId, FillError, Message, Piece};
+use tcp::Offset;
+use tcp::conn::SendFlags;
+
+use crate::stack::on;
+use crate::{Error, LocalEngine, Payload, TrySendError};
+
+impl LocalEngine {
+    /// Sends registered memory without a copy: all of it or nothing. Returns the offset of its first byte in the
+    /// stream. It must not be changed until it is reclaimed, which the types see to.
+    ///
+    /// # Errors
+    /// The payload comes back inside the error. [`Error::Full`]: later; an [`Event::Writable`] tells when.
+    pub fn send(
+        &mut self,
+        id: ConnId,
+        payload: Payload,
+        flags: SendFlags,
+    ) -> Result<Offset, TrySendError<Payload>> {
+        on!(&mut self.stack, engine => engine.send(id, payload.0, flags))
+            .map_err(|e| TrySendError { payload: Payload(e.payload), reason: e.reason.into() })
+    }
+
+    /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty.
+    ///
+    /// # Errors
+    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
+    pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
+        on!(&mut self.stack, engine => engine.send_copy(id, bytes, flags)).map_err(|e| e.reason.into())
+    }
+
+    /// Sends pieces in order, as one send: each is copied or referred to as it says, the flags are those of the end.
+    /// Returns how many bytes were taken, more than 0 unless there are none, and takes them out of `pieces`, so that the
+    /// same slice may be passed again for the rest.
+    ///
+    /// # Errors
+    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
+    ///
+    /// [`Event::Writable`]: crate::Event::Writable
+    pub fn send_pieces(
+        &mut self,
+        id: ConnId,
+        pieces: &mut [Piece<'_, Payload>],
+        flags: SendFlags,
+    ) -> Result<usize, Error> {
+        on!(&mut self.stack, engine => engine.send_pieces(id, pieces, flags)).map_err(Error::from)
+    }
+
+    /// Sends messages, each to its own connection and whatever becomes of the others; their outcomes say what. Returns
+    /// how many were taken whole.
+    pub fn send_batch(&mut self, messages: &mut [Message<'_, '_, Payload>]) -> usize {
+        on!(&mut self.stack, engine => engine.send_batch(messages))
+    }
+
+    /// Lends `fill` a part of the send buffer, which the device reads: at most `max` bytes, at least one unless `max` is
+    /// 0. Sends as many of them as `fill` says it filled, with the flags it gives; returns how many that was.
+    ///
+    /// # Errors
+    /// [`FillError::Refused`] when the connection takes nothing, else the error of `fill`. Nothing was sent then.
+    pub fn send_with<E>(
+        &mut self,
+        id: ConnId,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(usize, SendFlags), E>,
+    ) -> Result<usize, FillError<E>> {
+        on!(&mut self.stack, engine => engine.send_with(id, max, fill))
+    }
+
+    /// Sends up to `length` bytes of `file` from `offset` on; returns how many, fewer where the send buffer or the file
+    /// ends. The kernel reads them straight into memory that the device reads from.
+    ///
+    /// That is one copy, out of the page cache. Without it the device would have to read the page cache itself: pages
+    /// that others may write to while they wait to be sent again, that may vanish when the file is cut short, and that
+    /// DPDK cannot keep in place for a device.
+    ///
+    /// # Errors
+    /// When it takes none: what is wrong with the file, or the [`Error`] of the connection inside.
+    pub fn send_file(
+        &mut self,
+        id: ConnId,
+        file: &File,
+        offset: u64,
+        length: usize,
+        flags: SendFlags,
+    ) -> io::Result<usize> {
+        let mut sent = 0;
+        while sent < length {
+            let left = length - sent;
+            let filled = self.send_with(id, left, |room| {
+                let n = read_at(file, room, offset + sent as u64)?;
+                Ok::<_, io::Error>((n, if n == left { flags } else { flags.of_a_part() }))
+            });
+            match filled {
+                Ok(0) => break,
+                Ok(n) => sent += n,
+                Err(_) if sent > 0 => break,
+                Err(FillError::Source(e)) => return Err(e),
+                Err(FillError::Refused(reason)) => return Err(Error::from(reason).into()),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends on `to` up to `max` bytes that `from` received, by reference; returns how many, 0 when `from` has none.
+    /// What `to` does not take stays unread. Payload is copied where it is short, and while most receive buffers are
+    /// held by somebody: slow readers of `to` do not silence the device.
+    ///
+    /// # Errors
+    /// When `to` takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] of `to` tells
+    /// when.
+    ///
+    /// [`Event::Writable`]: crate::Event::Writable
+    pub fn splice(&mut self, from: ConnId, to: ConnId, max: usize, flags: SendFlags) -> Result<usize, Error> {
+        on!(&mut self.stack, engine => engine.splice(from, to, max, flags)).map_err(Error::from)
+    }
+}
+
+/// One read that was not interrupted.
+fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(room, offset) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
