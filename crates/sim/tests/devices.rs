@@ -72,11 +72,17 @@ struct Lab {
     announce: (u16, bool),
     /// The peer acknowledges what arrives.
     acks: bool,
+    /// Frames that the device puts onto the wire in one step.
+    wire: usize,
 }
 
 impl Lab {
     fn new(limits: NicLimits) -> Lab {
-        let nic = NicConfig {
+        Lab::with(limits, |_| {})
+    }
+
+    fn with(limits: NicLimits, change: impl FnOnce(&mut NicConfig)) -> Lab {
+        let mut nic = NicConfig {
             mac: MAC,
             limits,
             release: Release::Prompt,
@@ -90,6 +96,7 @@ impl Lab {
             tx_buffers: 1_000_000,
             faults: Faults::default(),
         };
+        change(&mut nic);
         let secrets = Secrets { isn: [1; 16], ports: [2; 16], flows: [3; 16] };
         let cfg = EngineConfig { max_connections: 1_000, ..EngineConfig::new(US, 24, secrets) };
         Lab {
@@ -100,6 +107,7 @@ impl Lab {
             bytes: (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect(),
             announce: (1_460, false),
             acks: true,
+            wire: usize::MAX,
         }
     }
 
@@ -114,7 +122,8 @@ impl Lab {
         self.nic().advance(now);
         while self.engine.poll(now).more {}
         let mut due = Vec::new();
-        while let Some(frame) = self.nic().next_wire_frame() {
+        for _ in 0..self.wire {
+            let Some(frame) = self.nic().next_wire_frame() else { break };
             self.on_frame(&frame, &mut due);
         }
         due.sort_unstable();
@@ -484,4 +493,94 @@ fn s11_slices_of_one_buffer_merge_and_those_of_many_do_not() {
         lab.reset(id);
         lab.finish();
     }
+}
+
+/// A port that says nothing: frames are let go of when the ring needs the room, and nobody is told.
+fn silent(nic: &mut NicConfig) {
+    nic.release = Release::WhenFull;
+    nic.reports_completions = false;
+    nic.reclaims = false;
+}
+
+#[test]
+fn s24_a_small_ring_of_a_silent_port_loses_nothing_and_repeats_nothing() {
+    let mut lab = Lab::with(NicLimits { tx_ring: 4, link_bps: None, ..capable() }, silent);
+    let conns: Vec<_> = (0..5).map(|_| lab.connect(1_448, false, &eager())).collect();
+    for &conn in &conns {
+        for _ in 0..10 {
+            lab.write(conn, 10_000, false, false);
+        }
+    }
+    // A frame of the wire at a time: far slower than the engine offers.
+    lab.wire = 1;
+    for &(_, port) in &conns {
+        lab.drain(port);
+    }
+    let counters = lab.engine.counters();
+    assert!(counters.tx_ring_full > 0 && counters.tx_refused_bursts > 0);
+    assert_eq!(counters.tx_retransmitted_segments, 0, "not sent is not lost");
+    lab.wire = usize::MAX;
+    for (id, _) in conns {
+        lab.reset(id);
+    }
+    lab.finish();
+}
+
+#[test]
+fn s24_an_optimistic_ack_frees_budget_and_releases_nothing() {
+    // By its rate the link needs a second for a burst: only ACKs make room.
+    let mut lab = Lab::with(NicLimits { link_bps: Some(500_000), ..capable() }, silent);
+    let (id, port) = lab.connect(1_448, false, &eager());
+    lab.engine.keep_reclaimed(id, true);
+    lab.wire = 0;
+    for _ in 0..4 {
+        lab.write((id, port), 50_000, false, false);
+    }
+    lab.step();
+    let marks = lab.engine.marks(id).expect("it lives");
+    assert!((60_000..=131_072).contains(&marks.sent.0), "{marks:?}: two bursts");
+    // Nothing is on the wire, and yet the peer acknowledges all of it.
+    let ack = lab.flows[&port].first.wrapping_add(marks.sent.0 as u32);
+    lab.nic().deliver(segment(port, PEER_ISS + 1, ack, false, &[]));
+    lab.step();
+    let after = lab.engine.marks(id).expect("it lives");
+    assert_eq!(after.acked, marks.sent, "it is believed");
+    assert!(after.sent > marks.sent, "there is budget again");
+    assert_eq!(after.reclaimed.0, 0, "the device reads all of it");
+    assert!(lab.engine.pop_reclaimed(id).is_none());
+    // The frames go out as they were built: the peer here looks at every byte.
+    lab.wire = usize::MAX;
+    lab.drain(port);
+    lab.step();
+    // It is done with them, and does not say so; what was let go of comes back all the same, in order, once.
+    let mut home = 0;
+    while let Some((at, payload)) = lab.engine.pop_reclaimed(id) {
+        assert_eq!(at.0, home);
+        home += payload.len() as u64;
+    }
+    let held = lab.nic().held_frames();
+    assert!(held > 0 && home < 200_000, "{held} frames are held, {home} bytes are home");
+    lab.reset(id);
+    lab.nic().close();
+    lab.finish();
+}
+
+#[test]
+fn s24_what_the_device_let_go_of_is_kept_until_it_is_acknowledged() {
+    let mut lab = Lab::new(capable());
+    let (id, port) = lab.connect(1_448, false, &eager());
+    lab.engine.keep_reclaimed(id, true);
+    lab.acks = false;
+    lab.write((id, port), 50_000, false, false);
+    for _ in 0..5 {
+        lab.step();
+    }
+    assert_eq!((lab.flows[&port].got, lab.nic().held_frames()), (50_000, 0));
+    assert!(lab.engine.pop_reclaimed(id).is_none(), "the peer has not said that it has it");
+    let ack = lab.flows[&port].first.wrapping_add(50_000);
+    lab.nic().deliver(segment(port, PEER_ISS + 1, ack, false, &[]));
+    lab.step();
+    assert_eq!(lab.engine.pop_reclaimed(id).map(|(at, p)| (at.0, p.len())), Some((0, 50_000)));
+    lab.reset(id);
+    lab.finish();
 }
