@@ -431,7 +431,7 @@ fn errno(kind: ConnErrorKind) -> Option<Errno> {
     match kind {
         ConnErrorKind::Refused => Some(Errno::CONNREFUSED),
         ConnErrorKind::Reset => Some(Errno::CONNRESET),
-        ConnErrorKind::TimedOut => Some(Errno::TIMEDOUT),
+        ConnErrorKind::TimedOut | ConnErrorKind::Silent => Some(Errno::TIMEDOUT),
         ConnErrorKind::Unreachable => Some(Errno::HOSTUNREACH),
         _ => None,
     }

@@ -42,6 +42,12 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
         )
         .mend("check the peer, and the link to it")
         .mend(longer),
+        Error::Silent { acked } => Failure::new(
+            Exit::TimedOut,
+            format!("{peer} is gone: it answered no keepalive probe {}", so_far(acked)),
+        )
+        .mend("check the peer, and the link to it; a firewall may have forgotten the connection")
+        .mend("with more or rarer probes it is given up later: --keepalive IDLE,INTERVAL,PROBES"),
         Error::Unreachable { acked } => Failure::new(
             Exit::Unreachable,
             match acked.0 {
@@ -171,6 +177,7 @@ mod tests {
             (Error::Reset { acked }, Exit::Reset, "reset the connection after 1 000 000 bytes"),
             (Error::ConnectTimedOut, Exit::TimedOut, "no answer from 10.77.0.1:5001 within 10.00 s"),
             (Error::TimedOut { acked }, Exit::TimedOut, "fell silent after 1 000 000 bytes"),
+            (Error::Silent { acked }, Exit::TimedOut, "answered no keepalive probe after 1 000 000 bytes"),
             (Error::Unreachable { acked }, Exit::Unreachable, "10.77.0.1 became unreachable"),
             (Error::DeviceStuck { errno: None, acked }, Exit::Device, "took no frame"),
         ] {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tsonami::Keepalive;
+
 /// A number of bytes, as typed: `1500`, `128K`, `512M`, `10GiB`, `1.5G`, `100MB`.
 ///
 /// One letter and `KiB`-style suffixes are powers of 1024, as in iperf3; `KB`-style suffixes are powers of 1000.
@@ -21,6 +23,10 @@ pub(crate) enum UnitError {
     TooLarge(String),
     #[error("'{0}' is too long: 8760h (a year) at the most")]
     TooLong(String),
+    #[error("'{0}' is no number of probes")]
+    NoProbes(String),
+    #[error("'{0}' has more than a time, an interval and a number of probes")]
+    TooMany(String),
     #[error("'{0}' must be more than zero")]
     Zero(String),
 }
@@ -128,6 +134,23 @@ pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, UnitError>
     match parse_duration(text)? {
         Duration::ZERO => Err(UnitError::Zero(text.to_owned())),
         duration => Ok(duration),
+    }
+}
+
+/// Parses `IDLE[,INTERVAL[,PROBES]]`.
+pub(crate) fn parse_keepalive(text: &str) -> Result<Keepalive, UnitError> {
+    let mut keepalive = Keepalive::default();
+    let mut parts = text.split(',');
+    keepalive.idle = parse_positive_duration(parts.next().unwrap_or_default())?;
+    if let Some(interval) = parts.next() {
+        keepalive.interval = parse_positive_duration(interval)?;
+    }
+    if let Some(probes) = parts.next() {
+        keepalive.probes = probes.trim().parse().map_err(|_| UnitError::NoProbes(probes.to_owned()))?;
+    }
+    match parts.next() {
+        Some(_) => Err(UnitError::TooMany(text.to_owned())),
+        None => Ok(keepalive),
     }
 }
 
@@ -288,5 +311,18 @@ mod tests {
         assert_eq!(Grouped(7).to_string(), "7");
         assert_eq!(Grouped(1_234_567).to_string(), "1 234 567");
         assert_eq!(Grouped(100).to_string(), "100");
+    }
+
+    #[test]
+    fn s47_keepalive_is_a_time_an_interval_and_a_number() {
+        let parsed =
+            |text| parse_keepalive(text).map(|k| (k.idle.as_millis(), k.interval.as_millis(), k.probes));
+        assert_eq!(parsed("2h"), Ok((7_200_000, 75_000, 9)));
+        assert_eq!(parsed("30,5s"), Ok((30_000, 5_000, 9)));
+        assert_eq!(parsed("30, 500ms, 3"), Ok((30_000, 500, 3)));
+        assert_eq!(parsed("0"), Err(UnitError::Zero("0".into())));
+        assert_eq!(parsed("1,2,x"), Err(UnitError::NoProbes("x".into())));
+        assert_eq!(parsed("1,2,3,4"), Err(UnitError::TooMany("1,2,3,4".into())));
+        assert_eq!(parsed(""), Err(UnitError::NoNumber("".into())));
     }
 }

@@ -216,6 +216,7 @@ impl<N: Nic> Engine<N> {
             BurstKind::Syn => c.tx_syns += 1,
             BurstKind::Reset => c.tx_resets += 1,
             BurstKind::WindowProbe => c.tx_window_probes += 1,
+            BurstKind::Keepalive => c.tx_keepalive_probes += 1,
             BurstKind::New => {}
         }
     }

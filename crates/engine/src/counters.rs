@@ -79,6 +79,7 @@ counters! {
     tx_syns: "SYN and SYN,ACK segments sent.",
     tx_resets: "RST segments sent.",
     tx_window_probes: "Probes of a closed window sent.",
+    tx_keepalive_probes: "Keepalive probes sent.",
     tx_retransmitted_segments: "Wire segments sent again.",
     tx_retransmitted_bytes: "Payload bytes sent again.",
     tx_echo_replies: "ICMP echo replies sent.",

@@ -1,7 +1,7 @@
 //! What happens in one run, all of it drawn from a seed.
 
 use engine::nic::NicLimits;
-use tcp::conn::ConnConfig;
+use tcp::conn::{ConnConfig, Keepalive};
 use tcp::{Nanos, Time};
 
 use crate::app::{End, Plan};
@@ -184,6 +184,11 @@ fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
         min_rto: Nanos::from_millis(rng.pick(&[10, 50, 200, 1_000])),
         delayed_ack: Nanos::from_millis(rng.pick(&[1, 40, 200, 400])),
         initial_window: rng.pick(&[1, 2, 4, 10, 10, 10, 40]) as u32,
+        keepalive: rng.chance(0.3).then(|| Keepalive {
+            idle: Nanos::from_millis(rng.log_range(100, 100_000)),
+            interval: Nanos::from_millis(rng.log_range(100, 100_000)),
+            probes: u32::MAX,
+        }),
         // Nobody gives up in these runs: whatever is lost is lost by chance and arrives in the end.
         connect_timeout: Nanos::from_secs(3_600),
         user_timeout: Nanos::from_secs(3_600),

@@ -57,6 +57,8 @@ pub enum BurstKind {
     Retransmit,
     /// A probe of a closed window (RFC 9293 §3.8.6.1).
     WindowProbe,
+    /// A question to a peer that is silent (RFC 9293 §3.8.4).
+    Keepalive,
     /// SYN or SYN,ACK, first or repeated.
     Syn,
     /// No payload, no SYN, no FIN.

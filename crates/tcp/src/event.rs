@@ -63,6 +63,8 @@ pub enum ConnErrorKind {
     Reset,
     /// Nobody answered within the connect or user timeout.
     TimedOut,
+    /// The peer answered none of the keepalive probes (`S47`).
+    Silent,
     /// The path or the neighbour is unreachable, by ICMP or failed address resolution.
     Unreachable,
     /// We aborted it.

@@ -44,6 +44,12 @@ pub enum Error {
         /// Bytes the peer had acknowledged.
         acked: Offset,
     },
+    /// Keepalive is on, and the peer answered none of the probes.
+    #[error("the peer answered no keepalive probe; it had acknowledged {acked} bytes")]
+    Silent {
+        /// Bytes the peer had acknowledged.
+        acked: Offset,
+    },
     /// No neighbour answered, or ICMP says that there is no way.
     #[error("the peer cannot be reached (no ARP answer, or ICMP says so); it had acknowledged {acked} bytes")]
     Unreachable {
@@ -78,6 +84,7 @@ impl Error {
             ConnErrorKind::Refused => Error::Refused,
             ConnErrorKind::TimedOut if !established => Error::ConnectTimedOut,
             ConnErrorKind::TimedOut => Error::TimedOut { acked },
+            ConnErrorKind::Silent => Error::Silent { acked },
             ConnErrorKind::Unreachable => Error::Unreachable { acked },
             ConnErrorKind::Aborted => Error::Aborted { acked },
             // Also what kinds added later are, until they have a name of their own: the connection is over.
@@ -98,7 +105,7 @@ impl Error {
             Error::Connect(_) => io::ErrorKind::AddrNotAvailable,
             Error::Refused => io::ErrorKind::ConnectionRefused,
             Error::Reset { .. } => io::ErrorKind::ConnectionReset,
-            Error::ConnectTimedOut | Error::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Error::ConnectTimedOut | Error::TimedOut { .. } | Error::Silent { .. } => io::ErrorKind::TimedOut,
             Error::Unreachable { .. } => io::ErrorKind::HostUnreachable,
             Error::Aborted { .. } => io::ErrorKind::ConnectionAborted,
             Error::DeviceStuck { .. } => io::ErrorKind::NetworkDown,
@@ -110,6 +117,7 @@ impl Error {
         match self {
             Error::Reset { acked }
             | Error::TimedOut { acked }
+            | Error::Silent { acked }
             | Error::Unreachable { acked }
             | Error::Aborted { acked }
             | Error::DeviceStuck { acked, .. } => Some(*acked),
@@ -175,6 +183,7 @@ mod tests {
             (ConnErrorKind::Reset, true, io::ErrorKind::ConnectionReset, acked),
             (ConnErrorKind::TimedOut, false, io::ErrorKind::TimedOut, Offset::ZERO),
             (ConnErrorKind::TimedOut, true, io::ErrorKind::TimedOut, acked),
+            (ConnErrorKind::Silent, true, io::ErrorKind::TimedOut, acked),
             (ConnErrorKind::Unreachable, false, io::ErrorKind::HostUnreachable, acked),
             (ConnErrorKind::Aborted, true, io::ErrorKind::ConnectionAborted, acked),
         ] {

@@ -54,7 +54,7 @@ pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, R
 pub use error::{Error, TrySendError};
 pub use event::Event;
 pub use local::{DeviceInfo, LocalEngine};
-pub use options::ConnectOptions;
+pub use options::{ConnectOptions, Keepalive};
 pub use payload::Payload;
 pub use shutdown::ShutdownError;
 pub use wait::{WaitStrategy, Waiter};

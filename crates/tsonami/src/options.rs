@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tcp::conn::cc::ControllerKind;
-use tcp::conn::{ConnConfig, Linger};
+use tcp::conn::{self, ConnConfig, Linger};
 
 /// Settings of one connection. Whatever is not set has the default of [`tcp::conn::ConnConfig`].
 ///
@@ -28,6 +28,9 @@ pub struct ConnectOptions {
     /// How long the peer may leave bytes unacknowledged.
     #[serde(with = "humantime_serde")]
     pub user_timeout: Duration,
+    /// Ask a peer that is silent whether it is still there, and give it up when it is not (`S47`). Without it, silence may
+    /// last for ever.
+    pub keepalive: Option<Keepalive>,
     /// The retransmission timeout before the first round trip is measured, from `min_rto` to `max_rto`.
     #[serde(with = "humantime_serde")]
     pub initial_rto: Duration,
@@ -76,6 +79,7 @@ impl Default for ConnectOptions {
             receive_buffer: protocol.receive_buffer,
             connect_timeout: protocol.connect_timeout.into(),
             user_timeout: protocol.user_timeout.into(),
+            keepalive: protocol.keepalive.map(Keepalive::from),
             initial_rto: protocol.initial_rto.into(),
             min_rto: protocol.min_rto.into(),
             max_rto: protocol.max_rto.into(),
@@ -110,6 +114,7 @@ impl ConnectOptions {
             receive_buffer,
             connect_timeout,
             user_timeout,
+            keepalive,
             initial_rto,
             min_rto,
             max_rto,
@@ -136,6 +141,7 @@ impl ConnectOptions {
             receive_buffer,
             connect_timeout: connect_timeout.into(),
             user_timeout: user_timeout.into(),
+            keepalive: keepalive.map(Keepalive::protocol),
             initial_rto: initial_rto.into(),
             min_rto: min_rto.into(),
             max_rto: max_rto.into(),
@@ -153,6 +159,39 @@ impl ConnectOptions {
     }
 }
 
+/// When to ask a peer that is silent whether it is still there (RFC 9293 §3.8.4).
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keepalive {
+    /// Silence before the first probe, from 1 ms. The standard asks for two hours unless the application knows better.
+    #[serde(with = "humantime_serde")]
+    pub idle: Duration,
+    /// Time from a probe without answer to the next, from 1 ms.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Probes in a row that stay without answer before the connection is given up, from 1.
+    pub probes: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        conn::Keepalive::default().into()
+    }
+}
+
+impl From<conn::Keepalive> for Keepalive {
+    fn from(conn::Keepalive { idle, interval, probes }: conn::Keepalive) -> Keepalive {
+        Keepalive { idle: idle.into(), interval: interval.into(), probes }
+    }
+}
+
+impl Keepalive {
+    fn protocol(self) -> conn::Keepalive {
+        let Keepalive { idle, interval, probes } = self;
+        conn::Keepalive { idle: idle.into(), interval: interval.into(), probes }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +199,14 @@ mod tests {
     #[test]
     fn options_not_set_are_those_of_the_protocol() {
         assert_eq!(ConnectOptions::default().protocol(1500), ConnConfig::default());
+    }
+
+    #[test]
+    fn s47_keepalive_reaches_the_protocol() {
+        let text = "keepalive = { idle = '10s', probes = 3 }";
+        let options: ConnectOptions = toml::from_str(text).unwrap();
+        let expected =
+            conn::Keepalive { idle: tcp::Nanos::from_secs(10), probes: 3, ..conn::Keepalive::default() };
+        assert_eq!(options.protocol(1500).keepalive, Some(expected));
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::units::{Size, parse_duration, parse_positive_duration};
+use tsonami::Keepalive;
+
+use crate::units::{Size, parse_duration, parse_keepalive, parse_positive_duration};
 
 /// Connections that send.
 #[derive(Debug, Default, Args)]
@@ -128,6 +130,11 @@ pub(crate) struct TimerArgs {
     /// Longest retransmission timeout, and time between probes of a closed window, up to 24h [default: 120s]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
     pub(crate) max_rto: Option<Duration>,
+
+    /// Probe a peer that was silent for IDLE, every INTERVAL [default: 75s], and give it up
+    /// when so many PROBES [default: 9] have no answer; without it, silence may last for ever
+    #[arg(long, value_name = "IDLE[,INTERVAL[,PROBES]]", value_parser = parse_keepalive)]
+    pub(crate) keepalive: Option<Keepalive>,
 }
 
 /// When to acknowledge.

@@ -17,6 +17,8 @@ pub(super) enum Cut {
     Silence(Duration),
     #[error("the peer did not answer what we sent")]
     Unanswered,
+    #[error("the peer answered no keepalive probe")]
+    Silent,
     #[error("the peer reset the connection")]
     Reset,
     #[error("the peer became unreachable (no ARP answer, or ICMP says so)")]
@@ -31,6 +33,7 @@ impl From<&Error> for Cut {
     fn from(error: &Error) -> Cut {
         match error {
             Error::TimedOut { .. } => Cut::Unanswered,
+            Error::Silent { .. } => Cut::Silent,
             Error::Reset { .. } => Cut::Reset,
             Error::Unreachable { .. } => Cut::Unreachable,
             Error::Aborted { .. } => Cut::Interrupted,
@@ -161,6 +164,7 @@ mod tests {
         let acked = tsonami::Offset(1);
         for (error, words) in [
             (Error::Reset { acked }, "the peer reset the connection, after 536 870 912 bytes were received"),
+            (Error::Silent { acked }, "the peer answered no keepalive probe, after 536 870 912 bytes"),
             (Error::TimedOut { acked }, "the peer did not answer what we sent, after 536 870 912 bytes"),
         ] {
             let text = received(Some(&Cut::from(&error))).to_string();

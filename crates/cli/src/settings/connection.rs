@@ -68,10 +68,11 @@ fn set_segments(options: &mut ConnectOptions, args: &SegmentArgs) {
 }
 
 fn set_timers(options: &mut ConnectOptions, args: &TimerArgs) {
-    let TimerArgs { initial_rto, min_rto, max_rto } = args;
+    let TimerArgs { initial_rto, min_rto, max_rto, keepalive } = args;
     set(&mut options.initial_rto, *initial_rto);
     set(&mut options.min_rto, *min_rto);
     set(&mut options.max_rto, *max_rto);
+    options.keepalive = keepalive.or(options.keepalive);
 }
 
 fn set_protocol(options: &mut ConnectOptions, args: &ProtocolArgs) {
@@ -97,6 +98,8 @@ const SMALLEST_MSS: u16 = 88;
 const LARGEST_RECEIVE_BUFFER: usize = 1 << 30;
 /// Retransmission timeouts.
 const RTO: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+/// The shortest times of keepalive.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_millis(1);
 /// The longest delay of an ACK (RFC 9293, MUST-40: below half a second).
 const LONGEST_ACK_DELAY: Duration = Duration::from_millis(499);
 
@@ -138,6 +141,19 @@ fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
             "--initial-rto 1s --min-rto 200ms --max-rto 120s",
         );
     }
+    if let Some(k) = o.keepalive
+        && (k.idle.min(k.interval) < SHORTEST_KEEPALIVE || k.probes == 0)
+    {
+        return wrong(
+            format!(
+                "keepalive after {}, every {}, with {} probes makes no sense: 1 ms and one probe at least",
+                Short(k.idle),
+                Short(k.interval),
+                k.probes
+            ),
+            "--keepalive 30s,5s,3",
+        );
+    }
     if o.delayed_ack > LONGEST_ACK_DELAY {
         return wrong(
             format!("ACKs delayed by {} come too late: below 500 ms", Short(o.delayed_ack)),
@@ -169,6 +185,7 @@ mod tests {
             "initial_rto" => "300ms",
             "min_rto" => "20ms",
             "max_rto" => "60s",
+            "keepalive" => "30s,5s,3",
             "delayed_ack" => "1ms",
             "quick_acks" | "initial_window" => "3",
             _ => panic!("which value other than the default does {id} take? Say it here"),
@@ -294,6 +311,8 @@ mod tests {
             (&["send", "10.77.0.1", "--max-rto", "100ms"], "from 200 ms to 100 ms"),
             (&["send", "10.77.0.1", "--max-rto", "25h"], "24 h"),
             (&["send", "10.77.0.1", "--initial-rto", "199ms"], "199 ms is not between"),
+            (&["serve", "--keepalive", "10us"], "keepalive after 10"),
+            (&["serve", "--keepalive", "10s,1s,0"], "with 0 probes"),
             (&["serve", "--delayed-ack", "500ms"], "500 ms"),
             (&["serve", "--receive-buffer", "2G"], "2.00 GiB"),
         ] {

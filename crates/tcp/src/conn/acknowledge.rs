@@ -41,6 +41,7 @@ impl<P: Payload> Connection<P> {
             return false;
         }
         self.unreachable = false;
+        self.pulse.on_heard(now);
         self.cork.on_ack();
         if delta > 0 {
             let ack = una + delta as u64;

@@ -91,9 +91,8 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Nobody answers. A router or a neighbour that said why is believed now (MUST-56).
-    pub(super) fn die_of_silence(&mut self) {
-        let kind = if self.unreachable { ConnErrorKind::Unreachable } else { ConnErrorKind::TimedOut };
-        self.die(Err(kind));
+    pub(super) fn die_of_silence(&mut self, kind: ConnErrorKind) {
+        self.die(Err(if self.unreachable { ConnErrorKind::Unreachable } else { kind }));
     }
 
     /// Our FIN was acknowledged, and with it everything.

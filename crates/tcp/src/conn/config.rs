@@ -1,5 +1,6 @@
 //! What a connection is told when it is made.
 
+use super::Keepalive;
 use super::cc::ControllerKind;
 use crate::Nanos;
 
@@ -48,6 +49,9 @@ pub struct ConnConfig {
     /// How long bytes may stay unacknowledged before the connection fails with `TimedOut`: R2 of RFC 9293
     /// §3.8.3 (MUST-20, MUST-21). At least 100 s unless the application knows better (SHLD-11). Default 300 s.
     pub user_timeout: Nanos,
+    /// Ask a peer that is silent whether it is still there, and give it up when it is not (RFC 9293 §3.8.4, `S47`).
+    /// Default: do not (MUST-25).
+    pub keepalive: Option<Keepalive>,
     /// How long a delayed ACK may wait, below 500 ms (MUST-40); higher values are lowered to that. Default
     /// 40 ms.
     pub delayed_ack: Nanos,
@@ -86,6 +90,7 @@ impl Default for ConnConfig {
             max_rto: Nanos::from_secs(120),
             connect_timeout: Nanos::from_secs(180),
             user_timeout: Nanos::from_secs(300),
+            keepalive: None,
             delayed_ack: Nanos::from_millis(40),
             quick_acks: 16,
             initial_window: 10,

@@ -3,7 +3,7 @@
 use super::cc::Controller;
 use super::timers::Timer;
 use super::{Connection, State};
-use crate::{Payload, Time};
+use crate::{ConnErrorKind, Payload, Time};
 
 impl<P: Payload> Connection<P> {
     /// Time passed: handles every deadline up to `now`. Harmless when called too early or too often.
@@ -29,7 +29,8 @@ impl<P: Payload> Connection<P> {
             Timer::TailProbe => self.on_tail_probe_timer(),
             Timer::Cork => self.cork.on_timer(),
             Timer::DelayedAck => self.ack.now(),
-            Timer::Connect | Timer::User => self.die_of_silence(),
+            Timer::Connect | Timer::User => self.die_of_silence(ConnErrorKind::TimedOut),
+            Timer::Keepalive => self.on_keepalive_timer(now),
             Timer::Linger => self.abort(),
             // The peer never finished, and nobody here waits for it.
             Timer::FinWait | Timer::TimeWait => self.die(Ok(())),

@@ -27,6 +27,7 @@ mod events;
 mod expiry;
 mod flight;
 mod input;
+mod keepalive;
 mod open;
 mod output;
 mod persist;
@@ -47,6 +48,7 @@ mod window;
 use core::fmt;
 
 pub use config::{ConnConfig, Linger, SendFlags};
+pub use keepalive::Keepalive;
 pub use reassembly::{Pushed, RecvQueue};
 pub use state::State;
 pub use stats::ConnStats;
@@ -57,6 +59,7 @@ use self::cc::{Cc, Controller};
 use self::cork::Cork;
 use self::events::Events;
 use self::flight::Flight;
+use self::keepalive::Pulse;
 use self::open::Syn;
 use self::output::Proposed;
 use self::persist::Persist;
@@ -213,6 +216,7 @@ pub struct Connection<P> {
     /// Somebody reported the peer unreachable and nothing has arrived since.
     unreachable: bool,
     time_wait_ends: Time,
+    pulse: Pulse,
     counts: ConnStats,
 }
 
@@ -254,6 +258,7 @@ impl<P: Payload> Connection<P> {
         let mut cfg = cfg.clone();
         cfg.mtu = cfg.mtu.max(if tuple.local.is_ipv6() { 1280 } else { 576 });
         cfg.receive_buffer = cfg.receive_buffer.clamp(1, LARGEST_RECEIVE_BUFFER);
+        cfg.keepalive = cfg.keepalive.map(Keepalive::bounded);
         let mut conn = Connection {
             tuple,
             state: State::Closed,
@@ -294,6 +299,7 @@ impl<P: Payload> Connection<P> {
             reset: None,
             unreachable: false,
             time_wait_ends: Time::MAX,
+            pulse: Pulse::default(),
             counts: ConnStats::default(),
             cfg,
         };
@@ -475,6 +481,7 @@ impl<P: Payload> Connection<P> {
             assert!(waits, "bytes in flight and no timer");
         }
         assert!(self.acked_to <= self.rcv_nxt(), "acknowledged what was not received");
+        self.check_pulse();
     }
 
     fn transition(&mut self, trigger: Trigger) {

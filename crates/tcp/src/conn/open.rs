@@ -113,6 +113,8 @@ impl<P: Payload> Connection<P> {
         self.transition(Trigger::SynAcked);
         self.timers.stop(Timer::Connect);
         self.timers.stop(Timer::Retransmit);
+        self.pulse.on_heard(now);
+        self.watch_pulse(now);
         match self.syn.sent {
             // Karn's rule holds for the SYN too (MUST-22).
             Some(sent) if self.syn.retransmits == 0 => self.rtt.sample(now.since(sent)),

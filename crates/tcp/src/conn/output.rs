@@ -119,6 +119,9 @@ impl<P: Payload> Connection<P> {
                 return Some(burst);
             }
         }
+        if let Some(burst) = self.propose_keepalive(now) {
+            return Some(burst);
+        }
         let owed = self.ack.owed() == Owed::Now && !self.proposed.ack;
         owed.then(|| {
             let options = self.ack_options(now);
@@ -127,7 +130,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// A segment without payload at SND.NXT.
-    fn bare(&self, flags: TcpFlags, kind: BurstKind) -> Burst {
+    pub(super) fn bare(&self, flags: TcpFlags, kind: BurstKind) -> Burst {
         let nxt = self.proposed_nxt();
         Burst {
             seq: self.snd_seq(nxt),
@@ -395,6 +398,7 @@ impl<P: Payload> Connection<P> {
                 self.persist.on_probe();
                 self.note_offered(burst.offset, end);
             }
+            BurstKind::Keepalive => self.commit_keepalive(now),
             BurstKind::Ack => {}
             BurstKind::Reset => self.reset = None,
         }

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Connect,
     /// No progress for R2 (RFC 9293 §3.8.3).
     User,
+    /// The peer was silent for long (RFC 9293 §3.8.4).
+    Keepalive,
     /// Closed by the application, which bounded how long delivery may take.
     Linger,
     /// FIN-WAIT-2 without an application.
@@ -28,7 +30,7 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 10] = [
+    pub(crate) const ALL: [Timer; 11] = [
         Timer::Retransmit,
         Timer::TailProbe,
         Timer::Persist,
@@ -36,6 +38,7 @@ impl Timer {
         Timer::DelayedAck,
         Timer::Connect,
         Timer::User,
+        Timer::Keepalive,
         Timer::Linger,
         Timer::FinWait,
         Timer::TimeWait,

@@ -5,6 +5,7 @@ mod arbitrary;
 mod closing;
 mod corking;
 mod flow;
+mod keeping_alive;
 mod network;
 mod opening;
 mod receiving;

@@ -198,6 +198,11 @@ impl Script {
         self.expect_sent(Time::from_nanos(ms * 1_000_000), text)
     }
 
+    /// The next segment sent is this one, sent `ms` milliseconds after the start.
+    pub(super) fn expect_sent_at(&mut self, ms: u64, text: &str) -> &mut Script {
+        self.expect_sent(Time::from_nanos(ms * 1_000_000), text)
+    }
+
     fn expect_sent(&mut self, at: Time, text: &str) -> &mut Script {
         let Some((sent_at, burst)) = self.sent.pop_front() else {
             panic!("expected `{text}`, nothing was sent by {:?}", self.now)
