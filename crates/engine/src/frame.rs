@@ -132,15 +132,20 @@ impl Framer {
         (ETHERNET_LEN + IPV4_HEADER_LEN + l4_len, meta)
     }
 
-    /// Computes the TCP checksum where the device does not: over the header, which `headers` wrote into `frame`,
-    /// and `payload`, wherever it lies.
-    pub(crate) fn finish<'p>(
+    /// Whether the TCP checksum is computed here: the device does not.
+    pub(crate) fn sums(&self) -> bool {
+        !self.tcp_checksum
+    }
+
+    /// Writes the TCP checksum where the device does not: over the header, which `headers` wrote into `frame`, and
+    /// `payload`, the sum of `payload_len` bytes wherever they lie.
+    pub(crate) fn finish(
         &self,
         to: &Address,
         meta: &TxMeta,
         frame: &mut [u8],
         payload_len: u32,
-        payload: impl Iterator<Item = &'p [u8]>,
+        payload: Sum,
     ) {
         if self.tcp_checksum {
             return;
@@ -150,9 +155,7 @@ impl Framer {
         let l4 = &mut frame[ETHERNET_LEN + IPV4_HEADER_LEN..][..l4_len as usize];
         let mut sum = Sum::pseudo_header(src, dst, PROTOCOL_TCP, l4_len + payload_len);
         sum.add(l4);
-        for piece in payload {
-            sum.add(piece);
-        }
+        sum.append(payload);
         TcpHeader::set_checksum(l4, sum.checksum());
     }
 

@@ -4,7 +4,7 @@
 use core::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tcp::wire::{ChecksumBy, ICMP_HEADER_LEN, IPV4_HEADER_LEN, Icmpv4, Ipv4Header, PROTOCOL_ICMP};
+use tcp::wire::{ChecksumBy, ICMP_HEADER_LEN, IPV4_HEADER_LEN, Icmpv4, Ipv4Header, PROTOCOL_ICMP, Sum};
 use tcp::{Burst, FourTuple, Nanos, Time};
 
 use crate::arp::{self, Arp, Op};
@@ -124,7 +124,7 @@ impl<N: Nic> Engine<N> {
         let reset = burst.flags.has(tcp::wire::TcpFlags::RST);
         let sent = self.stage_reply(reset, false, |out| {
             let (len, meta) = framer.headers(&to, &burst, false, out);
-            framer.finish(&to, &meta, out, 0, iter::empty());
+            framer.finish(&to, &meta, out, 0, Sum::ZERO);
             (len, meta)
         });
         if !sent {

@@ -3,6 +3,7 @@
 
 use core::iter;
 
+use tcp::wire::Sum;
 use tcp::{Burst, BurstKind, Payload};
 
 use crate::commit::Staged;
@@ -92,18 +93,19 @@ impl<N: Nic> Engine<N> {
         let (headers, mut meta) = self.framer.headers(&to, &cut, tso, &mut header);
         let segments = if tso { cut.segments() } else { 1 };
 
+        let sums = self.framer.sums();
         let behind = self.framer.fits_behind(headers, cut.len);
         let staged = if behind && (cuts.copy || cut.len <= COPY_BREAK) {
-            let mut at = headers;
+            let (mut at, mut sum) = (headers, Sum::ZERO);
             for (buf, range) in slot.conn.slices(&cut) {
                 let bytes = &buf.as_slice()[range];
-                header[at..at + bytes.len()].copy_from_slice(bytes);
+                copy(bytes, &mut header[at..], sums.then_some(&mut sum));
                 at += bytes.len();
             }
-            let (head, payload) = header.split_at_mut(headers);
-            self.framer.finish(&to, &meta, head, cut.len, iter::once(&payload[..cut.len as usize]));
+            self.framer.finish(&to, &meta, &mut header, cut.len, sum);
             if cut.len > 0 {
                 self.counters.tx_payload_copied += 1;
+                self.counters.tx_checksums_copying += u64::from(sums);
             }
             let frame = TxFrame { header, header_len: at as u16, meta };
             self.nic.stage(frame, iter::empty())
@@ -115,13 +117,20 @@ impl<N: Nic> Engine<N> {
                 self.framer.chain_fits(meta.tso_segsz, slot.conn.slices(&cut))
             };
             if whole {
-                let bytes = slot.conn.slices(&cut).map(|(b, r)| &b.as_slice()[r]);
-                self.framer.finish(&to, &meta, &mut header, cut.len, bytes);
+                if sums {
+                    // What is sent by reference costs a pass of its own.
+                    let mut sum = Sum::ZERO;
+                    slot.conn.slices(&cut).for_each(|(b, r)| sum.add(&b.as_slice()[r]));
+                    self.framer.finish(&to, &meta, &mut header, cut.len, sum);
+                    self.counters.tx_checksums_reading += 1;
+                }
                 let frame = TxFrame { header, header_len: headers as u16, meta };
                 self.nic.stage(frame, slot.conn.slices(&cut))
             } else {
                 self.counters.tx_linearised += 1;
-                linearise(&mut self.nic, slot, &cut, &mut self.pieces)?;
+                let mut sum = Sum::ZERO;
+                let summed = sums.then_some(&mut sum);
+                linearise(&mut self.nic, slot, &cut, &mut self.pieces, summed)?;
                 let pieces = || self.pieces.iter().map(|p| (p, 0..p.len()));
                 if !self.framer.chain_fits(meta.tso_segsz, pieces()) {
                     // Tail buffers too small for this burst: smaller frames need fewer of them.
@@ -129,8 +138,8 @@ impl<N: Nic> Engine<N> {
                     slot.plain = true;
                     return Err(Shortage::Buffers);
                 }
-                let bytes = self.pieces.iter().map(|p| p.as_slice());
-                self.framer.finish(&to, &meta, &mut header, cut.len, bytes);
+                self.framer.finish(&to, &meta, &mut header, cut.len, sum);
+                self.counters.tx_checksums_copying += u64::from(sums);
                 let frame = TxFrame { header, header_len: headers as u16, meta };
                 let staged = self.nic.stage(frame, pieces());
                 self.pieces.clear();
@@ -164,12 +173,21 @@ fn address<N: Nic>(slot: &Slot<N>, mac: [u8; 6]) -> Option<Address> {
     }
 }
 
+/// Copies `bytes` to the front of `to`, and sums them on the way where the checksum is ours to compute (`S12`).
+fn copy(bytes: &[u8], to: &mut [u8], sum: Option<&mut Sum>) {
+    match sum {
+        Some(sum) => sum.add_copied(bytes, to),
+        None => to[..bytes.len()].copy_from_slice(bytes),
+    }
+}
+
 /// Copies the payload of `cut` into as few buffers as can be had.
 fn linearise<N: Nic>(
     nic: &mut N,
     slot: &Slot<N>,
     cut: &Burst,
     out: &mut Vec<N::Buf>,
+    mut sum: Option<&mut Sum>,
 ) -> Result<(), Shortage> {
     out.clear();
     let mut tail: Option<N::Tail> = None;
@@ -195,7 +213,7 @@ fn linearise<N: Nic>(
             }
             let n = room.min(bytes.len());
             if let Some(t) = &mut tail {
-                t.spare()[filled..filled + n].copy_from_slice(&bytes[..n]);
+                copy(&bytes[..n], &mut t.spare()[filled..], sum.as_deref_mut());
             }
             filled += n;
             bytes = &bytes[n..];

@@ -87,6 +87,9 @@ impl fmt::Display for Summary {
         } else {
             row(f, "TSO bursts", format_args!("none: the device does not segment"))?;
         }
+        if !self.device.tcp_checksum_offload {
+            row(f, "checksums", format_args!("in software: the device does not compute TCP's"))?;
+        }
         row(f, "ring full", format_args!("{} times", Grouped(self.ring_full_events)))?;
         if self.no_buffer_events > 0 {
             row(f, "pool empty", format_args!("{} times", Grouped(self.no_buffer_events)))?;

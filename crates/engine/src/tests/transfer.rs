@@ -68,6 +68,40 @@ fn s12_software_checksums_span_slices_of_odd_lengths() {
 }
 
 #[test]
+fn s12_a_copy_sums_in_its_own_pass_and_what_is_referenced_is_read_for_it() {
+    let software = NicLimits { tx_tcp_checksum: false, tx_ip_checksum: false, tso_max_len: 0, ..limits() };
+    // Without scatter-gather everything is copied; with it, all but short payload and chains that do not fit.
+    let linear = NicLimits { max_chain: 1, max_chain_per_segment: 1, ..software.clone() };
+    let short = NicLimits { max_chain_per_segment: 2, ..software.clone() };
+    for (limits, pieces, copying, reading) in [
+        (linear, 4, true, false),
+        (software.clone(), 4, false, true),
+        (short, 4, true, false),
+        (software, 14, true, false),
+        (limits(), 4, false, false),
+    ] {
+        let mut net = Net::new(limits);
+        let (a, b) = net.connected(&ConnConfig { no_delay: true, ..cfg() });
+        let data = pattern(79, 1_400);
+        for part in data.chunks(1_400 / pieces) {
+            let buf = net.a.buf(part);
+            net.a.send(a, buf, SendFlags::default()).unwrap();
+            if pieces > 4 {
+                net.run(Nanos::from_secs(1), |n| n.a.marks(a).is_some_and(|m| m.acked == m.accepted));
+            }
+        }
+        net.run(Nanos::from_secs(5), |n| n.received_b(b) == data);
+        let c = net.a.counters();
+        assert_eq!(
+            (c.tx_checksums_copying > 0, c.tx_checksums_reading > 0),
+            (copying, reading),
+            "{pieces} pieces"
+        );
+        net.finish();
+    }
+}
+
+#[test]
 fn s10_chains_beyond_the_ports_limit_are_copied_together() {
     let mut net = Net::new(NicLimits { max_chain_per_segment: 3, ..limits() });
     let (a, b) = net.connected(&cfg());

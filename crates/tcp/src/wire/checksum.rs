@@ -47,10 +47,24 @@ impl Sum {
 
     /// Appends bytes.
     pub fn add(&mut self, bytes: &[u8]) {
-        let sum = fold(sum_native(bytes));
+        self.append(Sum { words: sum_native(bytes), odd: bytes.len() % 2 == 1 });
+    }
+
+    /// Appends the bytes of `from` and copies them to the front of `to` in the same pass (`S12`): each is loaded once.
+    ///
+    /// # Panics
+    /// When `to` is shorter.
+    pub fn add_copied(&mut self, from: &[u8], to: &mut [u8]) {
+        let words = copy_native(from, &mut to[..from.len()]);
+        self.append(Sum { words, odd: from.len() % 2 == 1 });
+    }
+
+    /// Appends what `next` was summed over.
+    pub fn append(&mut self, next: Sum) {
+        let sum = fold(next.words);
         // Bytes that begin at an odd offset count in the other half of their words (RFC 1071 §2 B).
         self.words += u64::from(if self.odd { sum.swap_bytes() } else { sum });
-        self.odd ^= bytes.len() % 2 == 1;
+        self.odd ^= next.odd;
     }
 
     /// Appends a 32-bit number, in network byte order; only at an even offset.
@@ -118,6 +132,22 @@ fn sum_native(bytes: &[u8]) -> u64 {
     sum + u64::from(u32::from_ne_bytes(tail))
 }
 
+/// [`sum_native`] of `from`, which is copied to `to` on the way; both are of one length.
+fn copy_native(from: &[u8], to: &mut [u8]) -> u64 {
+    const LANES: usize = 8;
+    let (blocks, rest) = from.as_chunks::<{ 4 * LANES }>();
+    let (room, room_rest) = to.as_chunks_mut::<{ 4 * LANES }>();
+    let mut lanes = [0u64; LANES];
+    for (block, copy) in blocks.iter().zip(room) {
+        *copy = *block;
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+            *lane += u64::from(u32::from_ne_bytes(*word));
+        }
+    }
+    room_rest.copy_from_slice(rest);
+    lanes.iter().sum::<u64>() + sum_native(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -165,6 +195,27 @@ mod tests {
                 sum.add(&bytes[pair[0]..pair[1]]);
             }
             prop_assert_eq!(sum.checksum(), slow(&bytes));
+        }
+
+        #[test]
+        fn s12_copying_and_summing_in_one_pass_does_both(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            before in prop::collection::vec(any::<u8>(), 0..5),
+            spare in 0usize..5,
+        ) {
+            let (mut one, mut two) = (Sum::ZERO, Sum::ZERO);
+            one.add(&before);
+            two.add(&before);
+            let mut copy = vec![0xaa; bytes.len() + spare];
+            one.add_copied(&bytes, &mut copy);
+            two.add(&bytes);
+            prop_assert_eq!(one.checksum(), two.checksum());
+            prop_assert_eq!(&copy[..bytes.len()], &bytes[..]);
+            prop_assert!(copy[bytes.len()..].iter().all(|&b| b == 0xaa), "beyond its end");
+            // And goes on where it stopped.
+            one.add(&before);
+            two.add(&before);
+            prop_assert_eq!(one.checksum(), two.checksum());
         }
 
         #[test]
