@@ -358,7 +358,7 @@ impl World {
                     link.owned = false;
                     match link.unread.is_some() {
                         // Bytes that nobody read (RFC 2525 §2.17); the connection does not know of these.
-                        true => link.conn.abort(),
+                        true => link.conn.abort(now),
                         false => link.conn.close(now),
                     }
                 }

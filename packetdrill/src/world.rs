@@ -292,7 +292,7 @@ impl World {
                     link.owned = true;
                     queue.push_back(id);
                 }
-                None => link.conn.abort(),
+                None => link.conn.abort(self.now),
             }
         }
     }
@@ -343,7 +343,7 @@ impl World {
         for id in queue {
             if let Some(link) = self.links.get_mut(&id) {
                 link.owned = false;
-                link.conn.abort();
+                link.conn.abort(self.now);
             }
         }
         self.links.retain(|_, l| l.parent != Some(fd));

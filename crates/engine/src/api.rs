@@ -154,8 +154,9 @@ impl<N: Nic> Engine<N> {
 
     /// Resets the connection. The handle stays valid until it is [released](Engine::release).
     pub fn abort(&mut self, id: ConnId) {
+        let now = self.now;
         if let Some(slot) = self.slots.find_mut(id) {
-            slot.conn.abort();
+            slot.conn.abort(now);
             self.used(id.index);
         }
     }
@@ -183,7 +184,8 @@ impl<N: Nic> Engine<N> {
 
     /// What the connection counted; `None` for a stale handle.
     pub fn stats(&self, id: ConnId) -> Option<ConnStats> {
-        self.live(id).map(|s| s.conn.stats())
+        let now = self.now;
+        self.live(id).map(|s| ConnStats { time: s.conn.time_shares(now), ..s.conn.stats() })
     }
 
     /// Where the connection stands; `None` for a stale handle.
@@ -247,7 +249,7 @@ impl<N: Nic> Engine<N> {
         self.nic
     }
 
-    fn live(&self, id: ConnId) -> Option<&Slot<N>> {
+    pub(crate) fn live(&self, id: ConnId) -> Option<&Slot<N>> {
         self.slots.find(id).filter(|s| !s.released)
     }
 
@@ -269,8 +271,8 @@ impl<N: Nic> Engine<N> {
 impl<N: Nic> Slot<N> {
     /// What the application is to hear next.
     fn next_event(&mut self) -> Option<EngineEvent> {
-        if std::mem::take(&mut self.tell_stuck) {
-            return Some(EngineEvent::Stuck { errno: self.errno });
+        if self.tell_stuck {
+            return self.take_error();
         }
         if self.embryonic {
             // Not complete yet: the application does not know of it.
@@ -286,5 +288,13 @@ impl<N: Nic> Slot<N> {
             }),
             event => Some(EngineEvent::Conn(event)),
         }
+    }
+
+    /// Why it failed, once.
+    pub(crate) fn take_error(&mut self) -> Option<EngineEvent> {
+        if std::mem::take(&mut self.tell_stuck) {
+            return Some(EngineEvent::Stuck { errno: self.errno });
+        }
+        self.conn.take_error().map(|error| EngineEvent::Conn(Event::Closed(Err(error))))
     }
 }

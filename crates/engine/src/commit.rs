@@ -1,5 +1,6 @@
 //! What became of the frames that were offered: bursts are committed or refused in the order of their proposals.
 
+use tcp::conn::HeldBy;
 use tcp::{Burst, BurstKind, Nanos, Time};
 
 use crate::engine::Engine;
@@ -144,19 +145,21 @@ impl<N: Nic> Engine<N> {
         }
         if sent < cuts.frames {
             let covered = cuts.covered(burst, sent);
-            self.refuse(index, &part(burst, covered, burst.len - covered), by_port, now);
+            let by = if by_port { HeldBy::Port } else { HeldBy::Memory };
+            self.refuse(index, &part(burst, covered, burst.len - covered), by_port, by, now);
         }
         self.touch(index);
     }
 
-    /// Takes a burst back and puts its connection in line again. `by_port` says that the port refused it, which it may
-    /// not do for ever; being short of buffers never ends a connection (`S5`).
-    pub(crate) fn refuse(&mut self, index: u32, burst: &Burst, by_port: bool, now: Time) {
+    /// Takes a burst back and puts its connection in line again. `offered` says that the port itself refused it, which
+    /// it may not do for ever; being short of buffers never ends a connection (`S5`).
+    pub(crate) fn refuse(&mut self, index: u32, burst: &Burst, offered: bool, by: HeldBy, now: Time) {
         self.counters.tx_refused_bursts += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.staged = 0;
         slot.conn.on_refused(burst);
-        let since = if by_port { *slot.refused_since.get_or_insert(now) } else { now };
+        slot.conn.on_held(now, by);
+        let since = if offered { *slot.refused_since.get_or_insert(now) } else { now };
         if now.since(since) > self.cfg.stuck_timeout {
             self.give_up(index);
         } else {
@@ -183,7 +186,9 @@ impl<N: Nic> Engine<N> {
         let Some(slot) = self.slots.get_mut(index).filter(|s| !s.stuck) else { return };
         slot.stuck = true;
         slot.tell_stuck = true;
-        slot.conn.abort();
+        slot.conn.abort(self.now);
+        // One end, and the better reason (`S6`).
+        slot.conn.take_error();
         self.counters.connections_stuck += 1;
     }
 

@@ -34,8 +34,8 @@ impl<N: Nic> Engine<N> {
         for index in all {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if abort {
-                if !slot.conn.forget() {
-                    slot.conn.abort();
+                if !slot.conn.forget(now) {
+                    slot.conn.abort(now);
                 }
             } else if !slot.released {
                 slot.conn.close(now);

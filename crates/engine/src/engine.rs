@@ -439,6 +439,7 @@ impl<N: Nic> Engine<N> {
                 if let Some(slot) = self.slots.get_mut(index) {
                     slot.tail = Some(tail);
                     slot.tail_ready = true;
+                    slot.conn.has_memory(self.now);
                 }
                 self.tell(index);
             }

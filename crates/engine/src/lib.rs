@@ -52,6 +52,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod waits;
 mod wheel;
 
 pub use config::{Bounds, DeviceBudget, EngineConfig, FlowKey, NeighbourConfig, Secrets};

@@ -15,6 +15,7 @@ use crate::error::{SendError, SendRefusal};
 use crate::flow::ConnId;
 use crate::frame::COPY_BREAK;
 use crate::nic::{Nic, TailBuf};
+use crate::slot::Slot;
 
 /// A handle that a send can refer to: the NIC's own, or one that wraps it.
 pub trait Reference<B>: Into<B> + From<B> {
@@ -91,12 +92,18 @@ impl<N: Nic> Engine<N> {
         let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
+        if let Some(reason) = not_open(slot) {
+            return Err(SendError { payload: buf, reason });
+        }
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
                 self.used(id.index);
                 Ok(offset)
             }
-            Err(e) => Err(SendError { payload: e.payload, reason: refusal(e.reason) }),
+            Err(e) => {
+                slot.conn.on_writer_waits(self.now);
+                Err(SendError { payload: e.payload, reason: refusal(e.reason) })
+            }
         }
     }
 
@@ -144,11 +151,16 @@ impl<N: Nic> Engine<N> {
         if max == 0 {
             return Ok(0);
         }
+        if let Some(reason) = not_open(slot) {
+            return Err(FillError::Refused(reason));
+        }
         let room = slot.conn.capacity().min(max);
         let closed = slot.conn.write_closed();
         if room == 0 || closed.is_some() {
             // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
-            return Err(FillError::Refused(refusal(slot.conn.wait_for_room())));
+            let reason = slot.conn.wait_for_room();
+            slot.conn.on_writer_waits(self.now);
+            return Err(FillError::Refused(refusal(reason)));
         }
         slot.tail_ready = false;
         if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
@@ -156,6 +168,7 @@ impl<N: Nic> Engine<N> {
         }
         let Some(tail) = &mut slot.tail else {
             self.counters.tail_exhausted += 1;
+            slot.conn.wait_for_memory(self.now);
             if !slot.wants_tail {
                 slot.wants_tail = true;
                 self.tail_waiters.push_back(id.index);
@@ -289,6 +302,13 @@ impl<N: Nic> Engine<N> {
         }
         Ok(moved)
     }
+}
+
+/// Before the handshake is complete nothing is taken, though the protocol would queue it: whoever does not wait is told to
+/// come back with [`tcp::Event::Connected`] (`S2`).
+fn not_open<N: Nic>(slot: &Slot<N>) -> Option<SendRefusal> {
+    let opening = slot.conn.state().is_opening();
+    opening.then(|| slot.conn.write_closed().map_or(SendRefusal::Full, refusal))
 }
 
 fn refusal(reason: WriteErrorKind) -> SendRefusal {

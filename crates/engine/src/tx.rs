@@ -3,6 +3,7 @@
 //! Propose, stage, offer, then commit or refuse, in the order of the proposals. A burst the port did not take was
 //! not sent (`S24`): nothing of it remains in the connection's state, and its connection is first in line next time.
 
+use tcp::conn::HeldBy;
 use tcp::{Burst, BurstKind, Time, TxLimits};
 
 use crate::engine::Engine;
@@ -85,6 +86,7 @@ impl<N: Nic> Engine<N> {
             return Turn::Done;
         }
         let Some(mac) = self.neighbours.mac(slot.neighbour, now) else {
+            slot.conn.on_held(now, HeldBy::Port);
             if !slot.waiting {
                 slot.waiting = true;
                 self.neighbours.wait(slot.neighbour, index);
@@ -128,7 +130,7 @@ impl<N: Nic> Engine<N> {
             let batch = u32::from(self.nic.limits().tx_batch.max(1));
             if self.staged_frames > 0 && u32::from(self.staged_frames) + frames > batch && !self.flush(now) {
                 // Something before it was refused, perhaps of the same connection: so must this be.
-                self.refuse(index, &burst, false, now);
+                self.refuse(index, &burst, false, HeldBy::Port, now);
                 self.line_up();
                 return Turn::PortFull;
             }
@@ -190,6 +192,7 @@ impl<N: Nic> Engine<N> {
         self.counters.tx_retransmissions_held += 1;
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.conn.on_refused(burst);
+        slot.conn.on_held(now, HeldBy::Port);
         slot.held_by = frame;
         self.park(index);
         self.touch(index);
@@ -208,6 +211,7 @@ impl<N: Nic> Engine<N> {
     fn starve(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.queued = false;
+        slot.conn.on_held(self.now, HeldBy::Memory);
         if !slot.starved {
             slot.starved = true;
             self.starved.push_back(index);

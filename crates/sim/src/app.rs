@@ -86,6 +86,9 @@ pub struct Session {
     last_time: Option<SendTime>,
     /// When something was last heard.
     heard: Time,
+    /// When it was opened by us, or accepted.
+    opened: Time,
+    accepted: bool,
 }
 
 /// A deterministic stream of bytes.
@@ -108,7 +111,7 @@ impl Stream {
 }
 
 impl Session {
-    /// A side of a connection that exists; `connected` when it was accepted.
+    /// A side of a connection that exists since `now`; `connected` when it was accepted.
     #[allow(clippy::too_many_arguments)] // what a side is, all of it needed at once
     pub fn new(
         id: ConnId,
@@ -120,6 +123,7 @@ impl Session {
         connected: bool,
         pool: Pool,
         rng: Rng,
+        now: Time,
     ) -> Session {
         Session {
             id,
@@ -147,6 +151,8 @@ impl Session {
             marks: Marks::default(),
             last_time: None,
             heard: Time::ZERO,
+            opened: now,
+            accepted: connected,
         }
     }
 
@@ -221,6 +227,7 @@ impl Session {
             return Ok(false);
         }
         self.watermarks(engine)?;
+        self.time_shares(engine, now)?;
         let mut busy = self.reclaim(engine)?;
         if self.closed.is_none() {
             busy |= self.write(engine, now)?;
@@ -268,6 +275,24 @@ impl Session {
             return Err(format!("{} bytes written, {:?}", self.written, marks));
         }
         Ok(())
+    }
+
+    /// `S28`: the shares of time add up to the life, and the life is what the application saw of it.
+    fn time_shares(&self, engine: &Engine<Port>, now: Time) -> Result<(), String> {
+        let Some(stats) = engine.stats(self.id) else { return Err("no stats of a live connection".into()) };
+        let life = stats.time.life();
+        let sum = stats.time.iter().fold(Nanos::ZERO, |sum, (_, spent)| sum + spent);
+        let seen = if self.closed.is_some() { self.heard } else { now }.since(self.opened);
+        // Before it was accepted it lived already; an abort of ours is heard of later.
+        let whole = match self.closed {
+            Some(Err(ConnError { kind: ConnErrorKind::Aborted, .. })) => self.accepted || life <= seen,
+            _ if self.accepted => life >= seen,
+            _ => life == seen,
+        };
+        match sum == life && whole {
+            true => Ok(()),
+            false => Err(format!("a life of {life} ({seen} seen), of which {:?}", stats.time)),
+        }
     }
 
     /// Invariant 5, as the application sees it.

@@ -203,7 +203,7 @@ impl World {
             let host = &mut self.hosts[conn.client];
             let cfg = host.plan.conn.clone();
             match host.engine.connect(self.now + host.plan.clock, remote, &cfg) {
-                Ok(id) => host.add(&self.scenario, index, id, false),
+                Ok(id) => host.add(&self.scenario, index, id, false, self.now),
                 Err(error) => return Err(format!("cannot connect to {remote}: {error}")),
             }
         }
@@ -323,7 +323,7 @@ impl World {
 }
 
 impl Host {
-    fn add(&mut self, scenario: &Scenario, index: usize, id: ConnId, accepted: bool) {
+    fn add(&mut self, scenario: &Scenario, index: usize, id: ConnId, accepted: bool, now: Time) {
         let plans = &scenario.conns[index].plans;
         let [mine, peer] = if accepted { [&plans[1], &plans[0]] } else { [&plans[0], &plans[1]] };
         let streams = [Stream(4 * index as u64), Stream(4 * index as u64 + 3)];
@@ -350,6 +350,7 @@ impl Host {
             accepted,
             pool,
             rng,
+            now,
         ));
     }
 
@@ -362,7 +363,7 @@ impl Host {
                     let Some(&index) = self.listeners.get(&listener) else {
                         return Err(format!("{id:?} was accepted by an unknown listener"));
                     };
-                    self.add(scenario, index, id, true);
+                    self.add(scenario, index, id, true, now);
                 }
                 (event, Some(&session)) => {
                     self.sessions[session].on_event(event, now).map_err(|what| format!("{id:?}: {what}"))?

@@ -10,7 +10,9 @@ use tcp::{ConnError, ConnErrorKind, Offset};
 #[non_exhaustive]
 pub enum Error {
     /// The send buffer is full, or the handshake is not complete.
-    #[error("the send buffer is full: go on when the Writable event comes")]
+    #[error(
+        "the send buffer is full, or the handshake not complete: go on when the Writable or Connected event comes"
+    )]
     Full,
     /// No buffer is free to copy into.
     #[error("no packet buffer is free: go on when the Writable event comes, or raise pools.send_bytes")]
@@ -20,6 +22,12 @@ pub enum Error {
         "the sending direction is closed: nothing can be sent after shutdown_write or the end of the connection"
     )]
     Finished,
+    /// What was waited for did not happen in the time given to the wait. The connection goes on.
+    #[error("nothing happened in the time given to the wait; the connection goes on")]
+    WaitTimedOut,
+    /// The wait was cancelled. The connection goes on.
+    #[error("the wait was cancelled; the connection goes on")]
+    Cancelled,
     /// The handle is stale.
     #[error("the connection is gone: its handle was released")]
     Gone,
@@ -95,7 +103,10 @@ impl Error {
     /// The kind of [`std::io::Error`] this is.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Error::Full | Error::PoolExhausted => io::ErrorKind::WouldBlock,
+            // The last one as a kernel's socket with SO_SNDTIMEO or SO_RCVTIMEO.
+            Error::Full | Error::PoolExhausted | Error::WaitTimedOut => io::ErrorKind::WouldBlock,
+            // Not Interrupted: that is for trying again, which `Write::write_all` would do for ever.
+            Error::Cancelled => io::ErrorKind::Other,
             Error::Finished => io::ErrorKind::BrokenPipe,
             Error::Gone => io::ErrorKind::NotConnected,
             Error::Connect(ConnectError::NoRoute { .. }) => io::ErrorKind::NetworkUnreachable,
@@ -207,5 +218,7 @@ mod tests {
         assert_eq!(Error::from(SendRefusal::Full).kind(), io::ErrorKind::WouldBlock);
         assert_eq!(Error::from(SendRefusal::NoBuffers).kind(), io::ErrorKind::WouldBlock);
         assert_eq!(Error::from(SendRefusal::Finished).kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(Error::WaitTimedOut.kind(), io::ErrorKind::WouldBlock);
+        assert_ne!(Error::Cancelled.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -32,12 +32,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The loop need not be written out where one connection is all: [`LocalEngine::connect_wait`], [`LocalEngine::send_wait`],
+//! [`LocalEngine::read_wait`] and their like turn it until something happened, and [`LocalEngine::stream`] makes a
+//! connection a [`Read`](std::io::Read) and [`Write`](std::io::Write).
+//!
 //! Bytes go in by copy ([`LocalEngine::send_copy`], which may take a part) or by reference
 //! ([`LocalEngine::send`], all or nothing; a refused payload comes back inside the error). How far they came is told by
 //! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
 #![forbid(unsafe_code)]
 
+mod blocking;
 mod builder;
+mod cancel;
 mod config;
 mod error;
 mod event;
@@ -47,9 +53,12 @@ mod payload;
 mod send;
 mod shutdown;
 mod stack;
+mod stream;
 mod wait;
 
+pub use blocking::Wait;
 pub use builder::{BuildError, EngineBuilder};
+pub use cancel::Cancel;
 pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, RingConfig};
 pub use error::{Error, TrySendError};
 pub use event::Event;
@@ -57,6 +66,7 @@ pub use local::{DeviceInfo, LocalEngine};
 pub use options::{ConnectOptions, Keepalive};
 pub use payload::Payload;
 pub use shutdown::ShutdownError;
+pub use stream::Stream;
 pub use wait::{WaitStrategy, Waiter};
 
 pub use dpdk::{
@@ -69,7 +79,7 @@ pub use engine::{
     ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
 };
 pub use hdrhistogram::Histogram;
-pub use tcp::conn::{ConnStats, SendFlags, State};
+pub use tcp::conn::{ConnStats, SendFlags, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
 pub use tcp::{FourTuple, Marks, Nanos, Offset, SendTime, SendTimeKind, Time};
 

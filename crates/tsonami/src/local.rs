@@ -51,7 +51,7 @@ pub struct LocalEngine {
     options: ConnectOptions,
     info: DeviceInfo,
     /// Connections of ours whose handshake is under way.
-    opening: HashSet<ConnId>,
+    pub(crate) opening: HashSet<ConnId>,
     /// Pools of registered memory that were handed out, to be found full in the end.
     pub(crate) pools: Vec<BufPool>,
     /// Dropped last: what is above refers to it.

@@ -4,7 +4,9 @@ mod interval;
 mod progress;
 mod summary;
 mod text;
+mod time;
 
 pub(crate) use interval::{Interval, Intervals};
 pub(crate) use progress::{Goal, Progress};
 pub(crate) use summary::{ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary, error_json};
+pub(crate) use time::TimeSummary;

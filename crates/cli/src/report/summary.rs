@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Interval;
+use super::{Interval, TimeSummary};
 use crate::failure::Failure;
 
 /// Everything a run of `tsonami send` tells at its end.
@@ -39,6 +39,8 @@ pub(crate) struct Summary {
     pub(crate) retransmitted_segments: u64,
     /// Retransmission timeouts.
     pub(crate) retransmission_timeouts: u64,
+    /// Where the time of all connections went, together.
+    pub(crate) time: TimeSummary,
     /// Round trips, where any was measured.
     pub(crate) rtt: Option<Rtt>,
     /// Frames that the device segmented.
@@ -163,8 +165,14 @@ pub(crate) struct ConnectionSummary {
     pub(crate) acknowledged_bytes: u64,
     /// Answered by the peer, and read.
     pub(crate) received_bytes: u64,
+    /// Segments sent, as the wire sees them, of any kind.
+    pub(crate) sent_segments: u64,
+    /// Bursts handed to the device that carried payload, of one segment or many.
+    pub(crate) sent_bursts: u64,
     /// Segments sent again.
     pub(crate) retransmitted_segments: u64,
+    /// Where its time went, from the SYN to its end.
+    pub(crate) time: TimeSummary,
     /// Largest segment's payload in use.
     pub(crate) mss_bytes: u32,
     /// SHA-256 of what was accepted, when asked for.

@@ -62,6 +62,7 @@ impl fmt::Display for Summary {
                 Grouped(self.retransmission_timeouts),
             ),
         )?;
+        row(f, "time", format_args!("{}", self.time))?;
         match &self.rtt {
             Some(rtt) => row(
                 f,
@@ -112,7 +113,7 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConnectionSummary, Device, Drop, Rtt};
+    use super::super::{ConnectionSummary, Device, Drop, Rtt, TimeSummary};
     use super::*;
     use hdrhistogram::Histogram;
     use std::collections::BTreeMap;
@@ -143,6 +144,7 @@ mod tests {
             retransmitted_bytes: 0,
             retransmitted_segments: 0,
             retransmission_timeouts: 0,
+            time: TimeSummary::default(),
             rtt: Rtt::from_histogram(&histogram),
             tso_bursts: 12_000,
             tso_burst_mean_bytes: 44_739.0,
@@ -164,7 +166,10 @@ mod tests {
             accepted_bytes: 512 << 20,
             acknowledged_bytes: 512 << 20,
             received_bytes: 0,
+            sent_segments: 374_000,
+            sent_bursts: 12_000,
             retransmitted_segments: 0,
+            time: TimeSummary::default(),
             mss_bytes: 1434,
             sha256: None,
             error: error.map(str::to_owned),
@@ -172,11 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_run_reads_in_six_lines() {
+    fn a_clean_run_reads_in_seven_lines() {
         assert_eq!(
             summary().to_string(),
             "acknowledged      536 870 912 bytes (512 MiB) in 1.25 s, 3.44 Gbit/s\n\
              retransmitted     0 of 374 000 segments, 0 timeouts\n\
+             time              nowhere\n\
              round trip        min 1.0 µs, p50 500 µs, p90 900 µs, p99 990 µs, p99.9 999 µs, max 1.00 ms\n\
              TSO bursts        12 000, mean 43.7 KiB\n\
              ring full         3 times\n\

@@ -12,7 +12,9 @@ use crate::args::SendArgs;
 use crate::console::Console;
 use crate::engine_errors;
 use crate::failure::Failure;
-use crate::report::{ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Progress, Rtt, Summary};
+use crate::report::{
+    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Progress, Rtt, Summary, TimeSummary,
+};
 use crate::signals::{Asked, Signals};
 use crate::units::{Rate, Short, Size, bits_per_second};
 
@@ -464,7 +466,10 @@ impl<'a> Run<'a> {
                     accepted_bytes: flow.accepted,
                     acknowledged_bytes: flow.acked,
                     received_bytes: flow.received,
+                    sent_segments: stats.segments_sent,
+                    sent_bursts: stats.bursts,
                     retransmitted_segments: stats.segments_retransmitted,
+                    time: stats.time.into(),
                     mss_bytes: stats.mss,
                     sha256: flow.sha256(),
                     error: flow.error.as_ref().map(ToString::to_string),
@@ -497,6 +502,7 @@ impl<'a> Run<'a> {
             retransmitted_bytes: counters.tx_retransmitted_bytes,
             retransmitted_segments: counters.tx_retransmitted_segments,
             retransmission_timeouts: self.flows.iter().map(|f| f.words(engine).1.timeouts).sum(),
+            time: TimeSummary::sum(connections.iter().map(|c| &c.time)),
             rtt: Rtt::from_histogram(engine.rtt_histogram()),
             tso_bursts: counters.tx_tso_bursts,
             tso_burst_mean_bytes: mean(counters.tx_tso_bytes, counters.tx_tso_bursts),

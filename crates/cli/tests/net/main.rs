@@ -7,3 +7,4 @@ mod failures;
 mod lab;
 mod receivers;
 mod scripts;
+mod shares;

@@ -5,8 +5,10 @@ mod chaos;
 mod input;
 mod neighbours;
 mod send_calls;
+mod shares;
 mod shortage;
 mod transfer;
+mod waits;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};

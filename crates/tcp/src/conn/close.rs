@@ -33,11 +33,11 @@ impl<P: Payload> Connection<P> {
         }
         self.detached = true;
         if self.state == State::SynSent {
-            return self.abort();
+            return self.abort(now);
         }
         let unread = self.recv.readable() > 0 && self.state != State::TimeWait;
         if unread || self.cfg.linger == Linger::Bounded(Nanos::ZERO) {
-            return self.abort();
+            return self.abort(now);
         }
         self.recv.clear();
         self.shutdown_write();
@@ -53,7 +53,7 @@ impl<P: Payload> Connection<P> {
 
     /// Ends the connection at once; unsent bytes are forgotten. In the states where the peer must be told, a RST
     /// comes from [`poll_transmit`](Connection::poll_transmit) (RFC 9293 §3.10.5).
-    pub fn abort(&mut self) {
+    pub fn abort(&mut self, now: Time) {
         if self.state == State::Closed {
             return;
         }
@@ -61,16 +61,16 @@ impl<P: Payload> Connection<P> {
         if told || self.state == State::CloseWait {
             self.queue_reset(self.snd_seq(self.snd_nxt()), Some(self.rcv_seq(self.rcv_nxt())));
         }
-        self.die(Err(ConnErrorKind::Aborted));
+        self.die(now, Err(ConnErrorKind::Aborted));
     }
 
     /// Ends FIN-WAIT-2 of a [closed](Connection::close) connection at once, instead of after
     /// [`fin_wait_timeout`](super::ConnConfig::fin_wait_timeout) and as silently: the peer has everything, and no
     /// reset keeps it from reading that. Returns whether it was so; otherwise nothing happened.
-    pub fn forget(&mut self) -> bool {
+    pub fn forget(&mut self, now: Time) -> bool {
         let forgotten = self.detached && self.state == State::FinWait2;
         if forgotten {
-            self.die(Ok(()));
+            self.die(now, Ok(()));
         }
         forgotten
     }
@@ -81,18 +81,19 @@ impl<P: Payload> Connection<P> {
     }
 
     /// The connection is over. Its payload stays until no device reads it; what can be read still can.
-    pub(super) fn die(&mut self, result: Result<(), ConnErrorKind>) {
+    pub(super) fn die(&mut self, now: Time, result: Result<(), ConnErrorKind>) {
         let acked = self.queue.una();
         self.transition(Trigger::Dead);
         self.timers.stop_all();
         self.retract();
         self.flight.clear();
+        self.shares.end(now);
         self.events.push(Event::Closed(result.map_err(|kind| ConnError { kind, acked })));
     }
 
     /// Nobody answers. A router or a neighbour that said why is believed now (MUST-56).
-    pub(super) fn die_of_silence(&mut self, kind: ConnErrorKind) {
-        self.die(Err(if self.unreachable { ConnErrorKind::Unreachable } else { kind }));
+    pub(super) fn die_of_silence(&mut self, now: Time, kind: ConnErrorKind) {
+        self.die(now, Err(if self.unreachable { ConnErrorKind::Unreachable } else { kind }));
     }
 
     /// Our FIN was acknowledged, and with it everything.
@@ -106,7 +107,7 @@ impl<P: Payload> Connection<P> {
                 self.timers.arm(Timer::FinWait, now + self.cfg.fin_wait_timeout);
             }
             State::TimeWait => self.enter_time_wait(now),
-            State::Closed => self.die(Ok(())),
+            State::Closed => self.die(now, Ok(())),
             _ => {}
         }
     }
@@ -127,6 +128,7 @@ impl<P: Payload> Connection<P> {
         self.timers.stop_all();
         self.timers.arm(Timer::TimeWait, now + self.cfg.time_wait);
         self.time_wait_ends = now + self.cfg.time_wait;
+        self.shares.end(now);
         self.events.push(Event::Closed(Ok(())));
     }
 

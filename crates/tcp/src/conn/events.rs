@@ -47,6 +47,21 @@ impl Events {
         self.closed = Closed::Told;
         Some(Event::Closed(result))
     }
+
+    /// Takes one event without data; whether it was there.
+    pub(crate) fn take(&mut self, event: Event) -> bool {
+        let bit = ORDER.iter().position(|&e| e == event).map_or(0, |i| 1 << i);
+        let there = self.pending & bit != 0;
+        self.pending &= !bit;
+        there
+    }
+
+    /// Takes the last event if it is a failure.
+    pub(crate) fn take_error(&mut self) -> Option<ConnError> {
+        let Closed::Pending(Err(error)) = self.closed else { return None };
+        self.closed = Closed::Told;
+        Some(error)
+    }
 }
 
 #[cfg(test)]
@@ -68,5 +83,24 @@ mod tests {
         assert_eq!(e.pop(), Some(reset));
         e.push(Event::Closed(Ok(())));
         assert_eq!(e.pop(), None);
+    }
+
+    #[test]
+    fn s6_what_was_taken_out_of_turn_is_not_told_again() {
+        let reset = ConnError { kind: ConnErrorKind::Reset, acked: Offset(7) };
+        let mut e = Events::default();
+        assert_eq!(e.take_error(), None);
+        e.push(Event::Connected);
+        e.push(Event::Acked);
+        e.push(Event::Closed(Err(reset)));
+        assert!(e.take(Event::Connected));
+        assert!(!e.take(Event::Connected) && !e.take(Event::Readable) && !e.take(Event::Closed(Err(reset))));
+        assert_eq!(e.take_error(), Some(reset));
+        assert_eq!(e.take_error(), None);
+        assert_eq!((e.pop(), e.pop()), (Some(Event::Acked), None));
+        // A good end is no error.
+        let mut e = Events::default();
+        e.push(Event::Closed(Ok(())));
+        assert_eq!((e.take_error(), e.pop()), (None, Some(Event::Closed(Ok(())))));
     }
 }

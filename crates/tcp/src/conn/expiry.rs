@@ -29,11 +29,11 @@ impl<P: Payload> Connection<P> {
             Timer::TailProbe => self.on_tail_probe_timer(),
             Timer::Cork => self.cork.on_timer(),
             Timer::DelayedAck => self.ack.now(),
-            Timer::Connect | Timer::User => self.die_of_silence(ConnErrorKind::TimedOut),
+            Timer::Connect | Timer::User => self.die_of_silence(now, ConnErrorKind::TimedOut),
             Timer::Keepalive => self.on_keepalive_timer(now),
-            Timer::Linger => self.abort(),
+            Timer::Linger => self.abort(now),
             // The peer never finished, and nobody here waits for it.
-            Timer::FinWait | Timer::TimeWait => self.die(Ok(())),
+            Timer::FinWait | Timer::TimeWait => self.die(now, Ok(())),
         }
     }
 

@@ -76,7 +76,7 @@ impl<P: Payload> Connection<P> {
         // Second, RST (RFC 5961 §3.2): only the exact sequence number resets.
         if flags.has(TcpFlags::RST) {
             if at == 0 {
-                self.on_reset();
+                self.on_reset(now);
             } else if at < self.rcv_wnd() as i64 {
                 self.challenge(now);
             } else {
@@ -163,16 +163,16 @@ impl<P: Payload> Connection<P> {
     }
 
     /// RFC 9293 §3.10.7.4, second: a RST that is believed.
-    fn on_reset(&mut self) {
+    fn on_reset(&mut self, now: Time) {
         use State::*;
         match self.state {
             // An active open that was refused; a passive one goes back to LISTEN, which is the endpoint's (MUST-11).
-            SynReceived if !self.passive => self.die(Err(ConnErrorKind::Refused)),
+            SynReceived if !self.passive => self.die(now, Err(ConnErrorKind::Refused)),
             // Everything was delivered; how the peer ends it is its own affair.
-            Closing | LastAck if self.queue.una() == self.queue.end() => self.die(Ok(())),
+            Closing | LastAck if self.queue.una() == self.queue.end() => self.die(now, Ok(())),
             // RFC 1337: TIME-WAIT is not ended by a RST.
             TimeWait => {}
-            _ => self.die(Err(ConnErrorKind::Reset)),
+            _ => self.die(now, Err(ConnErrorKind::Reset)),
         }
     }
 
@@ -194,7 +194,7 @@ impl<P: Payload> Connection<P> {
         if len > 0 {
             if self.detached && start + len > self.recv.next() {
                 // Nobody will ever read it: RFC 9293 §3.10.4, SHLD-3.
-                return self.abort();
+                return self.abort(now);
             }
             let pushed = self.recv.push(start, seg.payload);
             if pushed.advanced > 0 {
@@ -223,7 +223,7 @@ impl<P: Payload> Connection<P> {
     /// late, and changes nothing (RFC 5927 §4.1). Source quench never gets here (MUST-55).
     ///
     /// Makes `poll_transmit` productive when the path MTU shrank.
-    pub fn on_icmp(&mut self, _now: Time, e: IcmpError) {
+    pub fn on_icmp(&mut self, now: Time, e: IcmpError) {
         let syn = matches!(self.state, State::SynSent | State::SynReceived);
         let quoted = if syn {
             self.syn.sent.is_some() && e.seq == self.iss
@@ -245,7 +245,7 @@ impl<P: Payload> Connection<P> {
             // SHLD-26; RFC 5927 §5.2 keeps it from synchronised connections.
             IcmpErrorKind::HardUnreachable if syn => {
                 let kind = if self.passive { ConnErrorKind::Unreachable } else { ConnErrorKind::Refused };
-                self.die(Err(kind));
+                self.die(now, Err(kind));
             }
             IcmpErrorKind::HardUnreachable | IcmpErrorKind::SoftUnreachable => self.unreachable = true,
             IcmpErrorKind::TimeExceeded | IcmpErrorKind::ParameterProblem => {}
@@ -254,10 +254,10 @@ impl<P: Payload> Connection<P> {
 
     /// The neighbour's address could not be resolved. Ends a connection that was not open yet; an open one goes
     /// on trying, and reports it should it time out.
-    pub fn on_unreachable(&mut self, _now: Time) {
+    pub fn on_unreachable(&mut self, now: Time) {
         match self.state {
             State::Closed => {}
-            State::SynSent | State::SynReceived => self.die(Err(ConnErrorKind::Unreachable)),
+            State::SynSent | State::SynReceived => self.die(now, Err(ConnErrorKind::Unreachable)),
             _ => self.unreachable = true,
         }
     }

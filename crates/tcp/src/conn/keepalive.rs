@@ -110,7 +110,7 @@ impl<P: Payload> Connection<P> {
         } else {
             // MUST-29: only a whole row of lost answers means that nobody is there. Should it be wrong, the peer is told.
             self.queue_reset(self.snd_seq(self.snd_nxt()), Some(self.rcv_seq(self.rcv_nxt())));
-            self.die_of_silence(ConnErrorKind::Silent);
+            self.die_of_silence(now, ConnErrorKind::Silent);
         }
     }
 

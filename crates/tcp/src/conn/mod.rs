@@ -36,6 +36,7 @@ mod recovery;
 mod rtt;
 mod send_queue;
 mod send_times;
+mod shares;
 mod state;
 mod stats;
 mod tail_probe;
@@ -50,6 +51,7 @@ use core::fmt;
 pub use config::{ConnConfig, Linger, SendFlags};
 pub use keepalive::Keepalive;
 pub use reassembly::{Pushed, RecvQueue};
+pub use shares::{HeldBy, Share, TimeShares};
 pub use state::State;
 pub use stats::ConnStats;
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
@@ -67,11 +69,12 @@ use self::recovery::Recovery;
 use self::rtt::RttEstimator;
 use self::send_queue::SendQueue;
 use self::send_times::SendTimes;
+use self::shares::ShareClock;
 use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
 use self::window::{RecvWindow, Room, SendWindow};
-use crate::{Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
+use crate::{ConnError, Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
 
 /// The longest an ACK may be delayed (MUST-40).
 const LONGEST_ACK_DELAY: Nanos = Nanos::from_millis(499);
@@ -217,6 +220,7 @@ pub struct Connection<P> {
     unreachable: bool,
     time_wait_ends: Time,
     pulse: Pulse,
+    shares: ShareClock,
     counts: ConnStats,
 }
 
@@ -300,6 +304,7 @@ impl<P: Payload> Connection<P> {
             unreachable: false,
             time_wait_ends: Time::MAX,
             pulse: Pulse::default(),
+            shares: ShareClock::new(now),
             counts: ConnStats::default(),
             cfg,
         };
@@ -315,7 +320,8 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Queues `payload`, all or nothing (`S3`), and returns the offset of its first byte. Before ESTABLISHED it
-    /// waits for that. An empty payload is taken and dropped at once. When nothing is queued any length is taken.
+    /// waits there for that (RFC 9293 §3.10.2), as Fast Open needs; an owner whose callers shall wait instead (`S2`) asks
+    /// the [state](Connection::state) first. An empty payload is taken and dropped at once. When nothing is queued any length is taken.
     ///
     /// Makes `poll_transmit` productive.
     ///
@@ -329,6 +335,7 @@ impl<P: Payload> Connection<P> {
         match self.queue.write(payload, !flags.more, self.window.max() / 2) {
             Ok(at) => {
                 self.cork.on_write(flags.more);
+                self.shares.writer_starves = false;
                 if flags.timestamp && at < self.queue.end() {
                     self.send_times.ask(self.queue.end());
                 }
@@ -348,6 +355,11 @@ impl<P: Payload> Connection<P> {
             self.write_refused = true;
             WriteErrorKind::Full
         })
+    }
+
+    /// A write was refused and there is no third of the buffer free since (`S4`).
+    pub fn awaits_room(&self) -> bool {
+        self.write_refused
     }
 
     /// Why nothing can be written any more, if that is so; never [`Full`](WriteErrorKind::Full).
@@ -388,6 +400,17 @@ impl<P: Payload> Connection<P> {
     pub fn poll_event(&mut self) -> Option<Event> {
         // The end of a connection is the last that is told of it.
         self.send_times.pop().map(Event::SendTime).or_else(|| self.events.pop())
+    }
+
+    /// Takes one event out of turn, for a caller that waits for just this one; false when it is not there.
+    /// [`Event::Closed`] is none of these; see [`take_error`](Connection::take_error).
+    pub fn take_event(&mut self, event: Event) -> bool {
+        self.events.take(event)
+    }
+
+    /// Why the connection failed, unless that was told already; then it is not told by [`Event::Closed`] (`S6`: once).
+    pub fn take_error(&mut self) -> Option<ConnError> {
+        self.events.take_error()
     }
 
     /// The next payload that is acknowledged (or, once the connection is over, no longer needed) and that no
@@ -439,6 +462,7 @@ impl<P: Payload> Connection<P> {
             mss: self.mss(),
             send_times_lost: self.send_times.lost(),
             unsent: self.queue.end().since(self.queue.nxt()),
+            time: self.time_shares_so_far(),
             ..self.counts
         }
     }
@@ -471,6 +495,7 @@ impl<P: Payload> Connection<P> {
     /// When one is broken.
     pub fn check_invariants(&self) {
         self.queue.check_invariants();
+        self.shares.check_invariants();
         if self.state == State::Closed {
             return;
         }

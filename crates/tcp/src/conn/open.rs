@@ -155,7 +155,7 @@ impl<P: Payload> Connection<P> {
         // Second, RST: believed only with an ACK (RFC 5961 §3.2 leaves it so).
         if seg.flags.has(TcpFlags::RST) {
             if has_ack {
-                self.die(Err(ConnErrorKind::Refused));
+                self.die(now, Err(ConnErrorKind::Refused));
             }
             return;
         }

@@ -27,14 +27,14 @@ pub(crate) struct Proposed {
     /// Where the search for lost ranges goes on.
     retransmit: Offset,
     /// Lost bytes proposed again.
-    retransmit_bytes: u64,
+    pub(super) retransmit_bytes: u64,
     /// End of the last new segment shorter than the MSS, where there is one.
     small_end: Offset,
 }
 
 /// Why nothing leaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Hold {
+pub(super) enum Hold {
     /// There is nothing of this kind.
     Empty,
     /// The peer's window is closed or too small to be worth it.
@@ -92,6 +92,7 @@ impl<P: Payload> Connection<P> {
             State::Closed | State::Listen => return None,
             State::SynSent | State::SynReceived if self.syn.due => return self.propose_syn(now),
             State::SynSent => return None,
+            State::FinWait2 => self.account_closing(now),
             _ => {}
         }
         if self.state.may_send() {
@@ -107,13 +108,20 @@ impl<P: Payload> Connection<P> {
                 Err(Hold::Empty) => self.propose_new(now, limits),
                 lost => lost,
             };
-            match new {
-                Ok(burst) => return Some(burst),
-                Err(Hold::Window) if self.flight.is_empty() && self.proposed.bursts == 0 => {
+            let hold = match new {
+                Ok(burst) => {
+                    self.account_burst(now);
+                    return Some(burst);
+                }
+                Err(hold) => hold,
+            };
+            self.account_hold(now, hold);
+            match hold {
+                Hold::Window if self.flight.is_empty() && self.proposed.bursts == 0 => {
                     self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
                 }
-                Err(Hold::Cork) => self.bound_cork(now),
-                Err(_) => {}
+                Hold::Cork => self.bound_cork(now),
+                _ => {}
             }
             if let Some(burst) = self.propose_probe(now) {
                 return Some(burst);

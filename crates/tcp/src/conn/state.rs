@@ -75,6 +75,16 @@ impl State {
         self >= State::Established
     }
 
+    /// The handshake is under way: SYN-SENT or SYN-RECEIVED.
+    pub fn is_opening(self) -> bool {
+        matches!(self, State::SynSent | State::SynReceived)
+    }
+
+    /// The peer's FIN arrived, and everything before it.
+    pub fn has_peer_finished(self) -> bool {
+        matches!(self, State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
+    }
+
     /// The peer may still send bytes.
     pub fn may_receive(self) -> bool {
         matches!(self, State::Established | State::FinWait1 | State::FinWait2)

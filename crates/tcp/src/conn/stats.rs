@@ -1,5 +1,6 @@
 //! What a connection counts.
 
+use super::TimeShares;
 use crate::Nanos;
 
 /// Counters and gauges of one connection. Counters only grow; segments are those of the wire, bursts what was
@@ -71,4 +72,6 @@ pub struct ConnStats {
     pub mss: u32,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
+    /// Where the time went, until this connection was told the time last.
+    pub time: TimeShares,
 }

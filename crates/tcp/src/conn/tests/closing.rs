@@ -147,7 +147,7 @@ fn abort_is_silent_where_rfc9293_says_so() {
 #[test]
 fn a_reset_that_the_device_refuses_is_still_owed() {
     let mut s = Script::established(&plain(), 9000);
-    s.conn.abort();
+    s.conn.abort(s.now);
     let burst = s.conn.poll_transmit(s.now, &PLAIN).expect("the RST");
     assert!(s.conn.poll_transmit(s.now, &PLAIN).is_none());
     s.conn.on_refused(&burst);
@@ -213,17 +213,17 @@ fn a_closed_application_does_not_wait_for_ever_for_the_peers_fin() {
 #[test]
 fn a_closed_connection_whose_peer_has_everything_can_be_forgotten_without_a_reset() {
     let mut s = Script::established(&plain(), 9000);
-    assert!(!s.conn.forget(), "it is open");
+    assert!(!s.conn.forget(s.now), "it is open");
     s.close().expect("F. 1:1(0) ack 1");
-    assert!(!s.conn.forget(), "the peer does not have the FIN yet");
+    assert!(!s.conn.forget(s.now), "the peer does not have the FIN yet");
     s.inject(". 1:1(0) ack 2");
-    assert!(s.conn.forget());
+    assert!(s.conn.forget(s.now));
     s.nothing();
     assert!(s.conn.is_closed());
     // As long as the application holds it, it is not.
     let mut s = Script::established(&plain(), 9000);
     s.shutdown().expect("F. 1:1(0) ack 1").inject(". 1:1(0) ack 2");
-    assert!(!s.conn.forget());
+    assert!(!s.conn.forget(s.now));
     assert_eq!(s.state(), State::FinWait2);
 }
 

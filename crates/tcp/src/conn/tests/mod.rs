@@ -15,6 +15,7 @@ mod reporting;
 mod resetting;
 mod script;
 mod sending;
+mod shares;
 mod splitting;
 mod tail_probing;
 mod waiting;

@@ -182,7 +182,7 @@ impl Script {
     }
 
     pub(super) fn abort(&mut self) -> &mut Script {
-        self.conn.abort();
+        self.conn.abort(self.now);
         self.flush()
     }
 
