@@ -43,7 +43,7 @@ pub(crate) struct SendArgs {
           help_heading = "What to send")]
     pub(crate) parallel: u32,
 
-    /// Bytes of each write
+    /// Bytes of each write, up to 16M, with --zerocopy 1M
     #[arg(short, long, value_name = "SIZE", value_parser = Size::parse_positive, default_value = "128K",
           help_heading = "How to write")]
     pub(crate) length: Size,

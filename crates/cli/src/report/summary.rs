@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{Interval, TimeSummary};
+use super::{Interval, Options, TimeSummary};
 use crate::failure::Failure;
 
 /// Everything a run of `tsonami send` tells at its end.
@@ -17,6 +17,12 @@ pub(crate) struct Summary {
     pub(crate) peer: String,
     /// The port it used.
     pub(crate) device: Device,
+    /// What every connection was told.
+    pub(crate) options: Options,
+    /// Bytes of each write.
+    pub(crate) write_bytes: u64,
+    /// Writes were from registered memory, without a copy.
+    pub(crate) zerocopy: bool,
     /// True when everything that was to be sent was acknowledged.
     pub(crate) complete: bool,
     /// What went wrong first, if anything did.
@@ -175,6 +181,8 @@ pub(crate) struct ConnectionSummary {
     pub(crate) time: TimeSummary,
     /// Largest segment's payload in use.
     pub(crate) mss_bytes: u32,
+    /// Everything else it counted, and its gauges at the end.
+    pub(crate) stats: BTreeMap<&'static str, serde_json::Value>,
     /// SHA-256 of what was accepted, when asked for.
     pub(crate) sha256: Option<String>,
     /// Why it ended early, if it did.

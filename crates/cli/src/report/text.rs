@@ -104,6 +104,9 @@ impl fmt::Display for Summary {
                 Rate(self.bits_per_busy_second)
             ),
         )?;
+        if !self.options.changed().is_empty() {
+            row(f, "options", format_args!("{}", self.options.changed().join(", ")))?;
+        }
         for drop in &self.drops {
             row(f, "dropped", format_args!("{} ({})", Grouped(drop.frames), drop.reason))?;
         }
@@ -113,10 +116,11 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConnectionSummary, Device, Drop, Rtt, TimeSummary};
+    use super::super::{ConnectionSummary, Device, Drop, Options, Rtt, TimeSummary};
     use super::*;
     use hdrhistogram::Histogram;
     use std::collections::BTreeMap;
+    use tsonami::ConnectOptions;
 
     fn summary() -> Summary {
         let mut histogram = Histogram::<u64>::new(3).unwrap();
@@ -133,6 +137,9 @@ mod tests {
                 tso: true,
                 tcp_checksum_offload: true,
             },
+            options: Options::new(&ConnectOptions::default(), &ConnectOptions::default()),
+            write_bytes: 131_072,
+            zerocopy: false,
             complete: true,
             error: None,
             remarks: Vec::new(),
@@ -171,6 +178,7 @@ mod tests {
             retransmitted_segments: 0,
             time: TimeSummary::default(),
             mss_bytes: 1434,
+            stats: BTreeMap::new(),
             sha256: None,
             error: error.map(str::to_owned),
         }
@@ -195,6 +203,8 @@ mod tests {
         let mut summary = summary();
         summary.acknowledged_bytes -= 1000;
         summary.no_buffer_events = 9;
+        let options = ConnectOptions { no_delay: true, mss: Some(1000), ..ConnectOptions::default() };
+        summary.options = Options::new(&options, &ConnectOptions::default());
         summary.rtt = None;
         summary.device.tso = false;
         summary.drops = vec![Drop { reason: "bad TCP checksum".into(), frames: 2 }];
@@ -203,6 +213,7 @@ mod tests {
         for line in [
             "not acknowledged  1 000 bytes",
             "pool empty        9 times",
+            "options           mss = 1000, no_delay = true",
             "round trip        none measured",
             "TSO bursts        none: the device does not segment",
             "dropped           2 (bad TCP checksum)",

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::Summary;
 use crate::signals::Signals;
+use crate::units::Size;
 use crate::verdict::Verdict;
 use crate::{settings, start};
 use source::{FileSource, Source};
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let peer = args.peer.resolve(args.port, DEFAULT_PORT).map_err(|e| Failure::new(Exit::Usage, e))?;
     settings::check_peer(peer, &config)?;
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
+    let write = write_length(args)?;
     settings::connection::set_sending(&mut config, &args.connection)?;
     if args.zerocopy {
         // Nothing is copied but what this program never sends.
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
         (None, Some(size)) => run::Quota::Shared(size.0),
         (None, None) => run::Quota::Time(args.time.unwrap_or(run::DEFAULT_TIME)),
     };
-    let source = source(args, file, &mut engine, &config)?;
+    let source = source(args, write, file, &mut engine, &config)?;
     let run = run::Run::new(args, console, &signals, peer, quota, &config);
     let (summary, failure) = run.go(&mut engine, source);
     let failure = failure
@@ -54,24 +56,33 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     finish(args, console, summary, failure, closed, &signals)
 }
 
+/// Bytes of each write.
+fn write_length(args: &SendArgs) -> Result<usize, Failure> {
+    // A longer copying write gains nothing, and its buffer must fit in memory; one by reference is one buffer.
+    let (longest, mend) = match args.zerocopy {
+        true => (run::LONGEST_REFERENCE, "--length 1M"),
+        false => (run::LONGEST_COPY, "--length 16M"),
+    };
+    usize::try_from(args.length.0).ok().filter(|write| *write <= longest).ok_or_else(|| {
+        let what = format!("writes of {} are too long: {} at most", args.length, Size(longest as u64));
+        Failure::new(Exit::Usage, what).mend(mend)
+    })
+}
+
 /// What will be sent, and how.
 fn source(
     args: &SendArgs,
+    write: usize,
     file: Option<FileSource>,
     engine: &mut LocalEngine,
     config: &Config,
 ) -> Result<Source, Failure> {
-    let write = usize::try_from(args.length.0).unwrap_or(usize::MAX);
     if !args.zerocopy {
-        // A copying write larger than this gains nothing, and its buffer must fit in memory.
-        let write = write.min(run::LONGEST_COPY);
         return Ok(match file {
             Some(file) => Source::file(file, write),
             None => Source::pattern(write),
         });
     }
-    // One write by reference is one buffer.
-    let write = write.min(run::LONGEST_REFERENCE);
     let buffers = match &file {
         // What may be waiting for acknowledgement, within bounds; the file waits when all are out.
         Some(_) => (run::REGISTERED_BYTES / write).clamp(run::LEAST_BUFFERS, run::MOST_BUFFERS),

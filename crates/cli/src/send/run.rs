@@ -13,8 +13,9 @@ use crate::console::Console;
 use crate::engine_errors;
 use crate::failure::Failure;
 use crate::report::{
-    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Progress, Rtt, Summary, TimeSummary,
+    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Options, Progress, Rtt, Summary, TimeSummary, stats,
 };
+use crate::settings;
 use crate::signals::{Asked, Signals};
 use crate::units::{Rate, Short, Size, bits_per_second};
 
@@ -459,18 +460,19 @@ impl<'a> Run<'a> {
             .flows
             .iter()
             .map(|flow| {
-                let (tuple, stats) = flow.words(engine);
+                let (tuple, counts) = flow.words(engine);
                 ConnectionSummary {
                     local: tuple.map_or_else(String::new, |t| t.local.to_string()),
                     remote: self.peer.to_string(),
                     accepted_bytes: flow.accepted,
                     acknowledged_bytes: flow.acked,
                     received_bytes: flow.received,
-                    sent_segments: stats.segments_sent,
-                    sent_bursts: stats.bursts,
-                    retransmitted_segments: stats.segments_retransmitted,
-                    time: stats.time.into(),
-                    mss_bytes: stats.mss,
+                    sent_segments: counts.segments_sent,
+                    sent_bursts: counts.bursts,
+                    retransmitted_segments: counts.segments_retransmitted,
+                    time: counts.time.into(),
+                    mss_bytes: counts.mss,
+                    stats: stats::named(&counts),
                     sha256: flow.sha256(),
                     error: flow.error.as_ref().map(ToString::to_string),
                 }
@@ -491,6 +493,9 @@ impl<'a> Run<'a> {
                 tso: info.limits.tso_max_len > 0,
                 tcp_checksum_offload: info.limits.tx_tcp_checksum,
             },
+            options: Options::new(&self.config.connection, &settings::connection::defaults()),
+            write_bytes: self.args.length.0,
+            zerocopy: self.args.zerocopy,
             complete: false,
             error: None,
             remarks: std::mem::take(&mut self.remarks),

@@ -1,0 +1,99 @@
+//! What a connection counted, for the JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use tsonami::ConnStats;
+
+/// Every count and gauge of a connection by its name, which carries its unit; those that are not known are left out.
+///
+/// The counts are taken apart by name: one that the protocol gains does not compile until it is here.
+pub(crate) fn named(stats: &ConnStats) -> BTreeMap<&'static str, Value> {
+    let ConnStats {
+        bytes_sent,
+        bytes_acked,
+        bytes_retransmitted,
+        bytes_received,
+        bursts,
+        segments_sent,
+        segments_retransmitted,
+        segments_received,
+        segments_unacceptable,
+        segments_out_of_order,
+        paws_rejected,
+        dup_acks,
+        fast_recoveries,
+        timeouts,
+        tail_probes,
+        window_probes,
+        limited_transmits,
+        recovery_exceptions,
+        challenge_acks,
+        icmp_errors,
+        srtt,
+        rttvar,
+        min_rtt,
+        rto,
+        cwnd,
+        ssthresh,
+        send_window,
+        receive_window,
+        mss,
+        unsent,
+        // Told by the summary itself.
+        time: _,
+    } = *stats;
+    let micros = |time| Value::from(Duration::from(time).as_nanos() as f64 / 1e3);
+    let count = |n: u64| Some(Value::from(n));
+    [
+        ("sent_bytes", count(bytes_sent)),
+        ("acknowledged_bytes", count(bytes_acked)),
+        ("retransmitted_bytes", count(bytes_retransmitted)),
+        ("received_bytes", count(bytes_received)),
+        ("bursts", count(bursts)),
+        ("sent_segments", count(segments_sent)),
+        ("retransmitted_segments", count(segments_retransmitted)),
+        ("received_segments", count(segments_received)),
+        ("unacceptable_segments", count(segments_unacceptable)),
+        ("out_of_order_segments", count(segments_out_of_order)),
+        ("paws_rejected_segments", count(paws_rejected)),
+        ("duplicate_acks", count(dup_acks)),
+        ("fast_recoveries", count(fast_recoveries)),
+        ("retransmission_timeouts", count(timeouts)),
+        ("tail_probes", count(tail_probes)),
+        ("window_probes", count(window_probes)),
+        ("limited_transmits", count(limited_transmits)),
+        ("recovery_exceptions", count(recovery_exceptions)),
+        ("challenge_acks", count(challenge_acks)),
+        ("icmp_errors", count(icmp_errors)),
+        ("smoothed_rtt_us", srtt.map(micros)),
+        ("rtt_deviation_us", Some(micros(rttvar))),
+        ("min_rtt_us", min_rtt.map(micros)),
+        ("retransmission_timeout_us", Some(micros(rto))),
+        ("congestion_window_bytes", count(cwnd)),
+        ("slow_start_threshold_bytes", Some(ssthresh).filter(|s| *s != u64::MAX).and_then(count)),
+        ("send_window_bytes", count(send_window)),
+        ("receive_window_bytes", count(receive_window)),
+        ("mss_bytes", count(mss.into())),
+        ("unsent_bytes", count(unsent)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsonami::Nanos;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let fresh = named(&ConnStats { ssthresh: u64::MAX, ..ConnStats::default() });
+        assert!(!fresh.contains_key("smoothed_rtt_us") && !fresh.contains_key("slow_start_threshold_bytes"));
+        let stats = ConnStats { srtt: Some(Nanos::from_millis(2)), mss: 1448, ..ConnStats::default() };
+        assert_eq!(named(&stats)["smoothed_rtt_us"], 2_000.0);
+        assert_eq!(named(&stats)["mss_bytes"], 1448.0);
+    }
+}
