@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hdrhistogram::Histogram;
-use tcp::conn::{ConnConfig, ConnStats, State};
+use tcp::conn::{ConnConfig, ConnStats, Setting, State};
 use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
 use tcp::{Event, FourTuple, Marks, Offset, Time};
 
@@ -148,6 +148,14 @@ impl<N: Nic> Engine<N> {
     pub fn shutdown_write(&mut self, id: ConnId) {
         if let Some(slot) = self.slots.find_mut(id) {
             slot.conn.shutdown_write();
+            self.used(id.index);
+        }
+    }
+
+    /// Changes a setting of the connection from now on; what that lets out leaves with the next poll.
+    pub fn set(&mut self, id: ConnId, setting: Setting) {
+        if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
+            slot.conn.set(setting);
             self.used(id.index);
         }
     }

@@ -79,7 +79,7 @@ pub use engine::{
     ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
 };
 pub use hdrhistogram::Histogram;
-pub use tcp::conn::{ConnStats, SendFlags, Share, State, TimeShares};
+pub use tcp::conn::{ConnStats, Linger, SendFlags, Setting, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
 pub use tcp::{FourTuple, Marks, Nanos, Offset, SendTime, SendTimeKind, Time};
 

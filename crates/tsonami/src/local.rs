@@ -11,7 +11,7 @@ use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, Traced};
 use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets};
 use hdrhistogram::Histogram;
-use tcp::conn::{ConnStats, State};
+use tcp::conn::{ConnStats, Setting, State};
 use tcp::endpoint::{ListenError, ListenerId};
 use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 
@@ -211,6 +211,11 @@ impl LocalEngine {
     /// on.
     pub fn shutdown_write(&mut self, id: ConnId) {
         on!(&mut self.stack, engine => engine.shutdown_write(id));
+    }
+
+    /// Changes a setting of the connection from now on; what that lets out leaves with the next poll.
+    pub fn set(&mut self, id: ConnId, setting: Setting) {
+        on!(&mut self.stack, engine => engine.set(id, setting));
     }
 
     /// Resets the connection; what the peer has not acknowledged is lost.

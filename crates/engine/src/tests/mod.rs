@@ -6,6 +6,7 @@ mod input;
 mod neighbours;
 mod send_calls;
 mod shares;
+mod settings;
 mod shortage;
 mod transfer;
 mod waits;

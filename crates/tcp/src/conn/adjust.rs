@@ -3,7 +3,35 @@
 use super::{Connection, Linger};
 use crate::{Nanos, Payload};
 
+/// A setting that changes while a connection lives; what each means is said where
+/// [`ConnConfig`](super::ConnConfig) has it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Setting {
+    /// Nagle's algorithm off or on: [`set_no_delay`](Connection::set_no_delay).
+    NoDelay(bool),
+    /// Short segments held or not: [`set_cork`](Connection::set_cork).
+    Cork(bool),
+    /// What closing does: [`set_linger`](Connection::set_linger).
+    Linger(Linger),
+    /// How long bytes may stay unacknowledged: [`set_user_timeout`](Connection::set_user_timeout).
+    UserTimeout(Nanos),
+    /// Bytes that may wait in the send queue: [`set_send_buffer`](Connection::set_send_buffer).
+    SendBuffer(usize),
+}
+
 impl<P: Payload> Connection<P> {
+    /// Changes one setting. It may make [`poll_transmit`](Connection::poll_transmit) productive.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::NoDelay(on) => self.set_no_delay(on),
+            Setting::Cork(on) => self.set_cork(on),
+            Setting::Linger(linger) => self.set_linger(linger),
+            Setting::UserTimeout(timeout) => self.set_user_timeout(timeout),
+            Setting::SendBuffer(bytes) => self.set_send_buffer(bytes),
+        }
+    }
+
     /// Turns Nagle's algorithm off (`true`) or on (MUST-17). Turning it off lets out what is held back by it or by
     /// cork (`S16`): it makes [`poll_transmit`](Connection::poll_transmit) productive.
     pub fn set_no_delay(&mut self, on: bool) {

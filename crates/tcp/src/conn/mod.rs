@@ -48,6 +48,7 @@ mod window;
 
 use core::fmt;
 
+pub use adjust::Setting;
 pub use config::{ConnConfig, Linger, SendFlags};
 pub use keepalive::Keepalive;
 pub use reassembly::{Pushed, RecvQueue};
