@@ -2,7 +2,7 @@
 //! what the other wrote.
 
 use engine::{ConnId, Engine, EngineEvent, SendRefusal};
-use tcp::conn::{SendFlags, State};
+use tcp::conn::{Linger, SendFlags, Setting, State};
 use tcp::{ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, SendTime, SendTimeKind, Time};
 
 use crate::buf::{Pool, SimBuf};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub more: f64,
     /// Share of writes that ask for times.
     pub timestamp: f64,
+    /// Share of writes before which a setting of the connection changes.
+    pub changes: f64,
     /// Probability of a pause after a write, and its length at most.
     pub pause: (f64, Nanos),
     /// Reads at most this many pieces at a time, and then not for this long.
@@ -324,6 +326,9 @@ impl Session {
             if !self.may_write || self.finishing || self.pause_until > now {
                 break;
             }
+            if self.rng.chance(self.plan.changes) {
+                self.change(engine);
+            }
             let (more, timestamp) = (self.rng.chance(self.plan.more), self.rng.chance(self.plan.timestamp));
             let flags = SendFlags { more, timestamp };
             if let Some(buf) = self.pending.take() {
@@ -353,6 +358,23 @@ impl Session {
             }
         }
         Ok(busy)
+    }
+
+    /// Changes a setting of the live connection.
+    fn change(&mut self, engine: &mut Engine<Port>) {
+        let setting = match self.rng.range(0, 4) {
+            0 => Setting::NoDelay(self.rng.chance(0.5)),
+            1 => Setting::Cork(self.rng.chance(0.5)),
+            // The writes of this side must fit; and with less than a few segments runs take for ever.
+            2 => Setting::SendBuffer(
+                self.rng.log_range(self.plan.chunk.1.max(4_000) as u64, 1_000_000) as usize
+            ),
+            // Still nobody gives up; and those that let go keep the linger time they were drawn with.
+            3 => Setting::UserTimeout(Nanos::from_secs(self.rng.pick(&[3_600, 7_200]))),
+            _ if self.plan.end == End::Release => return,
+            _ => Setting::Linger(Linger::Bounded(Nanos::from_millis(self.rng.pick(&[0, 100])))),
+        };
+        engine.set(self.id, setting);
     }
 
     fn send(&mut self, engine: &mut Engine<Port>, buf: SimBuf, flags: SendFlags) -> Result<bool, String> {
@@ -481,6 +503,10 @@ impl Session {
     fn judge(&self, result: Result<(), ConnError>) -> Result<(), String> {
         match result {
             Ok(()) if self.peer_finished && self.finished => self.all_received(),
+            // The peer let go or reset when it had everything, of ours and of its own, but our FIN.
+            Ok(()) if self.peer_may_reset && self.peer_finished && self.marks.acked.0 == self.written => {
+                self.all_received()
+            }
             Ok(()) => Err("closed without an error before both directions were finished".into()),
             Err(ConnError { kind: ConnErrorKind::Aborted, .. }) if matches!(self.plan.end, End::Abort(_)) => {
                 Ok(())

@@ -1,7 +1,8 @@
 //! What happens in one run, all of it drawn from a seed.
 
 use engine::nic::NicLimits;
-use tcp::conn::{ConnConfig, Keepalive};
+use tcp::conn::cc::ControllerKind;
+use tcp::conn::{ConnConfig, Keepalive, Linger};
 use tcp::{Nanos, Time};
 
 use crate::app::{End, Plan};
@@ -68,6 +69,19 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// Whether a side of a connection may see a reset: somebody aborts, or lets go with a linger time that may be too
+    /// short for what is left.
+    pub fn may_reset(&self, index: usize) -> bool {
+        let conn = &self.conns[index];
+        conn.plans.iter().zip([conn.client, 1 - conn.client]).any(|(plan, host)| match plan.end {
+            End::Abort(_) => true,
+            End::Release => self.hosts[host].conn.linger != Linger::Background,
+            End::WhenSent | End::AfterPeer => false,
+        })
+    }
+}
+
+impl Scenario {
     /// One connection on a perfect gigabit path with a round trip of 2 ms, whose client sends `bytes` by reference
     /// through a NIC that can do everything and never fails. Tests change what they are about.
     pub fn plain(bytes: u64) -> Scenario {
@@ -125,6 +139,7 @@ impl Scenario {
             keeps: true,
             more: 0.0,
             timestamp: 0.0,
+            changes: 0.0,
             pause: (0.0, Nanos::ZERO),
             slow_reader: None,
             answers: false,
@@ -172,37 +187,54 @@ fn path(rng: &mut Rng, perfect: bool) -> LinkConfig {
 
 fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
     let nic_rate = rng.pick(&[100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000]);
-    let conn = ConnConfig {
-        mtu: if rng.chance(0.1) { 9000 } else { mtu },
-        max_mss: rng.chance(0.2).then(|| rng.range(88, 2_000) as u16),
-        send_buffer: rng.log_range(4_000, 1_000_000) as usize,
-        receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
-        no_delay: rng.chance(0.5),
-        timestamps: rng.chance(0.7),
-        sack: rng.chance(0.7),
-        window_scale: rng.chance(0.8),
-        min_rto: Nanos::from_millis(rng.pick(&[10, 50, 200, 1_000])),
-        delayed_ack: Nanos::from_millis(rng.pick(&[1, 40, 200, 400])),
-        initial_window: rng.pick(&[1, 2, 4, 10, 10, 10, 40]) as u32,
-        keepalive: rng.chance(0.3).then(|| Keepalive {
-            idle: Nanos::from_millis(rng.log_range(100, 100_000)),
-            interval: Nanos::from_millis(rng.log_range(100, 100_000)),
-            probes: u32::MAX,
-        }),
-        // Nobody gives up in these runs: whatever is lost is lost by chance and arrives in the end.
-        connect_timeout: Nanos::from_secs(3_600),
-        user_timeout: Nanos::from_secs(3_600),
-        fin_wait_timeout: Nanos::from_secs(3_600),
-        // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the longest retransmission timeout.
-        time_wait: Nanos::from_secs(rng.pick(&[300, 600])),
-        ..ConnConfig::default()
-    };
+    let conn = settings(rng, mtu);
     HostPlan {
         nic: nic(rng, index, mtu, nic_rate),
         nic_rate,
         conn,
         loop_time: Nanos::from_nanos(rng.pick(&[0, 0, 0, 500, 20_000, 2_000_000])),
         clock: Nanos::from_nanos(rng.log_range(1, 1 << 50)),
+    }
+}
+
+/// Settings of a host's connections. Every field is here: one that `ConnConfig` gains does not compile until it is drawn,
+/// or stands with the constants and a reason.
+fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
+    ConnConfig {
+        mtu: if rng.chance(0.1) { 9000 } else { mtu },
+        max_mss: rng.chance(0.2).then(|| rng.range(88, 2_000) as u16),
+        send_buffer: rng.log_range(4_000, 1_000_000) as usize,
+        receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
+        no_delay: rng.chance(0.5),
+        cork: rng.chance(0.1),
+        timestamps: rng.chance(0.7),
+        sack: rng.chance(0.7),
+        tail_loss_probe: rng.chance(0.8),
+        window_scale: rng.chance(0.8),
+        // Out of bounds now and then: brought into them.
+        initial_rto: Nanos::from_millis(rng.pick(&[10, 200, 1_000, 1_000, 1_000, 100_000])),
+        min_rto: Nanos::from_millis(rng.pick(&[0, 10, 50, 200, 1_000])),
+        max_rto: Nanos::from_secs(rng.pick(&[1, 5, 60, 120, 120])),
+        delayed_ack: Nanos::from_millis(rng.pick(&[0, 1, 40, 200, 400, 1_000])),
+        quick_acks: rng.pick(&[0, 1, 16, 16, 16, 1_000]) as u32,
+        initial_window: rng.pick(&[1, 2, 4, 10, 10, 10, 40]) as u32,
+        linger: match rng.chance(0.2) {
+            true => Linger::Bounded(Nanos::from_millis(rng.pick(&[0, 1, 50, 1_000, 3_600_000]))),
+            false => Linger::Background,
+        },
+        keepalive: rng.chance(0.3).then(|| Keepalive {
+            idle: Nanos::from_millis(rng.log_range(100, 100_000)),
+            interval: Nanos::from_millis(rng.log_range(100, 100_000)),
+            probes: u32::MAX,
+        }),
+        // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the longest retransmission timeout.
+        time_wait: Nanos::from_secs(rng.pick(&[300, 600])),
+        // Nobody gives up in these runs: whatever is lost is lost by chance and arrives in the end.
+        connect_timeout: Nanos::from_secs(3_600),
+        user_timeout: Nanos::from_secs(3_600),
+        fin_wait_timeout: Nanos::from_secs(3_600),
+        // There is one as yet.
+        controller: ControllerKind::NewReno,
     }
 }
 
@@ -304,6 +336,7 @@ fn plan(rng: &mut Rng, total: u64, send_buffer: usize) -> Plan {
         keeps: rng.chance(0.5),
         more: rng.pick(&[0.0, 0.0, 0.5]),
         timestamp: rng.pick(&[0.0, 0.0, 0.3]),
+        changes: rng.pick(&[0.0, 0.0, 0.02, 0.2]),
         pause: match rng.chance(0.3) {
             true => (rng.unit() * 0.1, Nanos::from_nanos(rng.log_range(1_000, 1_000_000_000))),
             false => (0.0, Nanos::from_nanos(1)),

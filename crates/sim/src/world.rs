@@ -13,7 +13,7 @@ use engine::{ConnId, Engine, EngineConfig, EngineEvent, Secrets};
 use tcp::endpoint::ListenerId;
 use tcp::{Nanos, Time};
 
-use crate::app::{End, Session, Stream};
+use crate::app::{Session, Stream};
 use crate::link::{Link, transmission_time};
 use crate::nic::SimNic;
 use crate::observer::Observer;
@@ -270,10 +270,9 @@ impl World {
         if !done {
             return Err("hangs: nothing will ever happen again".into());
         }
-        // A connection that was aborted before the handshake was over never reached the other side.
-        let aborts =
-            self.scenario.conns.iter().filter(|c| c.plans.iter().any(|p| matches!(p.end, End::Abort(_))));
-        if sessions + aborts.count() < 2 * self.opened.len() {
+        // A connection that was reset before the handshake was over never reached the other side.
+        let resets = (0..self.opened.len()).filter(|index| self.scenario.may_reset(*index)).count();
+        if sessions + resets < 2 * self.opened.len() {
             return Err(format!(
                 "{sessions} sides of {} connections\n{}",
                 self.opened.len(),
@@ -335,7 +334,7 @@ impl Host {
             reads = writes;
         }
         let expect = if peer.answers { mine.total } else { peer.total };
-        let resets = plans.iter().any(|p| matches!(p.end, End::Abort(_)));
+        let resets = scenario.may_reset(index);
         let pool = self.engine.nic().inner().pool().clone();
         let rng = self.rng.fork();
         self.engine.keep_reclaimed(id, mine.keeps);

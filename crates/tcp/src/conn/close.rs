@@ -35,8 +35,9 @@ impl<P: Payload> Connection<P> {
         if self.state == State::SynSent {
             return self.abort(now);
         }
-        let unread = self.recv.readable() > 0 && self.state != State::TimeWait;
-        if unread || self.cfg.linger == Linger::Bounded(Nanos::ZERO) {
+        // In TIME-WAIT everything is delivered both ways; what is owed is to repeat the last acknowledgement.
+        let at_once = self.recv.readable() > 0 || self.cfg.linger == Linger::Bounded(Nanos::ZERO);
+        if at_once && self.state != State::TimeWait {
             return self.abort(now);
         }
         self.recv.clear();

@@ -266,6 +266,20 @@ fn a_linger_of_zero_resets_at_once() {
 }
 
 #[test]
+fn s45_a_linger_of_zero_has_nothing_to_reset_in_time_wait() {
+    let cfg = ConnConfig { linger: Linger::Bounded(Nanos::ZERO), ..plain() };
+    let mut s = Script::established(&cfg, 9000);
+    s.shutdown().expect("F. 1:1(0) ack 1").inject(". 1:1(0) ack 2");
+    // The peer's last bytes and its FIN are not acknowledged yet.
+    s.inject_quietly("FP. 1:101(100) ack 2");
+    assert_eq!(s.read(), 100);
+    s.close().expect(". 2:2(0) ack 102");
+    assert_eq!(s.state(), State::TimeWait);
+    // That acknowledgement is lost: TIME-WAIT is there to repeat it.
+    s.inject("FP. 1:101(100) ack 2").expect(". 2:2(0) ack 102");
+}
+
+#[test]
 fn closing_an_open_in_progress() {
     let mut s = Script::connect(&plain());
     s.expect("S 0:0(0)").close().nothing();
