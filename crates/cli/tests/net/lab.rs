@@ -96,8 +96,13 @@ impl Lab {
 
     /// Starts the Python receiver; returns when it listens.
     pub(crate) fn receiver(&self, mode: &str, connections: u32) -> Process {
+        self.receiver_at(mode, PORT, connections)
+    }
+
+    /// The same at another port.
+    pub(crate) fn receiver_at(&self, mode: &str, port: u16, connections: u32) -> Process {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/net/receiver.py");
-        let args = ["-u", script, mode, &PORT.to_string(), &connections.to_string()];
+        let args = ["-u", script, mode, &port.to_string(), &connections.to_string()];
         let process = self.spawn("/usr/bin/python3", args);
         process.says("listening", PATIENCE);
         process

@@ -4,6 +4,8 @@
 
 mod capture;
 mod failures;
+mod frames;
+mod knobs;
 mod lab;
 mod receivers;
 mod scripts;

@@ -8,12 +8,15 @@ Prints "listening", "got BYTES" now and then, and for each connection "done BYTE
   answer     answers every piece it reads while more is coming
   half-close sends its own FIN first, then reads to the end
   deaf       accepts and never reads
+  hole       nothing that carries more than a few bytes reaches its TCP: it acknowledges nothing
   late       says "accepted", and reads only after SIGUSR1
 """
 
+import ctypes
 import hashlib
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -58,6 +61,11 @@ def main():
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if mode == "slow":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+    if mode == "hole":
+        # Socket filters judge a segment before TCP sees it: "longer than 100 bytes, header included? drop it".
+        program = struct.pack("HBBI" * 4, 0x80, 0, 0, 0, 0x25, 0, 1, 100, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFF)
+        code = ctypes.create_string_buffer(program)
+        listener.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HL", 4, ctypes.addressof(code)))
     listener.bind(("0.0.0.0", port))
     listener.listen(connections)
     print("listening", flush=True)

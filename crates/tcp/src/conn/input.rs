@@ -148,6 +148,10 @@ impl<P: Payload> Connection<P> {
     /// twice and is answered always; bare segments could answer each other for ever and are limited.
     fn answer_unacceptable(&mut self, now: Time, seg: &Segment<P>) {
         self.counts.segments_unacceptable += 1;
+        let ahead = i64::from(seg.ack.diff(self.snd_seq(self.snd_nxt())));
+        if seg.flags.has(TcpFlags::ACK) && (1..=self.offered.since(self.snd_nxt()) as i64).contains(&ahead) {
+            self.known = self.known.max(self.snd_nxt() + ahead as u64);
+        }
         if seg.payload.is_empty() && !seg.flags.has(TcpFlags::FIN) {
             self.challenge(now);
         } else {

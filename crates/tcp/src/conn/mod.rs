@@ -185,6 +185,9 @@ pub struct Connection<P> {
     /// The offset behind the highest byte, or FIN, that the peer may have although SND.NXT does not count it: of window
     /// probes, and of bursts the device refused. An ACK may cover it.
     offered: Offset,
+    /// The highest of them that the peer says it has, in a segment that is too old to count as an acknowledgement. Bare
+    /// ACKs begin there: from SND.NXT the peer would think them old too, and both ends would wait for ever.
+    known: Offset,
     recovery: Recovery,
     tail_probe: TailProbe,
     rtt: RttEstimator,
@@ -281,6 +284,7 @@ impl<P: Payload> Connection<P> {
             window: SendWindow::new(),
             persist: Persist::default(),
             offered: Offset::ZERO,
+            known: Offset::ZERO,
             recovery: Recovery::new(),
             tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),

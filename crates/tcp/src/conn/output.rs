@@ -133,7 +133,8 @@ impl<P: Payload> Connection<P> {
         let owed = self.ack.owed() == Owed::Now && !self.proposed.ack;
         owed.then(|| {
             let options = self.ack_options(now);
-            Burst { options, ..self.bare(TcpFlags::ACK, BurstKind::Ack) }
+            let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
+            Burst { options, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
         })
     }
 

@@ -1,7 +1,7 @@
 //! Segments that do not belong: RFC 5961, RFC 7323 §5, RFC 9293 §3.10.7.4.
 
 use super::script::*;
-use crate::conn::{ConnConfig, State};
+use crate::conn::{ConnConfig, SendFlags, State};
 use crate::{ConnError, ConnErrorKind, Event, Nanos, Offset};
 
 fn reset(acked: u64) -> Event {
@@ -201,4 +201,26 @@ fn rfc7323_a_segment_with_a_bad_ack_does_not_move_ts_recent() {
     // Else this would fail PAWS.
     s.inject("P. 1:501(500) ack 1 <TS val 101 ecr 0>");
     assert_eq!((s.read(), s.conn.stats().paws_rejected), (500, 0));
+}
+
+#[test]
+fn bytes_that_left_although_refused_do_not_lock_both_ends_out() {
+    // Of our second segment the device said no and sent it all the same; the same befell the peer. Each then waits for an
+    // acknowledgement with a sequence number that the other has left behind, and would drop it for that.
+    let mut s = Script::established(&plain(), 9000);
+    s.write_quietly(2000, SendFlags::default());
+    let first = s.conn.poll_transmit(s.now, &PLAIN).expect("a segment");
+    let second = s.conn.poll_transmit(s.now, &PLAIN).expect("another");
+    s.conn.on_sent(&first, s.now);
+    s.conn.on_refused(&second);
+    s.limits.budget = 0;
+    s.inject("P. 1:101(100) ack 1").inject(". 101:201(100) ack 1").nothing();
+    // The peer does not know that its second segment arrived, and repeats the first. It is old, so what it says of our
+    // bytes counts for nothing but this: where it expects us to be.
+    s.inject("P. 1:101(100) ack 2001").expect(". 2001:2001(0) ack 201");
+    assert_eq!(s.conn.marks().acked, Offset(0));
+    // Beyond anything that may have left nobody is believed.
+    s.inject("P. 1:101(100) ack 2002").expect(". 2001:2001(0) ack 201");
+    s.inject("P. 201:301(100) ack 2001");
+    assert_eq!((s.conn.marks().acked, s.conn.marks().sent), (Offset(2000), Offset(2000)));
 }

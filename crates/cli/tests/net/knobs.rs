@@ -1,0 +1,341 @@
+//! Every knob of connections that `tsonami send` has does something that can be seen: in the JSON or in a capture, over a
+//! TAP, with and without it. One that has no row here fails the test.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use etherparse::TcpOptionElement;
+use serde_json::Value;
+
+use crate::frames::{self, Frame};
+use crate::lab::{Lab, PATIENCE};
+
+/// Groups of the help whose options are not about connections.
+const OTHER_GROUPS: [&str; 6] = [
+    "Options",
+    "What to send",
+    "Device and addresses",
+    "Memory, rings and cores",
+    "Output",
+    "Looking closer",
+];
+
+/// Runs at the same time: most of one is waiting.
+const AT_ONCE: usize = 6;
+
+/// Who is at the other end.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Peer {
+    /// Reads everything.
+    Reads,
+    /// Takes the connection; payload of more than some bytes never reaches its TCP.
+    LosesPayload,
+    /// Nobody.
+    Silent,
+}
+
+/// One run.
+struct Run {
+    json: Value,
+    frames: Vec<Frame>,
+}
+
+/// One knob.
+struct Row {
+    option: &'static str,
+    peer: Peer,
+    /// The words of both runs.
+    common: &'static str,
+    /// What the second run is told besides.
+    with: &'static str,
+    /// A figure of a run.
+    figure: fn(&Run) -> u64,
+    /// Whether the figures, first without and then with the option, show its effect.
+    shows: fn(u64, u64) -> bool,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        option: "length",
+        peer: Peer::Reads,
+        common: "-n 20K --no-delay",
+        with: "--length 100",
+        figure: short_frames,
+        shows: |without, with| without <= 1 && with > 2,
+    },
+    Row {
+        option: "zerocopy",
+        peer: Peer::Reads,
+        common: "-n 100K --length 300",
+        with: "--zerocopy",
+        // Buffers of 300 bytes stay what they are, and only so many of them make a frame.
+        figure: |run| longest(run) as u64,
+        shows: |without, with| with < without,
+    },
+    Row {
+        option: "no-delay",
+        peer: Peer::LosesPayload,
+        // 64 writes to a turn of the loop: three turns, the last with the FIN, for which Nagle makes way.
+        common: "-n 14000 --length 100 --timeout 150ms --no-tail-loss-probe",
+        with: "--no-delay",
+        figure: short_frames,
+        shows: |without, with| without == 2 && with == 3,
+    },
+    Row {
+        option: "cork",
+        peer: Peer::Reads,
+        common: "-n 20K --length 100 --no-delay",
+        with: "--cork",
+        figure: short_frames,
+        shows: |without, with| without > 2 && with <= 1,
+    },
+    Row {
+        option: "mss",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--mss 500",
+        figure: |run| run.json["connections"][0]["mss_bytes"].as_u64().expect("a number"),
+        // Timestamps take 12 of them.
+        shows: |without, with| without > 1_400 && with == 488,
+    },
+    Row {
+        option: "send-buffer",
+        peer: Peer::LosesPayload,
+        common: "-n 100K --timeout 300ms --initial-window 20",
+        with: "--send-buffer 8K",
+        figure: sent_bytes,
+        shows: |without, with| without > 8 << 10 && with <= 8 << 10 && with > 0,
+    },
+    Row {
+        option: "timeout",
+        peer: Peer::Silent,
+        common: "--initial-rto 200ms",
+        with: "--timeout 500ms",
+        figure: syns,
+        // At 0 and 200 ms, but not at 600 ms and so on for 10 s.
+        shows: |without, with| without >= 4 && with == 2,
+    },
+    Row {
+        option: "connect-timeout",
+        peer: Peer::Silent,
+        common: "--timeout 1500ms --initial-rto 200ms",
+        with: "--connect-timeout 500ms",
+        figure: syns,
+        shows: |without, with| without >= 4 && with == 2,
+    },
+    Row {
+        option: "user-timeout",
+        peer: Peer::LosesPayload,
+        common: "-n 1K --timeout 1500ms --no-tail-loss-probe",
+        with: "--user-timeout 500ms",
+        figure: |run| run.json["retransmitted_segments"].as_u64().expect("a number"),
+        // At 200, 600 and 1400 ms.
+        shows: |without, with| without == 3 && with == 1,
+    },
+    Row {
+        option: "initial-rto",
+        peer: Peer::Silent,
+        common: "--timeout 1500ms",
+        with: "--initial-rto 300ms",
+        figure: |run| milliseconds_between(run, |frame| frame.syn, 0),
+        shows: |without, with| (1_000..1_200).contains(&without) && (300..500).contains(&with),
+    },
+    Row {
+        option: "min-rto",
+        peer: Peer::LosesPayload,
+        common: "-n 1K --timeout 500ms --no-tail-loss-probe",
+        with: "--min-rto 20ms",
+        figure: |run| milliseconds_between(run, |frame| frame.len > 0, 0),
+        shows: |without, with| without >= 200 && with < 200,
+    },
+    Row {
+        option: "max-rto",
+        peer: Peer::Silent,
+        common: "--timeout 1500ms --initial-rto 200ms",
+        with: "--max-rto 250ms",
+        figure: |run| milliseconds_between(run, |frame| frame.syn, 1),
+        shows: |without, with| without >= 400 && (250..400).contains(&with),
+    },
+    Row {
+        option: "initial-window",
+        peer: Peer::LosesPayload,
+        common: "-n 100K --timeout 150ms --no-tail-loss-probe",
+        with: "--initial-window 2",
+        figure: sent_bytes,
+        shows: |without, with| without > 13_000 && (2_000..3_000).contains(&with),
+    },
+    Row {
+        option: "no-tail-loss-probe",
+        peer: Peer::LosesPayload,
+        common: "-n 100K --timeout 150ms",
+        with: "--no-tail-loss-probe",
+        figure: |run| run.json["connections"][0]["stats"]["tail_probes"].as_u64().expect("a number"),
+        shows: |without, with| without == 1 && with == 0,
+    },
+    Row {
+        option: "no-timestamps",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--no-timestamps",
+        figure: |run| offered(run, |option| matches!(option, TcpOptionElement::Timestamp(..))),
+        shows: |without, with| without == 1 && with == 0,
+    },
+    Row {
+        option: "no-sack",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--no-sack",
+        figure: |run| {
+            offered(run, |option| matches!(option, TcpOptionElement::SelectiveAcknowledgementPermitted))
+        },
+        shows: |without, with| without == 1 && with == 0,
+    },
+    Row {
+        option: "no-window-scale",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--no-window-scale",
+        figure: |run| offered(run, |option| matches!(option, TcpOptionElement::WindowScale(_))),
+        shows: |without, with| without == 1 && with == 0,
+    },
+];
+
+/// Frames of ours whose payload is no multiple of the MSS.
+fn short_frames(run: &Run) -> u64 {
+    let mss = run.json["connections"][0]["mss_bytes"].as_u64().expect("a number") as usize;
+    ours(run).filter(|frame| !frame.len.is_multiple_of(mss)).count() as u64
+}
+
+/// The longest payload that was handed to the device at once.
+fn longest(run: &Run) -> usize {
+    ours(run).map(|frame| frame.len).max().unwrap_or(0)
+}
+
+/// Bytes of the stream that left, counted once.
+fn sent_bytes(run: &Run) -> u64 {
+    ours(run).map(|frame| u64::from(frame.seq) - 1 + frame.len as u64).max().unwrap_or(0)
+}
+
+fn ours(run: &Run) -> impl Iterator<Item = &Frame> {
+    run.frames.iter().filter(|frame| frame.ours && frame.len > 0)
+}
+
+fn syns(run: &Run) -> u64 {
+    run.frames.iter().filter(|frame| frame.ours && frame.syn).count() as u64
+}
+
+/// Milliseconds from the `n`th of these frames of ours to the next.
+fn milliseconds_between(run: &Run, which: fn(&Frame) -> bool, n: usize) -> u64 {
+    let times: Vec<u64> = run.frames.iter().filter(|f| f.ours && which(f)).map(|f| f.at).collect();
+    times.get(n..n + 2).map_or(0, |pair| (pair[1] - pair[0]) / 1_000_000)
+}
+
+/// 1 when the SYN has such an option.
+fn offered(run: &Run, which: fn(&TcpOptionElement) -> bool) -> u64 {
+    let syn = run.frames.iter().find(|frame| frame.ours && frame.syn).expect("a SYN");
+    u64::from(syn.options.iter().any(which))
+}
+
+/// The knobs that the help shows.
+fn knobs(lab: &Lab) -> BTreeSet<String> {
+    let help = lab.run(&format!("{} send --help", env!("CARGO_BIN_EXE_tsonami")));
+    let (mut group, mut found) = (String::new(), BTreeSet::new());
+    for line in help.lines() {
+        if !line.starts_with(' ') && line.ends_with(':') {
+            group = line.trim_end_matches(':').to_owned();
+        }
+        let option = line.trim_start();
+        if line.len() - option.len() <= 6
+            && option.starts_with('-')
+            && !OTHER_GROUPS.contains(&group.as_str())
+            && let Some((_, name)) = option.split_once("--")
+        {
+            found.insert(name.split(' ').next().unwrap_or_default().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_knob_that_the_help_shows_has_a_row() {
+    let lab = Lab::new();
+    let rows: BTreeSet<String> = ROWS.iter().map(|row| row.option.to_owned()).collect();
+    assert_eq!(rows.len(), ROWS.len(), "a row twice");
+    assert_eq!(rows, knobs(&lab));
+}
+
+#[test]
+fn every_knob_changes_what_can_be_seen() {
+    let lab = Lab::new();
+    let _reads = lab.receiver_at("plain", 5001, 1_000);
+    let _loses = lab.receiver_at("hole", 5002, 1_000);
+    // Rows that start from the same run share it.
+    let mut runs: Vec<(Peer, String)> = ROWS
+        .iter()
+        .flat_map(|row| {
+            [row.common.to_owned(), format!("{} {}", row.common, row.with)].map(|w| (row.peer, w))
+        })
+        .collect();
+    runs.sort();
+    runs.dedup();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let results: Vec<std::sync::Mutex<Option<Run>>> = runs.iter().map(|_| Default::default()).collect();
+    std::thread::scope(|threads| {
+        for slot in 0..AT_ONCE {
+            let (lab, runs, results, next) = (&lab, &runs, &results, &next);
+            threads.spawn(move || {
+                while let Some((index, (peer, words))) = {
+                    let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    runs.get(index).map(|run| (index, run))
+                } {
+                    *results[index].lock().expect("nobody panicked") =
+                        Some(run(lab, slot, index, *peer, words));
+                }
+            });
+        }
+    });
+    let results: Vec<Run> = results
+        .into_iter()
+        .map(|run| run.into_inner().expect("nobody panicked").expect("every run was made"))
+        .collect();
+    let figure = |row: &Row, words: String| {
+        let index = runs.iter().position(|run| *run == (row.peer, words.clone())).expect("it was made");
+        (row.figure)(&results[index])
+    };
+    let mut failed = Vec::new();
+    for row in ROWS {
+        let without = figure(row, row.common.to_owned());
+        let with = figure(row, format!("{} {}", row.common, row.with));
+        if !(row.shows)(without, with) {
+            failed.push(format!(
+                "--{}: {without} with '{}', {with} with '{}' besides",
+                row.option, row.common, row.with
+            ));
+        }
+    }
+    assert!(failed.is_empty(), "no effect is seen:\n{}", failed.join("\n"));
+}
+
+/// Sends over the TAP of this slot.
+fn run(lab: &Lab, slot: usize, index: usize, peer: Peer, words: &str) -> Run {
+    let kernel = format!("10.78.{slot}.1");
+    let to = match peer {
+        Peer::Reads => format!("{kernel}:5001"),
+        Peer::LosesPayload => format!("{kernel}:5002"),
+        // The kernel is the gateway, does not forward, and says nothing about it.
+        Peer::Silent => "192.0.2.1:5001".to_owned(),
+    };
+    let capture = lab.path(&format!("{index}.pcap"));
+    let device = format!("tap:ts{slot},host={kernel}/24");
+    let mut send = lab.spawn(
+        env!("CARGO_BIN_EXE_tsonami"),
+        ["send", &to, "--dev", &device, "--json", "--pcap", capture.to_str().expect("a plain path")]
+            .into_iter()
+            .chain(words.split_whitespace()),
+    );
+    // What nobody takes times out.
+    let code = if peer == Peer::Reads { 0 } else { 6 };
+    let outcome = send.ends_with(code, PATIENCE.max(Duration::from_secs(60)));
+    let json = serde_json::from_str(&outcome.stdout).expect("the summary is JSON");
+    Run { json, frames: frames::read(&capture, [10, 78, slot as u8, 2]) }
+}
