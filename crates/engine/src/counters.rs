@@ -102,6 +102,7 @@ counters! {
     tx_queue_limited: "Times a connection waited for room in the port's queue (S24).",
     tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",
     tx_replies_dropped: "Resets, echo and ARP replies not sent: no buffer, or the port took no more.",
+    copied_bytes: "Bytes that sends put into buffers of the connection's own: all but those by reference.",
     tail_exhausted: "Copying sends that found no buffer to copy into.",
 
     timers_fired: "Timers that were due.",

@@ -186,6 +186,7 @@ impl<N: Nic> Engine<N> {
         if let Err(e) = slot.conn.write(piece, flags) {
             return Err(FillError::Refused(refusal(e.reason)));
         }
+        self.counters.copied_bytes += n as u64;
         self.used(id.index);
         Ok(n)
     }

@@ -13,7 +13,8 @@ use crate::console::Console;
 use crate::engine_errors;
 use crate::failure::Failure;
 use crate::report::{
-    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Options, Progress, Rtt, Summary, TimeSummary, stats,
+    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Options, Progress, Rtt, Summary, TimeSummary,
+    stats,
 };
 use crate::settings;
 use crate::signals::{Asked, Signals};

@@ -13,11 +13,8 @@ pub(crate) struct Frame {
     /// It is ours, not the peer's.
     pub(crate) ours: bool,
     pub(crate) syn: bool,
-    pub(crate) psh: bool,
     /// Sequence number of its first byte of payload, from the sender's SYN on.
     pub(crate) seq: u32,
-    /// What it acknowledges, counted alike.
-    pub(crate) ack: u32,
     /// Bytes of payload.
     pub(crate) len: usize,
     pub(crate) options: Vec<TcpOptionElement>,
@@ -42,16 +39,13 @@ pub(crate) fn read(path: &Path, address: [u8; 4]) -> Vec<Frame> {
             continue;
         };
         let ours = ip.header().source() == address;
-        let [isn, peer] = if ours { [0, 1] } else { [1, 0] };
-        let (seq, ack) = (tcp.sequence_number(), tcp.acknowledgment_number());
-        let isn: u32 = *first[isn].get_or_insert(seq);
+        let seq = tcp.sequence_number();
+        let isn: u32 = *first[usize::from(ours)].get_or_insert(seq);
         frames.push(Frame {
             at: time - began,
             ours,
             syn: tcp.syn(),
-            psh: tcp.psh(),
             seq: seq.wrapping_sub(isn),
-            ack: first[peer].map_or(0, |isn: u32| ack.wrapping_sub(isn)),
             len: tcp.payload().len(),
             options: tcp.options_iterator().filter_map(Result::ok).collect(),
         });
