@@ -41,6 +41,7 @@
 //! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
 #![forbid(unsafe_code)]
 
+mod adjust;
 mod blocking;
 mod builder;
 mod cancel;

@@ -186,7 +186,7 @@ impl From<conn::Keepalive> for Keepalive {
 }
 
 impl Keepalive {
-    fn protocol(self) -> conn::Keepalive {
+    pub(crate) fn protocol(self) -> conn::Keepalive {
         let Keepalive { idle, interval, probes } = self;
         conn::Keepalive { idle: idle.into(), interval: interval.into(), probes }
     }
