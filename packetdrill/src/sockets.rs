@@ -102,7 +102,7 @@ impl World {
             v6,
             nonblocking,
             local: None,
-            cfg: ConnConfig { mtu, send_buffer: settings.sndbuf + BEYOND_SNDBUF, ..settings.conn },
+            cfg: ConnConfig { mtu, send_buffer: Some(settings.sndbuf + BEYOND_SNDBUF), ..settings.conn },
             rcvbuf: settings.rcvbuf,
             sndbuf: settings.sndbuf,
             options: Options::default(),

@@ -46,7 +46,7 @@ impl World {
                 // Linux doubles what it is told, to make room for its own accounting, and takes no less than this.
                 let bytes = (n.max(0) as usize * 2).max(4_608);
                 let limit = bytes + BEYOND_SNDBUF;
-                (socket.sndbuf, socket.cfg.send_buffer) = (bytes, limit);
+                (socket.sndbuf, socket.cfg.send_buffer) = (bytes, Some(limit));
                 self.on_link(fd, |conn| conn.set_send_buffer(limit));
             }
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => {

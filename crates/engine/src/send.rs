@@ -102,6 +102,8 @@ impl<N: Nic> Engine<N> {
             }
             Err(e) => {
                 slot.conn.on_writer_waits(self.now);
+                // What is queued may leave now, to make room.
+                self.used(id.index);
                 Err(SendError { payload: e.payload, reason: refusal(e.reason) })
             }
         }
@@ -154,14 +156,13 @@ impl<N: Nic> Engine<N> {
         if let Some(reason) = not_open(slot) {
             return Err(FillError::Refused(reason));
         }
-        let room = slot.conn.capacity().min(max);
-        let closed = slot.conn.write_closed();
-        if room == 0 || closed.is_some() {
-            // Ask the connection itself: it then knows that somebody waits for room, or says why there is none.
-            let reason = slot.conn.wait_for_room();
+        // The connection itself knows why there is no room, if so, and that somebody waits for it.
+        if let Err(reason) = slot.conn.wait_for_room() {
             slot.conn.on_writer_waits(self.now);
+            self.used(id.index);
             return Err(FillError::Refused(refusal(reason)));
         }
+        let room = slot.conn.capacity().min(max);
         slot.tail_ready = false;
         if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
             slot.tail = self.nic.alloc_tail();
@@ -274,13 +275,11 @@ impl<N: Nic> Engine<N> {
         let mut moved = 0;
         while moved < max {
             let known = |id| self.slots.find(id).filter(|s| !s.released);
-            let (Some(source), Some(sink)) = (known(from), known(to)) else {
+            let (Some(source), Some(_)) = (known(from), known(to)) else {
                 return Err(SendRefusal::NoSuchConnection);
             };
             let (Some(payload), readable) = (source.conn.peek(), source.conn.readable()) else { break };
-            // Of a payload longer than the room the beginning goes: the sink may never have room for all of it.
-            let room = sink.conn.capacity().max(1).min(max - moved);
-            let payload = payload.slice(0..payload.len().min(room));
+            let payload = payload.slice(0..payload.len().min(max - moved));
             let len = payload.len();
             let last = len as u64 == readable || moved + len == max;
             let part = if last { flags } else { flags.of_a_part() };

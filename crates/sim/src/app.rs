@@ -362,7 +362,7 @@ impl Session {
 
     /// Changes a setting of the live connection.
     fn change(&mut self, engine: &mut Engine<Port>) {
-        let setting = match self.rng.range(0, 4) {
+        let setting = match self.rng.range(0, 5) {
             0 => Setting::NoDelay(self.rng.chance(0.5)),
             1 => Setting::Cork(self.rng.chance(0.5)),
             // The writes of this side must fit; and with less than a few segments runs take for ever.
@@ -371,6 +371,9 @@ impl Session {
             ),
             // Still nobody gives up; and those that let go keep the linger time they were drawn with.
             3 => Setting::UserTimeout(Nanos::from_secs(self.rng.pick(&[3_600, 7_200]))),
+            4 => Setting::NotsentLowat(
+                self.rng.chance(0.5).then(|| self.rng.log_range(4_000, 200_000) as usize),
+            ),
             _ if self.plan.end == End::Release => return,
             _ => Setting::Linger(Linger::Bounded(Nanos::from_millis(self.rng.pick(&[0, 100])))),
         };

@@ -203,7 +203,9 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
     ConnConfig {
         mtu: if rng.chance(0.1) { 9000 } else { mtu },
         max_mss: rng.chance(0.2).then(|| rng.range(88, 2_000) as u16),
-        send_buffer: rng.log_range(4_000, 1_000_000) as usize,
+        send_buffer: rng.chance(0.5).then(|| rng.log_range(4_000, 1_000_000) as usize),
+        send_buffer_max: rng.log_range(4_000, 4_000_000) as usize,
+        notsent_lowat: rng.chance(0.2).then(|| rng.log_range(2_000, 200_000) as usize),
         receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
         no_delay: rng.chance(0.5),
         cork: rng.chance(0.1),
@@ -293,7 +295,7 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
 
 fn connection(rng: &mut Rng, index: u32, budget: u64, hosts: &[HostPlan; 2]) -> ConnPlan {
     let client = usize::from(rng.chance(0.2));
-    let most = |host: usize| hosts[host].conn.send_buffer;
+    let most = |host: usize| hosts[host].conn.send_buffer.unwrap_or(hosts[host].conn.send_buffer_max);
     let mut plans = [plan(rng, budget, most(client)), plan(rng, 0, most(1 - client))];
     match rng.range(0, 9) {
         // The server talks too, or instead.

@@ -37,7 +37,7 @@ fn copying_sends_arrive_like_zero_copy_ones() {
 fn s5_a_send_buffer_that_holds_nothing_beside_its_own_cost_is_enough() {
     for bytes in [0, 64] {
         let outcome = run(|s| {
-            s.hosts[0].conn.send_buffer = bytes;
+            s.hosts[0].conn.send_buffer = Some(bytes);
             s.conns[0].plans[0].zero_copy = 0.0;
             s.conns[0].plans[0].total = 300;
         });

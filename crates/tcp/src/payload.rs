@@ -28,6 +28,18 @@ pub trait Payload: Clone {
     /// Returns whether it did; `next` may then be dropped.
     fn try_merge(&mut self, next: &Self) -> bool;
 
+    /// Bytes of memory that are not free while this handle exists (`S4`): of the whole buffer behind it, unless the rest
+    /// of that is being filled by its owner and counted as it goes.
+    fn footprint(&self) -> usize {
+        self.len()
+    }
+
+    /// True when both handles are parts of one buffer, whose [`footprint`](Payload::footprint) then counts once.
+    fn shares_buffer(&self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+
     /// True while a device may still read the buffer behind this handle. A payload is given back to its owner
     /// only when it is acknowledged **and** this is false (`S29`).
     fn in_device(&self) -> bool {

@@ -33,6 +33,14 @@ impl Payload for TestBuf {
         TestBuf { bytes: self.bytes.clone(), range: start + range.start..start + range.end }
     }
 
+    fn footprint(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn shares_buffer(&self, other: &TestBuf) -> bool {
+        Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
     fn try_merge(&mut self, next: &TestBuf) -> bool {
         let continues = Rc::ptr_eq(&self.bytes, &next.bytes) && self.range.end == next.range.start;
         if continues {

@@ -18,8 +18,13 @@ pub struct ConnectOptions {
     pub cork: bool,
     /// Payload bytes of a segment, at most, and at least 88; never more than the peer and the MTU allow.
     pub mss: Option<u16>,
-    /// Bytes that may wait to be acknowledged.
-    pub send_buffer: usize,
+    /// Memory that may wait to be acknowledged, bytes: payload, 64 for each piece, and what buffers hold beside. Without
+    /// it the buffer grows with the congestion window, and shrinks while memory is short.
+    pub send_buffer: Option<usize>,
+    /// The most that a send buffer grows to by itself, bytes.
+    pub send_buffer_max: usize,
+    /// Bytes never sent that stop the writer, at least 1.
+    pub notsent_lowat: Option<usize>,
     /// Bytes that may wait to be read, up to 1 GiB; the window that is offered.
     pub receive_buffer: usize,
     /// How long opening may take.
@@ -76,6 +81,8 @@ impl Default for ConnectOptions {
             cork: protocol.cork,
             mss: protocol.max_mss,
             send_buffer: protocol.send_buffer,
+            send_buffer_max: protocol.send_buffer_max,
+            notsent_lowat: protocol.notsent_lowat,
             receive_buffer: protocol.receive_buffer,
             connect_timeout: protocol.connect_timeout.into(),
             user_timeout: protocol.user_timeout.into(),
@@ -111,6 +118,8 @@ impl ConnectOptions {
             cork,
             mss,
             send_buffer,
+            send_buffer_max,
+            notsent_lowat,
             receive_buffer,
             connect_timeout,
             user_timeout,
@@ -138,6 +147,8 @@ impl ConnectOptions {
             cork,
             max_mss: mss,
             send_buffer,
+            send_buffer_max,
+            notsent_lowat,
             receive_buffer,
             connect_timeout: connect_timeout.into(),
             user_timeout: user_timeout.into(),

@@ -34,7 +34,7 @@ fn in_namespace(test: &str, body: impl FnOnce(LocalEngine)) {
         let mut config = Config::new("tap:ts0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
         config.wait = WaitStrategy::Park;
         config.check_tx = true;
-        config.connection.send_buffer = 256 << 10;
+        config.connection.send_buffer = Some(256 << 10);
         return body(LocalEngine::builder(config).build().unwrap());
     }
     let mut command = Command::new("unshare");

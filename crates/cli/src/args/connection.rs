@@ -73,9 +73,18 @@ pub(crate) struct SegmentArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Buffers")]
 pub(crate) struct SendBufferArgs {
-    /// Bytes of each connection that may wait to be acknowledged [default: 4M]
+    /// Memory of each connection that may wait to be acknowledged [default: grows with the congestion
+    /// window from 128K up, shrinks while memory is short]
     #[arg(short = 'w', long, value_name = "SIZE", value_parser = Size::parse_positive)]
     pub(crate) send_buffer: Option<Size>,
+
+    /// The most that a send buffer grows to by itself [default: 4M]
+    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive, conflicts_with = "send_buffer")]
+    pub(crate) send_buffer_max: Option<Size>,
+
+    /// Write no more while this much was never sent: what waits can still be changed [default: no bound]
+    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) notsent_lowat: Option<Size>,
 }
 
 /// What waits to be read.

@@ -43,6 +43,7 @@ pub(crate) fn named(stats: &ConnStats) -> BTreeMap<&'static str, Value> {
         receive_window,
         mss,
         unsent,
+        send_buffer,
         // Told by the summary itself.
         time: _,
     } = *stats;
@@ -81,6 +82,7 @@ pub(crate) fn named(stats: &ConnStats) -> BTreeMap<&'static str, Value> {
         ("receive_window_bytes", count(receive_window)),
         ("mss_bytes", count(mss.into())),
         ("unsent_bytes", count(unsent)),
+        ("send_buffer_bytes", count(send_buffer)),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

@@ -31,8 +31,10 @@ pub(crate) fn set_sending(config: &mut Config, args: &SendingArgs) -> Result<(),
     options.no_delay |= no_delay;
     options.cork |= cork;
     set_segments(options, segments);
-    let SendBufferArgs { send_buffer } = buffers;
-    set(&mut options.send_buffer, send_buffer.map(bytes));
+    let SendBufferArgs { send_buffer, send_buffer_max, notsent_lowat } = buffers;
+    options.send_buffer = send_buffer.map(bytes).or(options.send_buffer);
+    set(&mut options.send_buffer_max, send_buffer_max.map(bytes));
+    options.notsent_lowat = notsent_lowat.map(bytes).or(options.notsent_lowat);
     let PatienceArgs { timeout, connect_timeout, user_timeout } = patience;
     set(&mut options.connect_timeout, connect_timeout.or(*timeout));
     set(&mut options.user_timeout, user_timeout.or(*timeout));
@@ -180,7 +182,7 @@ mod tests {
     fn other_value(id: &str) -> &'static str {
         match id {
             "mss" => "1000",
-            "send_buffer" | "receive_buffer" => "64K",
+            "send_buffer" | "send_buffer_max" | "notsent_lowat" | "receive_buffer" => "64K",
             "timeout" | "connect_timeout" | "user_timeout" => "77s",
             "initial_rto" => "300ms",
             "min_rto" => "20ms",

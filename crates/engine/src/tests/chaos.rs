@@ -62,7 +62,7 @@ fn course(seed: u64) {
     let (small_a, small_b) = (30 + dice.roll(100) as usize, 30 + dice.roll(100) as usize);
     let mut net = Net::with(side(A, small_a), side(B, small_b));
     let cfg = ConnConfig {
-        send_buffer: 20_000 + dice.roll(200_000) as usize,
+        send_buffer: Some(20_000 + dice.roll(200_000) as usize),
         receive_buffer: 20_000 + dice.roll(200_000) as usize,
         no_delay: dice.roll(2) == 0,
         min_rto: Nanos::from_millis(5),

@@ -113,8 +113,8 @@ impl Net {
             deliver(if from_a { &mut self.b } else { &mut self.a }, &sent);
         }
         let more = self.a.poll(self.now).more | self.b.poll(self.now).more;
-        collect(&mut self.a, &mut self.events_a, &mut self.got_a, true);
-        collect(&mut self.b, &mut self.events_b, &mut self.got_b, self.reads_b);
+        let told = collect(&mut self.a, &mut self.events_a, &mut self.got_a, true)
+            | collect(&mut self.b, &mut self.events_b, &mut self.got_b, self.reads_b);
         let arrival = self.now + self.delay;
         for from_a in [true, false] {
             let engine = if from_a { &mut self.a } else { &mut self.b };
@@ -125,7 +125,8 @@ impl Net {
                 }
             }
         }
-        if more {
+        // An application that may write does so before the next thing happens.
+        if more || told {
             self.now += Nanos::from_nanos(100);
             return true;
         }
@@ -224,8 +225,10 @@ fn collect(
     events: &mut Vec<(ConnId, EngineEvent)>,
     got: &mut Vec<(ConnId, Vec<u8>)>,
     reads: bool,
-) {
+) -> bool {
+    let mut writable = false;
     while let Some((id, event)) = e.poll_event() {
+        writable |= event == EngineEvent::Conn(Event::Writable);
         events.push((id, event));
         // `Accepted` too: data may have come with the handshake.
         let at = match got.iter().position(|(i, _)| *i == id) {
@@ -239,6 +242,7 @@ fn collect(
             got[at].1.extend_from_slice(buf.as_slice());
         }
     }
+    writable
 }
 
 /// Hands a sent frame to the other side, as a virtual wire does: what the sender's device was to compute counts as

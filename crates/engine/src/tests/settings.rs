@@ -45,7 +45,7 @@ fn s16_no_delay_set_lets_out_what_nagle_holds() {
 #[test]
 fn s4_a_larger_send_buffer_tells_who_waits_for_room() {
     let mut net = Net::new(limits());
-    let (a, _) = net.connected(&ConnConfig { send_buffer: 2_000, ..cfg() });
+    let (a, _) = net.connected(&ConnConfig { send_buffer: Some(2_000), ..cfg() });
     net.filter = Box::new(|_, from_a| from_a);
     let data = pattern(1, 10_000);
     net.a.send_copy(a, &data, SendFlags::default()).unwrap();

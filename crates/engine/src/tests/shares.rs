@@ -82,7 +82,7 @@ fn s28_a_writer_without_a_buffer_to_copy_into_waits_for_memory() {
 #[test]
 fn s28_a_writer_that_is_refused_while_all_is_under_way_waits_for_the_send_buffer() {
     let mut net = Net::new(limits());
-    let (a, b) = net.connected(&ConnConfig { send_buffer: 4_000, ..cfg() });
+    let (a, b) = net.connected(&ConnConfig { send_buffer: Some(4_000), ..cfg() });
     // The peer is silent.
     net.filter = Box::new(|_, from_a| from_a);
     net.a.send_copy(a, &[7; 3_000], SendFlags::default()).unwrap();

@@ -183,7 +183,7 @@ fn s5_without_header_buffers_nothing_is_lost_and_acks_go_on() {
     let nic = FakeNic::new(limits(), 1).with_headers(40);
     let a = Engine::new(Checked::new(nic), cfg_a).unwrap();
     let mut net = Net::with(a, engine(B, limits()));
-    let (a, b) = net.connected(&cfg());
+    let (a, b) = net.connected(&ConnConfig { send_buffer: Some(1 << 20), ..cfg() });
     // The device holds on to every frame: the pool runs dry.
     net.a.fake().hold = true;
     let up = pattern(37, 400_000);
@@ -352,7 +352,7 @@ fn s24_refused_connections_are_first_in_line_in_the_order_they_had() {
 #[test]
 fn s24_acks_free_the_budget_of_a_port_that_tells_nothing() {
     let mut net = Net::new(NicLimits { link_bps: Some(1_000_000), tx_ring: 4096, ..limits() });
-    let (a, b) = net.connected(&ConnConfig { send_buffer: 8_000_000, ..cfg() });
+    let (a, b) = net.connected(&ConnConfig { send_buffer: Some(8_000_000), ..cfg() });
     let start = net.now;
     // More than the whole queue may hold.
     send_all(&mut net, a, &pattern(43, 3_000_000));

@@ -340,7 +340,7 @@ fn an_aborted_connection_gives_everything_back() {
 #[test]
 fn a_copying_send_takes_what_fits_and_then_says_full() {
     let mut net = Net::new(limits());
-    let (a, _) = net.connected(&ConnConfig { send_buffer: 10_000, ..cfg() });
+    let (a, _) = net.connected(&ConnConfig { send_buffer: Some(10_000), ..cfg() });
     net.filter = Box::new(|_, from_a| from_a);
     let data = pattern(12, 25_000);
     assert!((9_500..=10_000).contains(&net.a.capacity(a)));

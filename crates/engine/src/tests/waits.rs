@@ -32,7 +32,7 @@ fn s2_before_the_handshake_is_complete_a_send_is_refused_and_connected_tells() {
 #[test]
 fn s2_a_refused_writer_waits_until_a_third_is_free() {
     let mut net = Net::new(limits());
-    let (a, b) = net.connected(&ConnConfig { send_buffer: 30_000, max_mss: Some(1_000), ..cfg() });
+    let (a, b) = net.connected(&ConnConfig { send_buffer: Some(30_000), max_mss: Some(1_000), ..cfg() });
     net.filter = Box::new(|_, from_a| from_a);
     assert!(!net.a.must_wait(a));
     net.a.send_copy(a, &[1; 40_000], SendFlags::default()).unwrap();

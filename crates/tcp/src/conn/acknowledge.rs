@@ -140,6 +140,7 @@ impl<P: Payload> Connection<P> {
             Progress::Partial { lost: false, .. } => {}
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
         }
+        self.tune_send_buffer();
 
         // RFC 6298 §5.2 and §5.3; of partial ACKs only the first restarts the timer (RFC 6582 §4, "impatient").
         if self.flight.is_empty() {

@@ -18,6 +18,8 @@ pub enum Setting {
     UserTimeout(Nanos),
     /// Bytes that may wait in the send queue: [`set_send_buffer`](Connection::set_send_buffer).
     SendBuffer(usize),
+    /// Bytes never sent that stop the writer: [`set_notsent_lowat`](Connection::set_notsent_lowat).
+    NotsentLowat(Option<usize>),
 }
 
 impl<P: Payload> Connection<P> {
@@ -29,6 +31,7 @@ impl<P: Payload> Connection<P> {
             Setting::Linger(linger) => self.set_linger(linger),
             Setting::UserTimeout(timeout) => self.set_user_timeout(timeout),
             Setting::SendBuffer(bytes) => self.set_send_buffer(bytes),
+            Setting::NotsentLowat(bytes) => self.set_notsent_lowat(bytes),
         }
     }
 
@@ -60,10 +63,17 @@ impl<P: Payload> Connection<P> {
         self.cfg.user_timeout = timeout;
     }
 
-    /// Changes how many bytes may wait in the send queue (`S4`). Nothing that is queued is lost when that is less.
-    /// An [`Event::Writable`](crate::Event::Writable) may follow.
+    /// Fixes how much memory may wait in the send queue (`S4`), for good. Nothing that is queued is lost when that is
+    /// less. An [`Event::Writable`](crate::Event::Writable) may follow.
     pub fn set_send_buffer(&mut self, bytes: usize) {
-        self.queue.set_limit(bytes);
+        self.send_buffer.fix(bytes as u64);
+        self.tell_writable();
+    }
+
+    /// Bounds the bytes that were never sent (`S4`); see [`ConnConfig::notsent_lowat`](super::ConnConfig::notsent_lowat).
+    /// An [`Event::Writable`](crate::Event::Writable) may follow.
+    pub fn set_notsent_lowat(&mut self, bytes: Option<usize>) {
+        self.send_buffer.set_lowat(bytes);
         self.tell_writable();
     }
 }

@@ -15,9 +15,17 @@ pub struct ConnConfig {
     /// Bounds the MSS beyond what the MTU allows: the one announced (RFC 9293 §3.7.1, MUST-67) and the one
     /// used. At least 88 bytes; lower values are raised to that. Default: no bound.
     pub max_mss: Option<u16>,
-    /// Bytes that may wait in the send queue, sent or not, until the peer acknowledges them, with 64 more for each
-    /// piece. However little that is, an empty queue takes a byte. Default 4 MiB.
-    pub send_buffer: usize,
+    /// Bytes of memory that may wait in the send queue, sent or not, until the peer acknowledges them (`S4`): the
+    /// payload, 64 bytes for each piece, and what buffers hold beside it ([`Payload::footprint`](crate::Payload)).
+    /// However little that is, an empty queue takes a byte. `None`: from 128 KiB up, as much as the congestion window
+    /// can use, and less while the core is short of memory (`S5`). A number is kept to, whatever happens. Default
+    /// `None`.
+    pub send_buffer: Option<usize>,
+    /// The most that a send buffer grows to by itself, bytes; no matter where `send_buffer` is set. Default 4 MiB.
+    pub send_buffer_max: usize,
+    /// No more is taken from the application while this many bytes were never sent: they wait where they can still be
+    /// changed. At least 1; 0 is raised to that. Default: no bound.
+    pub notsent_lowat: Option<usize>,
     /// Bytes that may wait for the application to read; also what the receive window offers at most. Brought into
     /// 1 byte to 1 GiB (RFC 7323 §2.3). Default 1 MiB.
     pub receive_buffer: usize,
@@ -77,7 +85,9 @@ impl Default for ConnConfig {
         ConnConfig {
             mtu: 1500,
             max_mss: None,
-            send_buffer: 4 << 20,
+            send_buffer: None,
+            send_buffer_max: 4 << 20,
+            notsent_lowat: None,
             receive_buffer: 1 << 20,
             no_delay: false,
             cork: false,

@@ -40,6 +40,11 @@ impl Cork {
         self.release = true;
     }
 
+    /// Whoever would write the rest waits for room: what is queued leaves and is pushed.
+    pub(super) fn push_out(&mut self) {
+        (self.release, self.push) = (true, true);
+    }
+
     /// Waited long enough.
     pub(super) fn on_timer(&mut self) {
         (self.release, self.push) = (true, true);

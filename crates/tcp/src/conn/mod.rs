@@ -34,6 +34,7 @@ mod persist;
 mod reassembly;
 mod recovery;
 mod rtt;
+mod send_buffer;
 mod send_queue;
 mod send_times;
 mod shares;
@@ -68,6 +69,7 @@ use self::output::Proposed;
 use self::persist::Persist;
 use self::recovery::Recovery;
 use self::rtt::RttEstimator;
+use self::send_buffer::SendBuffer;
 use self::send_queue::SendQueue;
 use self::send_times::SendTimes;
 use self::shares::ShareClock;
@@ -178,6 +180,7 @@ pub struct Connection<P> {
     syn: Syn,
     fin: Fin,
     queue: SendQueue<P>,
+    send_buffer: SendBuffer,
     send_times: SendTimes,
     flight: Flight,
     window: SendWindow,
@@ -203,8 +206,6 @@ pub struct Connection<P> {
     /// The most bytes in the network at once, in the window of data that ends here.
     peak: u64,
     peak_until: Offset,
-    /// A write was refused and its `Writable` is outstanding.
-    write_refused: bool,
 
     // The peer's direction.
     irs: Seq,
@@ -278,7 +279,8 @@ impl<P: Payload> Connection<P> {
             iss,
             syn: Syn::default(),
             fin: Fin::Open,
-            queue: SendQueue::new(cfg.send_buffer),
+            queue: SendQueue::new(),
+            send_buffer: SendBuffer::new(&cfg),
             send_times: SendTimes::default(),
             flight: Flight::default(),
             window: SendWindow::new(),
@@ -296,7 +298,6 @@ impl<P: Payload> Connection<P> {
             limited_until: Offset::ZERO,
             peak: 0,
             peak_until: Offset::ZERO,
-            write_refused: false,
             irs: Seq::default(),
             recv: RecvQueue::new(cfg.receive_buffer),
             recv_window: RecvWindow::new(),
@@ -328,7 +329,7 @@ impl<P: Payload> Connection<P> {
     /// waits there for that (RFC 9293 §3.10.2), as Fast Open needs; an owner whose callers shall wait instead (`S2`) asks
     /// the [state](Connection::state) first. An empty payload is taken and dropped at once. When nothing is queued any length is taken.
     ///
-    /// Makes `poll_transmit` productive.
+    /// Makes `poll_transmit` productive, also when it is refused.
     ///
     /// # Errors
     /// [`WriteError`] with the payload: [`Full`](WriteErrorKind::Full) until [`Event::Writable`];
@@ -337,34 +338,16 @@ impl<P: Payload> Connection<P> {
         if let Some(reason) = self.write_closed() {
             return Err(WriteError { payload, reason });
         }
-        match self.queue.write(payload, !flags.more, self.window.max() / 2) {
-            Ok(at) => {
-                self.cork.on_write(flags.more);
-                self.shares.writer_starves = false;
-                if flags.timestamp && at < self.queue.end() {
-                    self.send_times.ask(self.queue.end());
-                }
-                Ok(at)
-            }
-            Err(payload) => {
-                self.write_refused = true;
-                Err(WriteError { payload, reason: WriteErrorKind::Full })
-            }
+        if !self.admit(&payload) {
+            return Err(WriteError { payload, reason: WriteErrorKind::Full });
         }
-    }
-
-    /// For a writer that found no [`capacity`](Connection::capacity) and so has nothing to be refused: why not, and
-    /// when that is [`Full`](WriteErrorKind::Full), [`Event::Writable`] follows as after a refused write.
-    pub fn wait_for_room(&mut self) -> WriteErrorKind {
-        self.write_closed().unwrap_or_else(|| {
-            self.write_refused = true;
-            WriteErrorKind::Full
-        })
-    }
-
-    /// A write was refused and there is no third of the buffer free since (`S4`).
-    pub fn awaits_room(&self) -> bool {
-        self.write_refused
+        let at = self.queue.write(payload, !flags.more, self.window.max() / 2);
+        self.cork.on_write(flags.more);
+        self.shares.writer_starves = false;
+        if flags.timestamp && at < self.queue.end() {
+            self.send_times.ask(self.queue.end());
+        }
+        Ok(at)
     }
 
     /// Why nothing can be written any more, if that is so; never [`Full`](WriteErrorKind::Full).
@@ -374,11 +357,6 @@ impl<P: Payload> Connection<P> {
             state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
             _ => None,
         }
-    }
-
-    /// Bytes that a [`write`](Connection::write) may bring now.
-    pub fn capacity(&self) -> usize {
-        self.queue.capacity() as usize
     }
 
     /// The next payload in stream order, `None` when there is none yet. Reading opens the window: it makes
@@ -468,6 +446,7 @@ impl<P: Payload> Connection<P> {
             send_times_lost: self.send_times.lost(),
             unsent: self.queue.end().since(self.queue.nxt()),
             time: self.time_shares_so_far(),
+            send_buffer: self.send_buffer.limit(),
             ..self.counts
         }
     }
@@ -512,6 +491,10 @@ impl<P: Payload> Connection<P> {
         }
         assert!(self.acked_to <= self.rcv_nxt(), "acknowledged what was not received");
         self.check_pulse();
+        assert!(
+            !self.send_buffer.wakes(&self.queue),
+            "there is room, and the writer that waits for it was not told"
+        );
     }
 
     fn transition(&mut self, trigger: Trigger) {
@@ -567,13 +550,5 @@ impl<P: Payload> Connection<P> {
 
     fn delayed_ack(&self) -> Nanos {
         self.cfg.delayed_ack.min(LONGEST_ACK_DELAY)
-    }
-
-    /// After room was made: tells a writer that was refused.
-    fn tell_writable(&mut self) {
-        if self.write_refused && self.queue.has_room_again() {
-            self.write_refused = false;
-            self.events.push(Event::Writable);
-        }
     }
 }

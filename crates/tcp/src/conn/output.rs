@@ -478,6 +478,9 @@ impl<P: Payload> Connection<P> {
         if self.queue.nxt() == self.queue.end() {
             self.cork.on_drained();
         }
+        if self.send_buffer.waits_for_sending() {
+            self.tell_writable();
+        }
         self.timers.stop(Timer::Cork);
         self.timers.stop(Timer::Persist);
         self.persist.stop();

@@ -12,13 +12,19 @@ use crate::{Offset, Payload};
 
 /// What a chunk costs beside its bytes (`S4`): its place in the queue and in the record of what is in flight.
 /// Charged so that a flood of tiny writes cannot queue without bound.
-const CHUNK_COST: u64 = 64;
+pub(crate) const CHUNK_COST: u64 = 64;
+
+/// How far back a write looks for a chunk of its own buffer: headers and bodies from two pools take turns.
+const RECENT: usize = 4;
 
 /// Payload of one or several writes.
 #[derive(Debug)]
 struct Chunk<P> {
     start: Offset,
     payload: P,
+    /// Bytes that the buffer behind it holds and that are not in the queue. The last chunk of a buffer carries them for
+    /// all.
+    slack: u64,
     /// A segment that ends where this chunk ends carries PSH.
     push: bool,
 }
@@ -47,8 +53,19 @@ pub(crate) struct Span {
     pub(crate) cut: bool,
 }
 
-/// The queue. At most `limit / 64` chunks wait for acknowledgement; the deque grows to the most that ever did
-/// and stays, so that nothing is allocated per segment.
+/// What a payload would add to the queue (`S4`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Cost {
+    /// Its bytes and its place.
+    pub(crate) bytes: u64,
+    /// What its buffer holds beside them, if that is not in the queue already.
+    pub(crate) slack: u64,
+    /// A recent chunk is of the same buffer.
+    pub(crate) shared: bool,
+}
+
+/// The queue. Each chunk that waits for acknowledgement is charged 64 bytes and more, so that the send buffer bounds
+/// their number; the deque grows to the most that there ever were and stays, so that nothing is allocated per segment.
 #[derive(Debug)]
 pub(crate) struct SendQueue<P> {
     chunks: VecDeque<Chunk<P>>,
@@ -62,12 +79,13 @@ pub(crate) struct SendQueue<P> {
     end: Offset,
     /// End of the last write that asked for PSH.
     pushed: Offset,
-    limit: u64,
+    /// Sum of all chunks' that are not wholly acknowledged.
+    slack: u64,
 }
 
 impl<P: Payload> SendQueue<P> {
-    /// An empty queue for `limit` bytes.
-    pub(crate) fn new(limit: usize) -> SendQueue<P> {
+    /// An empty queue.
+    pub(crate) fn new() -> SendQueue<P> {
         SendQueue {
             chunks: VecDeque::new(),
             popped: 0,
@@ -77,13 +95,8 @@ impl<P: Payload> SendQueue<P> {
             proposed: Cursor::default(),
             end: Offset::ZERO,
             pushed: Offset::ZERO,
-            limit: limit as u64,
+            slack: 0,
         }
-    }
-
-    /// Changes the limit; what is queued stays.
-    pub(crate) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit as u64;
     }
 
     pub(crate) fn reclaimed(&self) -> Offset {
@@ -106,38 +119,62 @@ impl<P: Payload> SendQueue<P> {
         self.end
     }
 
-    /// Bytes a write may bring now. What is acknowledged frees room even while a device still reads it: nothing
-    /// that sends waits for a device. An empty queue has room for a byte at least, whatever the limit (`S5`): nobody
-    /// would ever wake a writer that waits for one to empty.
-    pub(crate) fn capacity(&self) -> u64 {
-        let empty = self.una.offset == self.end;
-        let unacked = match empty {
-            true => 0,
-            false => self.chunks.len() as u64 - self.una.chunk.saturating_sub(self.popped),
-        };
-        let used = self.end.since(self.una.offset) + (unacked + 1) * CHUNK_COST;
-        self.limit.saturating_sub(used).max(u64::from(empty))
+    /// True when nothing waits for acknowledgement.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.una.offset == self.end
     }
 
-    /// True when at least a third of the limit is free (`S4`), or all is.
-    pub(crate) fn has_room_again(&self) -> bool {
-        self.capacity() * 3 >= self.limit || self.una.offset == self.end
+    /// What its content is charged (`S4`): bytes that are not acknowledged, 64 for each chunk, and what buffers hold
+    /// beside them, the last only `with_slack`. What is acknowledged is charged no more even while a device reads it:
+    /// nothing that sends waits for a device.
+    pub(crate) fn charge(&self, with_slack: bool) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let first = self.una.chunk.saturating_sub(self.popped) as usize;
+        // SND.UNA stays with the last chunk there was when it was reached.
+        let done = self.chunks.get(first).is_some_and(|chunk| chunk.end() <= self.una.offset);
+        let chunks = (self.chunks.len() - first) as u64 - u64::from(done);
+        self.end.since(self.una.offset) + chunks * CHUNK_COST + if with_slack { self.slack } else { 0 }
     }
 
-    /// Appends `payload` and returns the offset of its first byte, or hands it back when it does not fit. An
-    /// empty queue takes any length: a zero-copy write larger than the limit would never be taken otherwise.
+    /// What `payload` would add.
+    pub(crate) fn cost(&self, payload: &P) -> Cost {
+        let len = payload.len() as u64;
+        let beside = (payload.footprint() as u64).saturating_sub(len);
+        let shared = beside > 0 && self.recent(payload).is_some();
+        Cost { bytes: len + CHUNK_COST, slack: if shared { 0 } else { beside }, shared }
+    }
+
+    /// The newest chunk of the buffer that `payload` is a part of, when it is among the last few and not acknowledged.
+    fn recent(&self, payload: &P) -> Option<usize> {
+        let n = self.chunks.len();
+        (n.saturating_sub(RECENT)..n).rev().find(|&i| {
+            let chunk = &self.chunks[i];
+            chunk.end() > self.una.offset && chunk.payload.shares_buffer(payload)
+        })
+    }
+
+    /// Appends `payload` and returns the offset of its first byte.
     ///
     /// `push` asks for PSH on the segment that ends this write; `half_window` asks for it as soon as more than
     /// that was written since the last one (`S14`).
-    pub(crate) fn write(&mut self, payload: P, push: bool, half_window: u64) -> Result<Offset, P> {
+    pub(crate) fn write(&mut self, payload: P, push: bool, half_window: u64) -> Offset {
         let len = payload.len() as u64;
         let start = self.end;
         if len == 0 {
-            return Ok(start);
+            return start;
         }
-        if len > self.capacity() && self.una.offset != self.end {
-            return Err(payload);
+        let mut slack = (payload.footprint() as u64).saturating_sub(len);
+        if slack > 0
+            && let Some(i) = self.recent(&payload)
+        {
+            // What the buffer holds was charged with its first chunk, and this one takes its share of that.
+            let carried = std::mem::take(&mut self.chunks[i].slack);
+            self.slack -= carried;
+            slack = carried.saturating_sub(len);
         }
+        self.slack += slack;
         self.end += len;
         let push = push || (half_window > 0 && self.end.since(self.pushed) > half_window);
         if push {
@@ -149,10 +186,11 @@ impl<P: Payload> SendQueue<P> {
             && tail.payload.try_merge(&payload)
         {
             tail.push = push;
-            return Ok(start);
+            tail.slack += slack;
+            return start;
         }
-        self.chunks.push_back(Chunk { start, payload, push });
-        Ok(start)
+        self.chunks.push_back(Chunk { start, payload, slack, push });
+        start
     }
 
     /// Moves SND.NXT over `len` bytes that left.
@@ -177,7 +215,21 @@ impl<P: Payload> SendQueue<P> {
     pub(crate) fn acknowledge(&mut self, to: Offset) {
         let to = to.min(self.nxt.offset);
         if to > self.una.offset {
+            let before = self.una.chunk.max(self.popped);
             self.una = self.moved(self.una, to);
+            if self.slack > 0 {
+                self.release_slack(before);
+            }
+        }
+    }
+
+    /// Chunks from number `first` up to the one of SND.UNA are acknowledged, that one too when the queue is empty.
+    fn release_slack(&mut self, first: u64) {
+        let last = self.una.chunk + u64::from(self.is_empty());
+        for number in first..last {
+            if let Some(chunk) = self.chunks.get_mut((number - self.popped) as usize) {
+                self.slack -= std::mem::take(&mut chunk.slack);
+            }
         }
     }
 
@@ -195,6 +247,8 @@ impl<P: Payload> SendQueue<P> {
     pub(crate) fn pop(&mut self) -> Option<(Offset, P)> {
         let chunk = self.chunks.pop_front()?;
         self.popped += 1;
+        // Unless it was acknowledged, the connection is over.
+        self.slack = self.slack.saturating_sub(chunk.slack);
         self.reclaimed = chunk.end();
         Some((chunk.start, chunk.payload))
     }
@@ -267,6 +321,12 @@ impl<P: Payload> SendQueue<P> {
             at = chunk.end();
         }
         assert_eq!(at, self.end, "chunks do not reach the end");
+        let waiting = self.chunks.iter().filter(|chunk| chunk.end() > self.una.offset);
+        assert_eq!(
+            self.slack,
+            waiting.map(|chunk| chunk.slack).sum::<u64>(),
+            "slack is not what chunks carry"
+        );
         for cursor in [self.una, self.nxt, self.proposed] {
             let index = cursor.chunk.checked_sub(self.popped).map(|i| i as usize);
             let there = match index.map(|i| self.chunks.get(i)) {
@@ -331,7 +391,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
         fn agrees_with_plain_numbers(steps in prop::collection::vec(step(), 1..120)) {
-            let mut q: SendQueue<TestBuf> = SendQueue::new(1 << 20);
+            let mut q: SendQueue<TestBuf> = SendQueue::new();
             let mut o = Oracle::default();
             // Writes that continue each other come from one buffer.
             let pool = TestBuf::from(&(0..10_000u64).map(byte).collect::<Vec<_>>()[..]);
@@ -346,7 +406,7 @@ mod tests {
                         let merges = q.chunks.back().is_some_and(|c| {
                             c.end().0 > o.una && c.payload.clone().try_merge(&payload)
                         });
-                        prop_assert_eq!(q.write(payload, push, 0).ok(), Some(Offset(o.end)));
+                        prop_assert_eq!(q.write(payload, push, 0), Offset(o.end));
                         if merges {
                             o.ends.pop();
                         }
@@ -408,27 +468,13 @@ mod tests {
     }
 
     #[test]
-    fn s4_each_chunk_is_charged_so_that_tiny_writes_are_bounded() {
-        let mut q: SendQueue<TestBuf> = SendQueue::new(6500);
-        let mut taken = 0;
-        while q.write(TestBuf::from(&[0][..]), true, 0).is_ok() {
-            taken += 1;
-        }
-        assert_eq!(taken, 100);
-        q.commit(40);
-        q.acknowledge(Offset(40));
-        // What is acknowledged is charged no more, though it was not reclaimed.
-        assert_eq!(q.capacity(), 6500 - 60 - 61 * CHUNK_COST);
-    }
-
-    #[test]
     fn an_acknowledged_tail_is_not_extended() {
         let whole = TestBuf::from(&[0; 100][..]);
-        let mut q: SendQueue<TestBuf> = SendQueue::new(1000);
-        assert!(q.write(whole.slice(0..50), true, 0).is_ok());
+        let mut q: SendQueue<TestBuf> = SendQueue::new();
+        q.write(whole.slice(0..50), true, 0);
         q.commit(50);
         q.acknowledge(Offset(50));
-        assert!(q.write(whole.slice(50..100), true, 0).is_ok());
+        q.write(whole.slice(50..100), true, 0);
         assert_eq!(q.pop_reclaimed(false).map(|(at, p)| (at.0, p.len())), Some((0, 50)));
         assert!(q.pop_reclaimed(false).is_none());
     }

@@ -253,7 +253,7 @@ impl<P: Payload> Connection<P> {
             Share::Memory
         } else if !self.has_work() {
             Share::Idle
-        } else if self.write_refused {
+        } else if self.awaits_room() {
             Share::SendBuffer
         } else {
             Share::Busy

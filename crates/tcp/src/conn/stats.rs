@@ -74,4 +74,6 @@ pub struct ConnStats {
     pub unsent: u64,
     /// Where the time went, until this connection was told the time last.
     pub time: TimeShares,
+    /// What the send queue may hold now, bytes of memory: fixed, or tuned by itself (`S4`).
+    pub send_buffer: u64,
 }

@@ -158,16 +158,20 @@ fn drive(conn: Connection<TestBuf>, steps: Vec<Step>) {
 }
 
 fn configs() -> impl Strategy<Value = ConnConfig> {
-    (any::<[bool; 4]>(), 576..9000u16, 0..100_000usize, 0..100_000usize).prop_map(
-        |([timestamps, sack, window_scale, no_delay], mtu, send_buffer, receive_buffer)| ConnConfig {
-            timestamps,
-            sack,
-            window_scale,
-            no_delay,
-            mtu,
-            send_buffer,
-            receive_buffer,
-            ..ConnConfig::default()
+    let lowat = prop::option::of(0..20_000usize);
+    (any::<[bool; 4]>(), 576..9000u16, prop::option::of(0..100_000usize), 0..100_000usize, lowat).prop_map(
+        |([timestamps, sack, window_scale, no_delay], mtu, send_buffer, receive_buffer, notsent_lowat)| {
+            ConnConfig {
+                timestamps,
+                sack,
+                window_scale,
+                no_delay,
+                mtu,
+                send_buffer,
+                receive_buffer,
+                notsent_lowat,
+                ..ConnConfig::default()
+            }
         },
     )
 }

@@ -138,7 +138,7 @@ impl Net {
             timestamps: set.timestamps,
             window_scale: set.scale,
             no_delay: set.no_delay,
-            send_buffer: set.buffers[i],
+            send_buffer: Some(set.buffers[i]),
             receive_buffer: set.buffers[1 - i],
             user_timeout: Nanos::from_secs(100_000),
             connect_timeout: Nanos::from_secs(100_000),
