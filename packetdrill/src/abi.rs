@@ -291,7 +291,11 @@ fn receive(fd: c_int, buf: &mut [u8], flags: c_int) -> Result<usize, Errno> {
 }
 
 fn transmit(fd: c_int, bytes: &[u8], flags: c_int) -> Result<usize, Errno> {
-    let send_flags = SendFlags { more: flags & libc::MSG_MORE != 0, ..SendFlags::default() };
+    let send_flags = SendFlags {
+        more: flags & libc::MSG_MORE != 0,
+        eor: flags & libc::MSG_EOR != 0,
+        ..SendFlags::default()
+    };
     let mut done = 0;
     match stage().wait(deadline(fd, flags), |w| w.send(fd, bytes, send_flags, &mut done)) {
         Some(Err(_)) if done > 0 => Ok(done),

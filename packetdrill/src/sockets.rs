@@ -289,12 +289,13 @@ impl World {
                 return Poll::Pending;
             }
             let end = bytes.len().min(*done + room);
-            let more = SendFlags { more: flags.more || end < bytes.len(), ..SendFlags::default() };
             let link = match self.link(fd) {
                 Ok(link) => link,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            match link.conn.write(Bytes::from(&bytes[*done..end]), more).map_err(|error| error.reason) {
+            let piece = Bytes::from(&bytes[*done..end]);
+            let piece_flags = if end < bytes.len() { flags.of_a_part() } else { flags };
+            match link.conn.write(piece, piece_flags).map_err(|error| error.reason) {
                 Ok(_) => *done = end,
                 Err(WriteErrorKind::Full) => return Poll::Pending,
                 Err(WriteErrorKind::Finished | WriteErrorKind::Closed) => {

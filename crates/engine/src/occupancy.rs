@@ -179,6 +179,11 @@ impl Occupancy {
         self.bytes
     }
 
+    /// The last frame of it; 0 when there is none.
+    pub(crate) fn last_frame(&self) -> u64 {
+        self.marks[..usize::from(self.len)].last().map_or(0, |mark| mark.frame)
+    }
+
     /// Adds `bytes` payload bytes from `start` on, which leave with frame number `frame`; `fresh` when they were never
     /// sent before.
     #[inline]

@@ -63,6 +63,7 @@ impl Cutter {
                 max_slices: (nic.max_chain - 1).max(MIN_SLICES),
                 min_tso_mss: 1,
                 budget: u32::MAX,
+                held: 0,
             }
         } else {
             TxLimits {
@@ -71,6 +72,7 @@ impl Cutter {
                 max_slices: MAX_SOFT_SLICES,
                 min_tso_mss: 1,
                 budget: u32::MAX,
+                held: 0,
             }
         };
         Cutter {

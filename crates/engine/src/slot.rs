@@ -15,7 +15,7 @@ pub(crate) struct Slot<N: Nic> {
     /// The neighbour its frames go to.
     pub(crate) neighbour: u32,
     pub(crate) occupancy: Occupancy,
-    /// The frame of the port that a retransmission waits for.
+    /// The frame of the port that a retransmission, or a small send, waits for.
     pub(crate) held_by: u64,
     /// Bytes it may still send in this turn (deficit round robin).
     pub(crate) deficit: i64,

@@ -114,7 +114,9 @@ impl<N: Nic> Engine<N> {
                 0
             };
             let max_slices = whole.max_slices.min(slot.slices);
-            let Some(burst) = slot.conn.poll_transmit(now, &TxLimits { budget, max_slices, ..whole }) else {
+            let held = slot.occupancy.bytes() + slot.staged;
+            let limits = TxLimits { budget, max_slices, held, ..whole };
+            let Some(burst) = slot.conn.poll_transmit(now, &limits) else {
                 self.nothing_to_send(index, *ample, budget < whole.max_len);
                 return Turn::Done;
             };
@@ -174,6 +176,10 @@ impl<N: Nic> Engine<N> {
         let held = slot.occupancy.bytes() + slot.staged;
         if !ample {
             self.starve(index);
+        } else if held > 0 && slot.conn.waits_for_port() {
+            // S18: until the last of it has left. What is staged has no number yet: the next turn sees it.
+            slot.held_by = slot.held_by.max(slot.occupancy.last_frame());
+            self.park(index);
         } else if budget_bound && held > 0 && self.port.connection_budget(held) < whole_burst {
             self.counters.tx_budget_limited += u64::from(!slot.parked);
             self.park(index);

@@ -30,6 +30,8 @@ pub struct Plan {
     pub timestamp: f64,
     /// Share of writes before which a setting of the connection changes.
     pub changes: f64,
+    /// Share of writes that end a record.
+    pub eor: f64,
     /// Probability of a pause after a write, and its length at most.
     pub pause: (f64, Nanos),
     /// Reads at most this many pieces at a time, and then not for this long.
@@ -329,8 +331,12 @@ impl Session {
             if self.rng.chance(self.plan.changes) {
                 self.change(engine);
             }
-            let (more, timestamp) = (self.rng.chance(self.plan.more), self.rng.chance(self.plan.timestamp));
-            let flags = SendFlags { more, timestamp };
+            let flags = SendFlags {
+                more: self.rng.chance(self.plan.more),
+                eor: self.rng.chance(self.plan.eor),
+                timestamp: self.rng.chance(self.plan.timestamp),
+                part: false,
+            };
             if let Some(buf) = self.pending.take() {
                 busy |= self.send(engine, buf, flags)?;
                 continue;

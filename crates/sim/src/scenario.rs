@@ -140,6 +140,7 @@ impl Scenario {
             more: 0.0,
             timestamp: 0.0,
             changes: 0.0,
+            eor: 0.0,
             pause: (0.0, Nanos::ZERO),
             slow_reader: None,
             answers: false,
@@ -209,6 +210,7 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
         no_delay: rng.chance(0.5),
         cork: rng.chance(0.1),
+        autocork: rng.chance(0.7),
         timestamps: rng.chance(0.7),
         sack: rng.chance(0.7),
         tail_loss_probe: rng.chance(0.8),
@@ -339,6 +341,7 @@ fn plan(rng: &mut Rng, total: u64, send_buffer: usize) -> Plan {
         more: rng.pick(&[0.0, 0.0, 0.5]),
         timestamp: rng.pick(&[0.0, 0.0, 0.3]),
         changes: rng.pick(&[0.0, 0.0, 0.02, 0.2]),
+        eor: rng.pick(&[0.0, 0.0, 0.3]),
         pause: match rng.chance(0.3) {
             true => (rng.unit() * 0.1, Nanos::from_nanos(rng.log_range(1_000, 1_000_000_000))),
             false => (0.0, Nanos::from_nanos(1)),

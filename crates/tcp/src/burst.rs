@@ -81,4 +81,7 @@ pub struct TxLimits {
     /// Payload bytes the connection may still hand to the port (`S24`). Retransmissions and bursts without
     /// payload are not bound by it.
     pub budget: u32,
+    /// Payload bytes of the connection that the port still holds, as far as the caller knows: while there are any, small
+    /// sends may wait (`S18`).
+    pub held: u32,
 }

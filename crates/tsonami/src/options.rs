@@ -14,8 +14,10 @@ use tcp::conn::{self, ConnConfig, Linger};
 pub struct ConnectOptions {
     /// Small segments leave at once: no Nagle.
     pub no_delay: bool,
-    /// Short segments wait for more bytes, for one retransmission timeout at most (`S17`).
+    /// Short segments wait for more bytes, for one retransmission timeout, or 200 ms, at most (`S17`).
     pub cork: bool,
+    /// Small sends wait while the device still holds an earlier burst of the connection, 100 µs at most (`S18`).
+    pub autocork: bool,
     /// Payload bytes of a segment, at most, and at least 88; never more than the peer and the MTU allow.
     pub mss: Option<u16>,
     /// Memory that may wait to be acknowledged, bytes: payload, 64 for each piece, and what buffers hold beside. Without
@@ -79,6 +81,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             no_delay: protocol.no_delay,
             cork: protocol.cork,
+            autocork: protocol.autocork,
             mss: protocol.max_mss,
             send_buffer: protocol.send_buffer,
             send_buffer_max: protocol.send_buffer_max,
@@ -116,6 +119,7 @@ impl ConnectOptions {
         let ConnectOptions {
             no_delay,
             cork,
+            autocork,
             mss,
             send_buffer,
             send_buffer_max,
@@ -145,6 +149,7 @@ impl ConnectOptions {
             controller: ControllerKind::NewReno,
             no_delay,
             cork,
+            autocork,
             max_mss: mss,
             send_buffer,
             send_buffer_max,

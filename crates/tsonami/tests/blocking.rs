@@ -17,7 +17,7 @@ const PORT: u16 = 5001;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More than the kernel takes for a peer that does not read.
 const MUCH: usize = 32 << 20;
-const PLAIN: SendFlags = SendFlags { more: false, timestamp: false };
+const PLAIN: SendFlags = SendFlags { more: false, timestamp: false, eor: false, part: false };
 
 fn kernel() -> SocketAddr {
     "10.77.0.1:5001".parse().unwrap()

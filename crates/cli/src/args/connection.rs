@@ -55,9 +55,13 @@ pub(crate) struct WhenArgs {
     #[arg(short = 'N', long)]
     pub(crate) no_delay: bool,
 
-    /// Hold short segments until more bytes fill them, or one retransmission timeout is over
+    /// Hold short segments until more bytes fill them, or one retransmission timeout (200ms at least) is over
     #[arg(long)]
     pub(crate) cork: bool,
+
+    /// Send small writes while the device still holds an earlier burst, instead of gathering them for up to 100us
+    #[arg(long)]
+    pub(crate) no_autocork: bool,
 }
 
 /// How large segments are.

@@ -27,9 +27,10 @@ pub(crate) fn defaults() -> ConnectOptions {
 pub(crate) fn set_sending(config: &mut Config, args: &SendingArgs) -> Result<(), Failure> {
     let SendingArgs { when, segments, buffers, patience, timers, congestion, protocol } = args;
     let options = &mut config.connection;
-    let WhenArgs { no_delay, cork } = when;
+    let WhenArgs { no_delay, cork, no_autocork } = when;
     options.no_delay |= no_delay;
     options.cork |= cork;
+    options.autocork &= !no_autocork;
     set_segments(options, segments);
     let SendBufferArgs { send_buffer, send_buffer_max, notsent_lowat } = buffers;
     options.send_buffer = send_buffer.map(bytes).or(options.send_buffer);

@@ -88,6 +88,16 @@ const ROWS: &[Row] = &[
         shows: |without, with| without > 2 && with <= 1,
     },
     Row {
+        option: "no-autocork",
+        peer: Peer::Reads,
+        common: "-n 20K --length 100 --no-delay",
+        with: "--no-autocork",
+        // A TAP takes longer than the link it says it is, so there it never holds anything when the next send comes:
+        // what the knob does to frames is shown by the engine's tests.
+        figure: |run| u64::from(run.json["options"]["autocork"].as_bool().expect("a setting")),
+        shows: |without, with| without == 1 && with == 0,
+    },
+    Row {
         option: "mss",
         peer: Peer::Reads,
         common: "-n 20K",

@@ -91,6 +91,7 @@ fn course(seed: u64) {
                 let piece = &bytes[at[which]..at[which] + n];
                 let flags = SendFlags {
                     more: dice.roll(2) == 0 && at[which] + n < bytes.len(),
+                    eor: dice.roll(4) == 0,
                     ..SendFlags::default()
                 };
                 at[which] += if dice.roll(2) == 0 {

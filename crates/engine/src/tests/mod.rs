@@ -1,5 +1,6 @@
 //! The engine as a whole, over fake NICs and a virtual wire with a virtual clock.
 
+mod autocorking;
 mod bounds;
 mod chaos;
 mod input;

@@ -7,7 +7,7 @@ use super::*;
 use crate::fake::limits;
 use crate::{FillError, Message, Piece, SendRefusal};
 
-const MORE: SendFlags = SendFlags { more: true, timestamp: false };
+const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
 
 fn pushes(sent: &Sent) -> bool {
     tcp_of(sent).is_some_and(|t| t.psh)

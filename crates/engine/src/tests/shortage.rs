@@ -188,7 +188,7 @@ fn s5_without_header_buffers_nothing_is_lost_and_acks_go_on() {
     net.a.fake().hold = true;
     let up = pattern(37, 400_000);
     let buf = net.a.buf(&up);
-    net.a.send(a, buf, SendFlags { more: false, ..SendFlags::default() }).unwrap();
+    net.a.send(a, buf, SendFlags::default()).unwrap();
     net.a.send_copy(a, &pattern(1, 10), SendFlags::default()).unwrap();
     let down = pattern(38, 40_000);
     let buf = net.b.buf(&down);

@@ -33,8 +33,11 @@ pub struct ConnConfig {
     /// false.
     pub no_delay: bool,
     /// Short segments wait until this is unset, however idle the connection is, but for one retransmission timeout
-    /// at most (`S17`). Default false.
+    /// at most, or 200 ms where that is longer (`S17`). Default false.
     pub cork: bool,
+    /// Small sends wait while the port still holds an earlier burst of the connection, 100 µs at most (`S18`), whatever
+    /// `no_delay` says: they could not leave the port before it anyway. Default true, as Linux.
+    pub autocork: bool,
     /// Offer and accept the Timestamps option (RFC 7323). Default true.
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018). Default true.
@@ -91,6 +94,7 @@ impl Default for ConnConfig {
             receive_buffer: 1 << 20,
             no_delay: false,
             cork: false,
+            autocork: true,
             timestamps: true,
             sack: true,
             tail_loss_probe: true,
@@ -131,13 +135,20 @@ pub struct SendFlags {
     /// [`Event::SendTime`](crate::Event::SendTime), twice (`S1`). At most 64 sends of a connection may wait for that;
     /// the times of more are not told but counted.
     pub timestamp: bool,
+    /// A record ends with this send: no later byte joins its last segment, neither when that leaves first nor when it
+    /// leaves again (`S19`). It waits by the rules of other short segments while it is the last, and for nothing once
+    /// there is another behind it, which it cannot be joined with anyway.
+    pub eor: bool,
+    /// These are not the last bytes of the send: the rest follows at once, by further calls. Their end is no end of a
+    /// send, and has no PSH for that (`S14`).
+    pub part: bool,
 }
 
 impl SendFlags {
     /// The flags of a part of the send that is not its last one: the end of a part is not the end of the send.
     #[must_use]
     pub fn of_a_part(self) -> SendFlags {
-        SendFlags { more: true, timestamp: false }
+        SendFlags { more: true, timestamp: false, eor: false, part: true }
     }
 }
 

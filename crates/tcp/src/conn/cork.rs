@@ -1,12 +1,16 @@
 //! Holding back the short segment at the end of the queue (`S17`).
 //!
 //! Two things hold it: the `cork` setting, until it is unset, and the `more` flag of a send, until anything else
-//! happens: another send, or an ACK. Both end after a retransmission timeout with nothing in flight. Whole segments
-//! leave all the time.
+//! happens: another send, or an ACK. Both end after a retransmission timeout, 200 ms at least, with nothing in flight.
+//! Whole segments leave all the time.
 
 use super::timers::Timer;
 use super::{Connection, Fin};
-use crate::{Payload, Time};
+use crate::{Nanos, Payload, Time};
+
+/// The least time that a cork holds: a retransmission timeout of a datacentre would end it before the application comes
+/// back. Linux has the same floor, and calls it its bound (tcp(7), TCP_CORK).
+const LEAST_WAIT: Nanos = Nanos::from_millis(200);
 
 /// What holds, and what was let go.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -70,7 +74,7 @@ impl<P: Payload> Connection<P> {
     /// A short segment is held and nothing is in flight whose ACK would release it: bounds the wait.
     pub(super) fn bound_cork(&mut self, now: Time) {
         if self.flight.is_empty() && self.proposed.bursts == 0 {
-            self.timers.arm_if_idle(Timer::Cork, now + self.rtt.rto());
+            self.timers.arm_if_idle(Timer::Cork, now + self.rtt.rto().max(LEAST_WAIT));
         }
     }
 }

@@ -28,6 +28,7 @@ impl<P: Payload> Connection<P> {
             }
             Timer::TailProbe => self.on_tail_probe_timer(),
             Timer::Cork => self.cork.on_timer(),
+            Timer::Autocork => self.autocork.on_timer(),
             Timer::DelayedAck => self.ack.now(),
             Timer::Connect | Timer::User => self.die_of_silence(now, ConnErrorKind::TimedOut),
             Timer::Keepalive => self.on_keepalive_timer(now),
@@ -57,6 +58,7 @@ impl<P: Payload> Connection<P> {
                 let repeated = self.recovery.on_timeout(self.snd_una(), self.snd_nxt());
                 self.cc.on_rto(now, flight, repeated);
                 self.flight.mark_all_lost();
+                self.recovery.force();
             }
         }
         self.timers.arm(Timer::Retransmit, now + self.rtt.rto());

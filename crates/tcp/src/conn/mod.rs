@@ -19,6 +19,7 @@
 mod ack;
 mod acknowledge;
 mod adjust;
+mod autocork;
 pub mod cc;
 mod close;
 mod config;
@@ -59,6 +60,7 @@ pub use stats::ConnStats;
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
 use self::ack::AckState;
+use self::autocork::Autocork;
 use self::cc::{Cc, Controller};
 use self::cork::Cork;
 use self::events::Events;
@@ -197,8 +199,11 @@ pub struct Connection<P> {
     cc: Cc,
     proposed: Proposed,
     cork: Cork,
+    autocork: Autocork,
     /// End of the last segment shorter than the MSS: Minshall's SND.SML.
     small_end: Offset,
+    /// End of the last segment with PSH.
+    pushed: Offset,
     /// The SACK block the peer reported last. A scoreboard of all of them belongs here.
     last_sack: Option<(Seq, Seq)>,
     /// Bytes before this were sent while cwnd was what held us back.
@@ -293,7 +298,9 @@ impl<P: Payload> Connection<P> {
             cc: Cc::new(cfg.controller, 0, 536),
             proposed: Proposed::default(),
             cork: Cork::default(),
+            autocork: Autocork::default(),
             small_end: Offset::ZERO,
+            pushed: Offset::ZERO,
             last_sack: None,
             limited_until: Offset::ZERO,
             peak: 0,
@@ -341,8 +348,9 @@ impl<P: Payload> Connection<P> {
         if !self.admit(&payload) {
             return Err(WriteError { payload, reason: WriteErrorKind::Full });
         }
-        let at = self.queue.write(payload, !flags.more, self.window.max() / 2);
+        let at = self.queue.write(payload, flags);
         self.cork.on_write(flags.more);
+        self.autocork.on_write(at, flags.part);
         self.shares.writer_starves = false;
         if flags.timestamp && at < self.queue.end() {
             self.send_times.ask(self.queue.end());

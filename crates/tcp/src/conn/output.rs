@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::ack::Owed;
 use super::cc::Controller;
+use super::send_queue::Span;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
 use crate::wire::{OptionBytes, TcpFlags};
@@ -30,6 +31,8 @@ pub(crate) struct Proposed {
     pub(super) retransmit_bytes: u64,
     /// End of the last new segment shorter than the MSS, where there is one.
     small_end: Offset,
+    /// End of the last new segment with PSH, where there is one.
+    pushed: Offset,
 }
 
 /// Why nothing leaves.
@@ -47,13 +50,15 @@ pub(super) enum Hold {
     Nagle,
     /// A short segment waits until the application lets it go (`S17`).
     Cork,
+    /// A small send waits until the port lets go of an earlier burst (`S18`).
+    Autocork,
 }
 
 /// New bytes to send.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 struct New {
     len: u64,
-    /// The slices of a burst ran out at the end of a chunk: PSH (`S14`).
+    /// The slices of a burst ran out at the end of a send: PSH (`S14`).
     cut: bool,
 }
 
@@ -121,6 +126,7 @@ impl<P: Payload> Connection<P> {
                     self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
                 }
                 Hold::Cork => self.bound_cork(now),
+                Hold::Autocork => self.bound_autocork(now),
                 _ => {}
             }
             if let Some(burst) = self.propose_probe(now) {
@@ -222,23 +228,35 @@ impl<P: Payload> Connection<P> {
         let goal = self.size_goal(mss, limits);
         // One byte more than a burst takes tells whether it ends the range.
         let lost = self.flight.next_lost(self.proposed.retransmit, goal + 1);
-        let (start, end) = match lost.map(|(start, end)| (start, end.min(self.window.right()))) {
-            Some((start, end)) if start < end => (start, end),
-            _ => return Err(Hold::Empty),
-        };
+        let (start, whole) = lost.ok_or(Hold::Empty)?;
+        let end = whole.min(self.window.right());
+        if end <= start {
+            return Err(Hold::Empty);
+        }
+        let slices = limits.max_slices.max(1);
         let data = end.min(self.queue.end()).since(start);
+        let forced = self.recovery.is_forced() && self.proposed.retransmit_bytes == 0;
+        if end < whole && !forced && data * 2 < self.window.max() {
+            // A trifle of window is no better used by what leaves again (RFC 9293 §3.8.6.2.1). The retransmission timer
+            // takes the place of the override timer.
+            let least = self.least(start, whole.min(self.queue.end()).since(start), mss, slices);
+            if data < least {
+                return Err(Hold::Window);
+            }
+        }
         let pipe = self.pipe();
         let mut room = self.cc.cwnd().saturating_sub(pipe);
-        if pipe == 0 || (self.recovery.is_forced() && self.proposed.retransmit_bytes == 0) {
+        if pipe == 0 || forced {
             room = room.max(mss);
         }
-        if room < data.min(mss) {
+        if room < self.least(start, data, mss, slices) {
             return Err(Hold::Congestion);
         }
         let wanted = data.min(room).min(goal);
-        let len = self.queue.span(start, wanted, limits.max_slices.max(1)).len;
-        // Whole segments, unless this is the rest of the range, or slices are so short that none is whole.
-        let len = if len < data && len > mss { len - len % mss } else { len };
+        let Span { len, record, .. } = self.queue.span(start, wanted, mss, slices);
+        // Whole segments, unless this is the rest of the range or of a record, or slices are so short that none is
+        // whole.
+        let len = if len < data && len > mss && !record { len - len % mss } else { len };
         let fin = end > self.queue.end() && len == data && len <= mss;
         let stop = start + len;
         self.proposed.retransmit = stop + u64::from(fin);
@@ -269,11 +287,31 @@ impl<P: Payload> Connection<P> {
             self.proposed.small_end = stop;
         }
         let mut burst = self.data_burst(from, len, fin, BurstKind::New, mss, options);
+        // S14: at least every half of the largest window, so that a receiver that acts on PSH alone never sits on more
+        // than that. Counted in what leaves, since only there it is known where segments end.
+        let pushed = self.pushed.max(self.proposed.pushed);
+        let overdue = stop.since(pushed) > self.window.max() / 2;
         // A FIN that follows alone pushes nothing.
-        if len > 0 && (cut || (self.cork.pushes() && stop == self.queue.end())) {
+        if len > 0 && (cut || overdue || (self.cork.pushes() && stop == self.queue.end())) {
             burst.flags |= TcpFlags::PSH;
         }
+        if burst.flags.has(TcpFlags::PSH) {
+            self.proposed.pushed = stop;
+        }
         Ok(burst)
+    }
+
+    /// The least of `waiting` bytes from `from` that is worth sending: a full segment, what is left of a record, or all
+    /// there is.
+    fn least(&self, from: Offset, waiting: u64, mss: u64, slices: u16) -> u64 {
+        let segment = waiting.min(mss);
+        if !self.queue.has_record_behind(from) {
+            return segment;
+        }
+        match self.queue.span(from, segment, mss, slices) {
+            Span { len, record: true, .. } => len,
+            _ => segment,
+        }
     }
 
     /// How much new payload leaves now.
@@ -283,8 +321,8 @@ impl<P: Payload> Connection<P> {
         if waiting == 0 {
             return Err(Hold::Empty);
         }
-        // The least worth sending: a full segment, or all there is.
-        let least = waiting.min(mss);
+        let slices = limits.max_slices.max(1);
+        let least = self.least(from, waiting, mss, slices);
         let usable = self.window.right().since(from);
         let pipe = self.pipe();
         if usable < least {
@@ -308,21 +346,24 @@ impl<P: Payload> Connection<P> {
         if budget < least.min(usable) {
             return Err(Hold::Device);
         }
-        let wanted = waiting.min(usable).min(room).min(budget).min(self.size_goal(mss, limits));
-        let span = self.queue.span(from, wanted, limits.max_slices.max(1));
-        let len = span.len;
-        if len < least {
-            // A window worth a short segment, or slices too short for a long one: neither is Nagle's business.
-            return Ok(New { len, cut: span.cut });
-        }
-        let tail = len % mss;
-        if tail == 0 || (len == waiting && self.may_send_short()) {
-            return Ok(New { len, cut: span.cut });
-        }
-        match len - tail {
+        let goal = self.size_goal(mss, limits);
+        let wanted = waiting.min(usable).min(room).min(budget).min(goal);
+        let span = self.queue.span(from, wanted, mss, slices);
+        // A window worth a short segment, or slices too short for a long one: neither is Nagle's business.
+        let tail = if span.len < least { 0 } else { span.len % mss };
+        // S19: a record with another behind it cannot be joined with it, so there is nothing to wait for.
+        let complete = span.record && span.len < waiting;
+        let whole = tail == 0 || complete || (span.len == waiting && self.may_send_short());
+        let new = if whole {
+            New { len: span.len, cut: span.cut }
+        } else {
+            New { len: span.len - tail, cut: false }
+        };
+        match new.len {
             0 if self.is_corked() => Err(Hold::Cork),
             0 => Err(Hold::Nagle),
-            whole => Ok(New { len: whole, cut: false }),
+            len if len == waiting && self.is_autocorked(from, len, goal, limits.held) => Err(Hold::Autocork),
+            _ => Ok(new),
         }
     }
 
@@ -465,6 +506,9 @@ impl<P: Payload> Connection<P> {
         if len % u64::from(burst.mss) != 0 {
             self.small_end = burst.offset + len;
         }
+        if burst.flags.has(TcpFlags::PSH) {
+            self.pushed = burst.offset + len;
+        }
         let outstanding = self.flight.bytes() - self.flight.lost();
         let pipe = outstanding.saturating_sub(self.recovery.credit());
         // A bare FIN is no matter of cwnd.
@@ -482,6 +526,8 @@ impl<P: Payload> Connection<P> {
             self.tell_writable();
         }
         self.timers.stop(Timer::Cork);
+        self.timers.stop(Timer::Autocork);
+        self.autocork.on_sent();
         self.timers.stop(Timer::Persist);
         self.persist.stop();
         // RFC 6298 §5.1.

@@ -261,6 +261,7 @@ mod tests {
 
     use super::*;
     use crate::Offset;
+    use crate::conn::SendFlags;
     use crate::testing::TestBuf;
 
     fn fixed(bytes: usize) -> SendBuffer {
@@ -275,7 +276,7 @@ mod tests {
     fn write(b: &SendBuffer, q: &mut SendQueue<TestBuf>, payload: TestBuf) -> bool {
         let admitted = b.admits(q, &payload);
         if admitted {
-            q.write(payload, true, 0);
+            q.write(payload, SendFlags::default());
         }
         q.check_invariants();
         admitted
@@ -359,7 +360,7 @@ mod tests {
         // Half of what is queued is waste: a window of it takes twice the memory.
         let (mut b, mut q) = (SendBuffer::new(&cfg), SendQueue::new());
         for _ in 0..10 {
-            q.write(buffer(8000).slice(0..4000), true, 0);
+            q.write(buffer(8000).slice(0..4000), SendFlags::default());
         }
         b.grow(&q, 50_000, 1000, 0);
         assert_eq!(b.limit(), 2 * (50_000 * (80_000 + 640) / 40_000));
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn s5_under_pressure_the_buffer_halves_down_to_its_least_and_grows_again_afterwards() {
         let (mut b, mut q) = (SendBuffer::new(&ConnConfig::default()), SendQueue::new());
-        q.write(buffer(80_000), true, 0);
+        q.write(buffer(80_000), SendFlags::default());
         for limit in [40_032, 40_032] {
             b.on_pressure(&q, true, 2000);
             assert_eq!(b.limit(), limit);
@@ -447,7 +448,7 @@ mod tests {
                     Step::Write { buffer, at, len } => {
                         let payload = buffers[buffer].slice(at..at + len);
                         if b.admits(&q, &payload) {
-                            q.write(payload, true, 0);
+                            q.write(payload, SendFlags::default());
                             prop_assert!(q.charge(false) <= b.limit() || q.charge(false) == len as u64 + CHUNK_COST
                                 || q.end().since(q.una()) == len as u64, "beyond the limit");
                         } else {

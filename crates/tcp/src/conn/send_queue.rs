@@ -8,6 +8,7 @@
 use core::ops::Range;
 use std::collections::VecDeque;
 
+use super::SendFlags;
 use crate::{Offset, Payload};
 
 /// What a chunk costs beside its bytes (`S4`): its place in the queue and in the record of what is in flight.
@@ -27,6 +28,10 @@ struct Chunk<P> {
     slack: u64,
     /// A segment that ends where this chunk ends carries PSH.
     push: bool,
+    /// A record ends where this chunk ends: nothing behind it shares a segment with it (`S19`).
+    eor: bool,
+    /// The send that this is a part of goes on behind it.
+    part: bool,
 }
 
 impl<P: Payload> Chunk<P> {
@@ -49,8 +54,10 @@ struct Cursor {
 pub(crate) struct Span {
     /// Bytes.
     pub(crate) len: u64,
-    /// The number of slices ended it, at the end of a chunk.
+    /// The number of slices ended it, at the end of a send.
     pub(crate) cut: bool,
+    /// A record ended it, inside of a segment.
+    pub(crate) record: bool,
 }
 
 /// What a payload would add to the queue (`S4`).
@@ -77,10 +84,10 @@ pub(crate) struct SendQueue<P> {
     /// SND.NXT once every outstanding proposal is committed.
     proposed: Cursor,
     end: Offset,
-    /// End of the last write that asked for PSH.
-    pushed: Offset,
     /// Sum of all chunks' that are not wholly acknowledged.
     slack: u64,
+    /// End of the newest record that has one.
+    records: Offset,
 }
 
 impl<P: Payload> SendQueue<P> {
@@ -94,8 +101,8 @@ impl<P: Payload> SendQueue<P> {
             nxt: Cursor::default(),
             proposed: Cursor::default(),
             end: Offset::ZERO,
-            pushed: Offset::ZERO,
             slack: 0,
+            records: Offset::ZERO,
         }
     }
 
@@ -156,10 +163,7 @@ impl<P: Payload> SendQueue<P> {
     }
 
     /// Appends `payload` and returns the offset of its first byte.
-    ///
-    /// `push` asks for PSH on the segment that ends this write; `half_window` asks for it as soon as more than
-    /// that was written since the last one (`S14`).
-    pub(crate) fn write(&mut self, payload: P, push: bool, half_window: u64) -> Offset {
+    pub(crate) fn write(&mut self, payload: P, flags: SendFlags) -> Offset {
         let len = payload.len() as u64;
         let start = self.end;
         if len == 0 {
@@ -176,20 +180,23 @@ impl<P: Payload> SendQueue<P> {
         }
         self.slack += slack;
         self.end += len;
-        let push = push || (half_window > 0 && self.end.since(self.pushed) > half_window);
-        if push {
-            self.pushed = self.end;
+        let SendFlags { more, eor, part, .. } = flags;
+        let push = !more;
+        if eor {
+            self.records = self.end;
         }
-        // A tail that is wholly acknowledged is on its way back to its owner: leave it alone.
+        // Nothing joins a record that is complete, nor what was sent: a segment sent again is the one that was sent,
+        // and what is acknowledged is on its way back to its owner (`S9`).
         if let Some(tail) = self.chunks.back_mut()
-            && tail.end() > self.una.offset
+            && tail.end() > self.nxt.offset
+            && !tail.eor
             && tail.payload.try_merge(&payload)
         {
-            tail.push = push;
+            (tail.push, tail.eor, tail.part) = (push, eor, part);
             tail.slack += slack;
             return start;
         }
-        self.chunks.push_back(Chunk { start, payload, slack, push });
+        self.chunks.push_back(Chunk { start, payload, slack, push, eor, part });
         start
     }
 
@@ -253,17 +260,40 @@ impl<P: Payload> SendQueue<P> {
         Some((chunk.start, chunk.payload))
     }
 
-    /// How much of `len` bytes from `from` fits `max_slices` slices.
-    pub(crate) fn span(&self, from: Offset, len: u64, max_slices: u16) -> Span {
-        let mut covered = 0;
+    /// How much of `len` bytes from `from` fits `max_slices` slices, in segments of `mss` bytes. The end of a record is
+    /// the end of a segment (`S19`): where it is not a segment's end anyway, the rest has to wait for the next burst.
+    pub(crate) fn span(&self, from: Offset, len: u64, mss: u64, max_slices: u16) -> Span {
+        let (mut covered, mut part) = (0, false);
         let first = self.index_of(from);
         for chunk in self.chunks.range(first..).take(usize::from(max_slices)) {
             if covered >= len {
                 break;
             }
-            covered = chunk.end().since(from);
+            (covered, part) = (chunk.end().since(from), chunk.part);
+            if chunk.eor && covered <= len && covered % mss != 0 {
+                return Span { len: covered, cut: false, record: true };
+            }
         }
-        Span { len: covered.min(len), cut: covered < len }
+        Span { len: covered.min(len), cut: covered < len && !part, record: false }
+    }
+
+    /// True when a record ends behind `from`.
+    pub(crate) fn has_record_behind(&self, from: Offset) -> bool {
+        self.records > from
+    }
+
+    /// True when a record ends with the newest byte.
+    pub(crate) fn ends_with_record(&self) -> bool {
+        self.records == self.end
+    }
+
+    /// Where the record begins that the byte before `to` belongs to, at least `from`.
+    pub(crate) fn record_start(&self, from: Offset, to: Offset) -> Offset {
+        if !self.has_record_behind(from) {
+            return from;
+        }
+        let inside = self.chunks.range(self.index_of(from)..).take_while(|chunk| chunk.end() < to);
+        inside.filter(|chunk| chunk.eor).last().map_or(from, Chunk::end)
     }
 
     /// True when a segment that ends at `at` carries PSH: a write ends there that asked for it.
@@ -358,13 +388,13 @@ mod tests {
         nxt: u64,
         proposed: u64,
         end: u64,
-        /// Ends of writes that were not merged, with their PSH.
-        ends: Vec<(u64, bool)>,
+        /// Ends of writes that were not merged, with their PSH and whether they end a record.
+        ends: Vec<(u64, bool, bool)>,
     }
 
     #[derive(Clone, Debug)]
     enum Step {
-        Write { len: usize, push: bool, continues: bool },
+        Write { len: usize, push: bool, eor: bool, continues: bool },
         Propose(u64),
         Retract,
         Commit(u64),
@@ -374,11 +404,8 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (1..50usize, any::<bool>(), any::<bool>()).prop_map(|(len, push, continues)| Step::Write {
-                len,
-                push,
-                continues
-            }),
+            (1..50usize, any::<bool>(), prop::bool::weighted(0.2), any::<bool>())
+                .prop_map(|(len, push, eor, continues)| Step::Write { len, push, eor, continues }),
             (0..120u64).prop_map(Step::Propose),
             Just(Step::Retract),
             (0..120u64).prop_map(Step::Commit),
@@ -397,21 +424,22 @@ mod tests {
             let pool = TestBuf::from(&(0..10_000u64).map(byte).collect::<Vec<_>>()[..]);
             for step in steps {
                 match step {
-                    Step::Write { len, push, continues } => {
+                    Step::Write { len, push, eor, continues } => {
                         let at = o.end as usize;
                         let payload = match continues {
                             true => pool.slice(at..at + len),
                             false => TestBuf::from(pool.slice(at..at + len).as_slice()),
                         };
                         let merges = q.chunks.back().is_some_and(|c| {
-                            c.end().0 > o.una && c.payload.clone().try_merge(&payload)
+                            c.end().0 > o.nxt && !c.eor && c.payload.clone().try_merge(&payload)
                         });
-                        prop_assert_eq!(q.write(payload, push, 0), Offset(o.end));
+                        let flags = SendFlags { more: !push, eor, ..SendFlags::default() };
+                        prop_assert_eq!(q.write(payload, flags), Offset(o.end));
                         if merges {
                             o.ends.pop();
                         }
                         o.end += len as u64;
-                        o.ends.push((o.end, push));
+                        o.ends.push((o.end, push, eor));
                     }
                     Step::Propose(n) => {
                         let n = n.min(o.end - o.proposed);
@@ -455,12 +483,22 @@ mod tests {
                         .flat_map(|(p, r)| p.as_slice()[r].to_vec())
                         .collect();
                     prop_assert_eq!(got, (from..to).map(byte).collect::<Vec<_>>(), "{}", name);
-                    let span = q.span(Offset(from), to - from, 2);
-                    let two: usize = q.slices(Offset(from), to - from).take(2).map(|(_, r)| r.len()).sum();
-                    prop_assert_eq!(span, Span { len: two as u64, cut: (two as u64) < to - from });
+                    let len = to - from;
+                    let two = q.slices(Offset(from), len).take(2).map(|(_, r)| r.len() as u64).sum();
+                    let inside = |&&(end, ..): &&(u64, bool, bool)| end > from && end <= from + two;
+                    let mut ends = o.ends.iter().filter(inside).map(|e| (e.0 - from, e.2));
+                    // In segments of 7 bytes.
+                    let record = ends.find(|&(at, eor)| eor && at % 7 != 0).map(|(at, _)| at);
+                    prop_assert_eq!(q.span(Offset(from), len, 7, 2), Span {
+                        len: record.unwrap_or(two),
+                        cut: record.is_none() && two < len,
+                        record: record.is_some(),
+                    });
+                    let begins = o.ends.iter().filter(|e| e.2 && e.0 > from && e.0 < to).map(|e| e.0).next_back();
+                    prop_assert_eq!(q.record_start(Offset(from), Offset(to)).0, begins.unwrap_or(from));
                 }
                 for at in o.una.max(q.reclaimed().0 + 1)..=o.end {
-                    let push = o.ends.iter().any(|&(end, push)| end == at && push);
+                    let push = o.ends.iter().any(|&(end, push, _)| end == at && push);
                     prop_assert_eq!(q.pushes_at(Offset(at)), push, "PSH at {}", at);
                 }
             }
@@ -471,10 +509,10 @@ mod tests {
     fn an_acknowledged_tail_is_not_extended() {
         let whole = TestBuf::from(&[0; 100][..]);
         let mut q: SendQueue<TestBuf> = SendQueue::new();
-        q.write(whole.slice(0..50), true, 0);
+        q.write(whole.slice(0..50), SendFlags::default());
         q.commit(50);
         q.acknowledge(Offset(50));
-        q.write(whole.slice(50..100), true, 0);
+        q.write(whole.slice(50..100), SendFlags::default());
         assert_eq!(q.pop_reclaimed(false).map(|(at, p)| (at.0, p.len())), Some((0, 50)));
         assert!(q.pop_reclaimed(false).is_none());
     }

@@ -231,7 +231,7 @@ impl<P: Payload> Connection<P> {
             Hold::Window => Share::PeerWindow,
             Hold::Congestion => Share::Congestion,
             Hold::Device => Share::Device,
-            Hold::Nagle | Hold::Cork => Share::Held,
+            Hold::Nagle | Hold::Cork | Hold::Autocork => Share::Held,
             Hold::Empty => self.drained(),
         };
         self.shares.enter(now, share);

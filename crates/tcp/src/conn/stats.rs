@@ -41,6 +41,8 @@ pub struct ConnStats {
     pub window_probes: u64,
     /// Keepalive probes sent (`S47`).
     pub keepalive_probes: u64,
+    /// Small sends that waited for the port to let go of an earlier burst.
+    pub autocorks: u64,
     /// Segments of limited transmit sent: beyond cwnd by what RFC 3042 allows.
     pub limited_transmits: u64,
     /// First retransmissions of a recovery that left although the pipe was full (RFC 5681 §3.2 step 3).

@@ -80,7 +80,7 @@ impl<P: Payload> Connection<P> {
         let from = self.queue.proposed();
         let new = self.queue.end().since(from).min(self.window.right().since(from)).min(mss);
         if new > 0 {
-            let len = self.queue.span(from, new, slices).len;
+            let len = self.queue.span(from, new, mss, slices).len;
             self.proposed.special = true;
             self.queue.propose(len);
             return Some(self.data_burst(from, len, false, BurstKind::New, mss, options));
@@ -88,8 +88,9 @@ impl<P: Payload> Connection<P> {
         let (start, end) = self.flight.newest()?;
         let data_end = self.queue.end().min(end);
         let start = start.max(Offset(data_end.0.saturating_sub(mss)));
+        let start = self.queue.record_start(start, data_end);
         let data = data_end.since(start);
-        let len = if data > 0 { self.queue.span(start, data, slices).len } else { 0 };
+        let len = if data > 0 { self.queue.span(start, data, mss, slices).len } else { 0 };
         let fin = end > self.queue.end() && len == data;
         self.proposed.special = true;
         Some(self.data_burst(start, len, fin, BurstKind::Retransmit, mss, options))

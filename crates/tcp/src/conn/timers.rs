@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Persist,
     /// A short segment is held back by cork or a send that said more is coming (`S17`).
     Cork,
+    /// A small send waits for the port to let go of an earlier burst (`S18`).
+    Autocork,
     /// An ACK is owed (RFC 9293 §3.8.6.3).
     DelayedAck,
     /// The handshake takes too long.
@@ -30,11 +32,12 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 11] = [
+    pub(crate) const ALL: [Timer; 12] = [
         Timer::Retransmit,
         Timer::TailProbe,
         Timer::Persist,
         Timer::Cork,
+        Timer::Autocork,
         Timer::DelayedAck,
         Timer::Connect,
         Timer::User,

@@ -91,7 +91,9 @@ fn the_fin_waits_for_what_is_queued() {
     assert_eq!(s.ranges(), [(0, 1000), (1000, 2000)]);
     assert_eq!(s.state(), State::FinWait1);
     s.inject(". 1:1(0) ack 2001 win 2000").inject(". 1:1(0) ack 4001 win 2000");
-    s.expect(". 2001:3001(1000) ack 1").expect(". 3001:4001(1000) ack 1").expect("FP. 4001:5001(1000) ack 1");
+    s.expect(". 2001:3001(1000) ack 1")
+        .expect("P. 3001:4001(1000) ack 1")
+        .expect("FP. 4001:5001(1000) ack 1");
     // An ACK of the bytes is not one of the FIN.
     s.inject(". 1:1(0) ack 5001").nothing();
     assert_eq!(s.state(), State::FinWait1);

@@ -3,7 +3,7 @@
 use super::script::*;
 use crate::conn::{ConnConfig, SendFlags};
 
-const MORE: SendFlags = SendFlags { more: true, timestamp: false };
+const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
 
 fn corked() -> ConnConfig {
     ConnConfig { cork: true, ..plain() }
@@ -88,4 +88,124 @@ fn s16_turning_nagle_on_holds_the_next_short_segment() {
     s.conn.set_no_delay(false);
     s.write(100).nothing();
     s.inject(". 1:1(0) ack 101").expect("P. 101:201(100) ack 1");
+}
+
+/// What leaves, and when (ms), of three sends of 100 bytes, each with these flags and a turn of the loop of its own, at
+/// 100 ms; what is out by then is acknowledged at 150, cork is unset at 250, what is out is acknowledged at 300.
+fn three_sends(no_delay: bool, cork: bool, flags: SendFlags) -> Vec<String> {
+    let mut s = Script::established(&ConnConfig { no_delay, cork, ..plain() }, 65535);
+    for _ in 0..3 {
+        s.write_quietly(100, flags).flush();
+    }
+    let ack = |s: &Script| format!(". 1:1(0) ack {}", s.conn.marks().sent.0 + 1);
+    let at_150 = ack(s.at(150));
+    s.inject(&at_150).at(250);
+    if cork {
+        s.conn.set_cork(false);
+        s.flush();
+    }
+    let at_300 = ack(s.at(300));
+    s.inject(&at_300).at(2000);
+    assert_eq!(s.conn.marks().sent.0, 300, "nothing is held for ever");
+    let line = |(at, b): (crate::Time, crate::Burst)| {
+        let psh = if b.flags.has(crate::wire::TcpFlags::PSH) { "P" } else { "." };
+        format!("{} {psh} {}:{}", at.as_millis(), b.offset.0, b.offset.0 + u64::from(b.len))
+    };
+    s.sent.drain(..).map(line).collect()
+}
+
+#[test]
+fn s16_s17_s19_every_combination_of_no_delay_cork_more_and_eor() {
+    // (no_delay, cork, more, eor): what leaves.
+    type Knobs = (u8, u8, u8, u8);
+    let table: [(Knobs, &[&str]); 16] = [
+        // One short segment at a time.
+        ((0, 0, 0, 0), &["100 P 0:100", "150 P 100:300"]),
+        // A record leaves when the next one comes.
+        ((0, 0, 0, 1), &["100 P 0:100", "100 P 100:200", "150 P 200:300"]),
+        // Whoever says that more comes and sends nothing waits for any ACK.
+        ((0, 0, 1, 0), &["150 . 0:300"]),
+        ((0, 0, 1, 1), &["100 . 0:100", "100 . 100:200", "150 . 200:300"]),
+        // Cork does not care for ACKs.
+        ((0, 1, 0, 0), &["250 P 0:300"]),
+        ((0, 1, 0, 1), &["100 P 0:100", "100 P 100:200", "250 P 200:300"]),
+        ((0, 1, 1, 0), &["250 . 0:300"]),
+        ((0, 1, 1, 1), &["100 . 0:100", "100 . 100:200", "250 . 200:300"]),
+        ((1, 0, 0, 0), &["100 P 0:100", "100 P 100:200", "100 P 200:300"]),
+        ((1, 0, 0, 1), &["100 P 0:100", "100 P 100:200", "100 P 200:300"]),
+        // What is held on purpose is held without Nagle too.
+        ((1, 0, 1, 0), &["150 . 0:300"]),
+        ((1, 0, 1, 1), &["100 . 0:100", "100 . 100:200", "150 . 200:300"]),
+        ((1, 1, 0, 0), &["250 P 0:300"]),
+        ((1, 1, 0, 1), &["100 P 0:100", "100 P 100:200", "250 P 200:300"]),
+        ((1, 1, 1, 0), &["250 . 0:300"]),
+        ((1, 1, 1, 1), &["100 . 0:100", "100 . 100:200", "250 . 200:300"]),
+    ];
+    let on = |n: u8| n == 1;
+    let mut wrong = String::new();
+    for ((no_delay, cork, more, eor), expected) in table {
+        let left = three_sends(
+            on(no_delay),
+            on(cork),
+            SendFlags { more: on(more), eor: on(eor), ..SendFlags::default() },
+        );
+        if left != expected {
+            wrong += &format!("\n{:?}: {left:?}", (no_delay, cork, more, eor));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn s17_a_timeout_of_a_datacentre_does_not_end_the_wait_early() {
+    let mut s = Script::connect(&ConnConfig { min_rto: ms(1), ..corked() });
+    s.expect("S 0:0(0)").at(1).inject("S. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
+    assert_eq!(s.conn.stats().rto, ms(3));
+    s.write(40).silence_until(200).expect_at(201, "P. 1:41(40) ack 1");
+}
+
+#[test]
+fn s16_many_small_writes_are_a_segment_for_each_round_trip() {
+    let mut s = Script::established(&ConnConfig { no_delay: false, ..plain() }, 65535);
+    // 100 bytes every 8 ms; ACKs come 100 ms after what they are for.
+    for i in 0..30 {
+        let t = 100 + i * 8;
+        if t > 200 && t - 8 <= 200 {
+            s.at(200).inject(". 1:1(0) ack 101");
+        }
+        if t > 300 && t - 8 <= 300 {
+            s.at(300).inject(". 1:1(0) ack 1301");
+        }
+        s.at(t).write(100);
+    }
+    s.at(400).inject(". 1:1(0) ack 2601");
+    let left: Vec<_> = s.sent.drain(..).map(|(at, b)| (at.as_millis(), b.offset.0, b.len)).collect();
+    // A full segment leaves as soon as there is one, the rest of what came by then with the next ACK.
+    assert_eq!(
+        left,
+        [
+            (100, 0, 100),
+            (180, 100, 1000),
+            (200, 1100, 200),
+            (276, 1300, 1000),
+            (300, 2300, 300),
+            (400, 2600, 400)
+        ]
+    );
+}
+
+#[test]
+fn s16_write_write_read_waits_for_a_delayed_ack_unless_told_not_to() {
+    // A header and a body in two writes, to a peer that answers when it has both and delays its ACKs by 40 ms.
+    let mut s = Script::established(&ConnConfig { no_delay: false, ..plain() }, 65535);
+    s.write(100).expect("P. 1:101(100) ack 1").write(200).silence_until(139);
+    s.at(140).inject(". 1:1(0) ack 101").expect("P. 101:301(200) ack 1");
+    s.at(141).inject("P. 1:51(50) ack 301");
+    assert_eq!(s.read(), 50);
+    // It says that more comes: one segment, at once.
+    let mut s = Script::established(&ConnConfig { no_delay: false, ..plain() }, 65535);
+    s.write_quietly(100, MORE).flush().nothing().write(200).expect("P. 1:301(300) ack 1");
+    // Without Nagle: two, at once.
+    let mut s = Script::established(&plain(), 65535);
+    s.write(100).write(200).expect("P. 1:101(100) ack 1").expect("P. 101:301(200) ack 1");
 }

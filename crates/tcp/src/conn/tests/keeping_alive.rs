@@ -112,7 +112,7 @@ fn s47_must_26_never_while_data_is_in_flight() {
 #[test]
 fn s47_a_closed_window_is_probed_for_the_window() {
     let mut s = Script::established(&watched(), 2000);
-    s.write(3000).expect(". 1:1001(1000) ack 1").expect(". 1001:2001(1000) ack 1");
+    s.write(3000).expect(". 1:1001(1000) ack 1").expect("P. 1001:2001(1000) ack 1");
     s.at(200).inject(". 1:1(0) ack 2001 win 0");
     s.at(120_000);
     assert!(!s.sent.is_empty() && s.sent.iter().all(|(_, b)| b.len == 1), "{:?}", s.sent);

@@ -2,13 +2,16 @@
 //! each other over a bad network.
 
 mod arbitrary;
+mod autocorking;
 mod closing;
 mod corking;
 mod flow;
 mod keeping_alive;
 mod network;
 mod opening;
+mod pushing;
 mod receiving;
+mod records;
 mod recovering;
 mod refusing;
 mod reporting;

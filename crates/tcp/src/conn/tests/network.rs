@@ -41,6 +41,8 @@ struct Side {
     written: u64,
     read: u64,
     reclaimed: u64,
+    /// Where its records end.
+    records: Vec<u64>,
     finished: bool,
     peer_finished: bool,
     closed: Option<Event>,
@@ -55,11 +57,21 @@ impl Side {
             written: 0,
             read: 0,
             reclaimed: 0,
+            records: Vec::new(),
             finished: false,
             peer_finished: false,
             closed: None,
             limits,
         }
+    }
+
+    /// No segment holds bytes of two records (`S19`).
+    fn check_record(&self, iss: Seq, seg: &Segment<TestBuf>) {
+        let start = u64::from(seg.seq.0.wrapping_sub(iss.0.wrapping_add(1)));
+        let end = start + seg.payload.len() as u64;
+        let next = self.records.partition_point(|&at| at <= start);
+        let crossed = self.records.get(next).filter(|&&at| at < end);
+        assert_eq!(crossed, None, "a segment {start}..{end} holds the end of a record");
     }
 
     fn done(&self) -> bool {
@@ -81,10 +93,15 @@ struct Setting {
     scale: bool,
     no_delay: bool,
     slow_reader: bool,
+    cork: bool,
+    /// Percent of the writes that end a record.
+    eor: u64,
+    /// Now and then the port holds an earlier burst.
+    held: bool,
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let flags = prop::array::uniform5(any::<bool>());
+    let flags = prop::array::uniform8(any::<bool>());
     (any::<u64>(), 0..20u64, 0..10u64, 0..40u64, 0..30u64, [0..60_000u64, 0..20_000], flags).prop_flat_map(
         |(seed, loss, repeat, jitter_ms, refuse, totals, flags)| {
             [2000..100_000usize, 2000..100_000].prop_map(move |buffers| Setting {
@@ -100,6 +117,9 @@ fn setting() -> impl Strategy<Value = Setting> {
                 scale: flags[2],
                 no_delay: flags[3],
                 slow_reader: flags[4],
+                cork: flags[5],
+                eor: if flags[6] { 30 } else { 0 },
+                held: flags[7],
             })
         },
     )
@@ -120,6 +140,7 @@ struct Net {
     packets: Vec<Option<Packet>>,
     sides: [Side; 2],
     cfg: [ConnConfig; 2],
+    iss: [Seq; 2],
     sent: u64,
 }
 
@@ -132,6 +153,7 @@ impl Net {
             max_slices: slices,
             min_tso_mss: 64,
             budget: u32::MAX,
+            held: 0,
         };
         let cfg = |i: usize| ConnConfig {
             mtu: 1500,
@@ -139,6 +161,7 @@ impl Net {
             window_scale: set.scale,
             no_delay: set.no_delay,
             send_buffer: Some(set.buffers[i]),
+            cork: set.cork,
             receive_buffer: set.buffers[1 - i],
             user_timeout: Nanos::from_secs(100_000),
             connect_timeout: Nanos::from_secs(100_000),
@@ -152,8 +175,8 @@ impl Net {
         let (slices_a, slices_b) = (1 + rng.below(8) as u16, 1 + rng.below(8) as u16);
         let mut a = Side::new(set.totals[0], limits(set.tso, slices_a));
         let b = Side::new(set.totals[1], limits(set.tso, slices_b));
-        let iss = Seq(0u32.wrapping_sub(rng.below(300_000) as u32));
-        a.conn = Some(Connection::connect(&cfg[0], tuple(), iss, rng.next() as u32, Time::ZERO));
+        let iss = [Seq(0u32.wrapping_sub(rng.below(300_000) as u32)), Seq::default()];
+        a.conn = Some(Connection::connect(&cfg[0], tuple(), iss[0], rng.next() as u32, Time::ZERO));
         Net {
             set,
             rng,
@@ -162,6 +185,7 @@ impl Net {
             packets: Vec::new(),
             sides: [a, b],
             cfg,
+            iss,
             sent: 0,
         }
     }
@@ -229,6 +253,7 @@ impl Net {
                 let tuple = FourTuple { local: t.remote, remote: t.local };
                 let iss = Seq(0u32.wrapping_sub(self.rng.below(100_000) as u32));
                 let offset = self.rng.next() as u32;
+                self.iss[1] = iss;
                 side.conn = Some(Connection::accept(&self.cfg[1], tuple, iss, offset, &packet.seg, self.now));
             }
             None => {}
@@ -252,11 +277,15 @@ impl Net {
                 break;
             }
             let more = self.rng.chance(20);
+            let eor = self.set.eor > 0 && self.rng.chance(self.set.eor);
             let marks = conn.marks();
-            match conn.write(bytes(side.written, len), SendFlags { more, ..SendFlags::default() }) {
+            match conn.write(bytes(side.written, len), SendFlags { more, eor, ..SendFlags::default() }) {
                 Ok(at) => {
                     assert_eq!(at.0, side.written);
                     side.written += len as u64;
+                    if eor {
+                        side.records.push(side.written);
+                    }
                 }
                 Err(e) => {
                     assert_eq!((e.payload.len(), conn.marks()), (len, marks));
@@ -291,7 +320,8 @@ impl Net {
         for turn in 0.. {
             assert!(turn < 5_000, "sends for ever: {}", self.report());
             let Some(conn) = &mut self.sides[i].conn else { return };
-            let limits = self.sides[i].limits;
+            let held = if self.set.held && self.rng.chance(50) { 1000 } else { 0 };
+            let limits = TxLimits { held, ..self.sides[i].limits };
             // A batch of proposals, of which the device takes the first few, and perhaps a part of the next.
             let batch: Vec<Burst> =
                 (0..1 + self.rng.below(5)).map_while(|_| conn.poll_transmit(self.now, &limits)).collect();
@@ -318,6 +348,7 @@ impl Net {
                 }
             }
             for seg in left {
+                self.sides[i].check_record(self.iss[i], &seg);
                 self.send(1 - i, seg);
             }
         }
@@ -422,6 +453,9 @@ fn a_perfect_network_needs_no_retransmission() {
             scale: true,
             no_delay: false,
             slow_reader: false,
+            cork: false,
+            eor: 0,
+            held: false,
         });
         net.run();
         for side in &net.sides {

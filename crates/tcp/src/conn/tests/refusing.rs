@@ -237,7 +237,7 @@ fn rfc5961_an_ack_of_what_was_never_offered_is_challenged() {
 /// What the peer and the application do, in any order.
 #[derive(Clone, Debug)]
 enum Step {
-    Write(usize, bool),
+    Write(usize, bool, bool),
     Ack(u64, u16),
     Text(usize),
     Gap,
@@ -248,7 +248,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (1..5000usize, any::<bool>()).prop_map(|(len, more)| Step::Write(len, more)),
+        4 => (1..5000usize, any::<bool>(), any::<bool>()).prop_map(|(len, more, eor)| Step::Write(len, more, eor)),
         4 => (0..6000u64, prop_oneof![Just(0u16), 1..65535u16]).prop_map(|(n, win)| Step::Ack(n, win)),
         2 => (1..1500usize).prop_map(Step::Text),
         1 => Just(Step::Gap),
@@ -269,8 +269,8 @@ proptest! {
         let (mut written, mut received) = (0u64, 0u64);
         for step in steps {
             match step {
-                Step::Write(len, more) => {
-                    if s.conn.write(bytes(written, len), SendFlags { more, ..SendFlags::default() }).is_ok() {
+                Step::Write(len, more, eor) => {
+                    if s.conn.write(bytes(written, len), SendFlags { more, eor, ..SendFlags::default() }).is_ok() {
                         written += len as u64;
                     }
                 }

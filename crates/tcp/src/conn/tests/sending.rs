@@ -8,7 +8,7 @@ use super::script::*;
 use crate::conn::{ConnConfig, Connection, SendFlags, WriteErrorKind};
 use crate::{BurstKind, Event, Marks, Offset, Payload, Time, TxLimits};
 
-const MORE: SendFlags = SendFlags { more: true, timestamp: false };
+const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
 
 #[test]
 fn rfc5681_slow_start_from_ten_segments() {
@@ -84,11 +84,11 @@ fn rfc7661_slow_start_needs_more_than_half_of_the_window_in_use() {
 fn s21_no_byte_leaves_beyond_the_peers_window() {
     let mut s = Script::established(&plain(), 3500);
     s.write(20_000);
-    s.expect(". 1:1001(1000) ack 1").expect(". 1001:2001(1000) ack 1").expect(". 2001:3001(1000) ack 1");
+    s.expect(". 1:1001(1000) ack 1").expect("P. 1001:2001(1000) ack 1").expect(". 2001:3001(1000) ack 1");
     // 500 bytes of window are left: not worth a segment (MUST-38).
     s.silence_until(150);
     s.inject(". 1:1(0) ack 3001 win 3500");
-    s.expect(". 3001:4001(1000) ack 1").expect(". 4001:5001(1000) ack 1").expect(". 5001:6001(1000) ack 1");
+    s.expect("P. 3001:4001(1000) ack 1").expect(". 4001:5001(1000) ack 1").expect("P. 5001:6001(1000) ack 1");
     s.nothing();
 }
 
@@ -102,10 +102,11 @@ fn s8_bursts_are_whole_segments_and_at_most_half_of_cwnd() {
     s.expect(". 10001:20001(10000) ack 1").expect(". 20001:30001(10000) ack 1").nothing();
     s.limits.max_len = 7999;
     s.inject(". 1:1(0) ack 30001");
-    for i in 0..5 {
-        s.expect(&format!(". {}:{}(7000) ack 1", 30_001 + i * 7000, 37_001 + i * 7000));
+    // PSH after more than half of the window (S14).
+    for (i, flags) in ["P.", ".", ".", ".", "."].iter().enumerate() {
+        s.expect(&format!("{flags} {}:{}(7000) ack 1", 30_001 + i * 7000, 37_001 + i * 7000));
     }
-    s.expect(". 65001:70001(5000) ack 1").nothing();
+    s.expect("P. 65001:70001(5000) ack 1").nothing();
 }
 
 #[test]
@@ -130,10 +131,10 @@ fn s8_limits_of_the_device_bound_a_burst() {
 fn s8_a_segment_takes_at_most_half_the_largest_window() {
     let mut s = Script::established(&plain(), 1200);
     s.write(5000);
-    s.expect(". 1:601(600) ack 1").expect(". 601:1201(600) ack 1").nothing();
+    s.expect(". 1:601(600) ack 1").expect("P. 601:1201(600) ack 1").nothing();
     // A window of up to 512 bytes is filled by one segment.
     let mut s = Script::established(&plain(), 500);
-    s.write(5000).expect(". 1:501(500) ack 1").nothing();
+    s.write(5000).expect("P. 1:501(500) ack 1").nothing();
 }
 
 #[test]
@@ -191,50 +192,6 @@ fn s23_the_short_tail_of_a_burst_follows_nagle() {
     s.write(2500).expect("P. 1:2501(2500) ack 1");
     s.write(2500).expect(". 2501:4501(2000) ack 1").nothing();
     s.inject(". 1:1(0) ack 2501").expect("P. 4501:5001(500) ack 1");
-}
-
-#[test]
-fn s14_psh_ends_a_send_and_more_holds_it_back() {
-    let mut s = Script::established(&plain(), 65535);
-    s.write(1500).expect(". 1:1001(1000) ack 1").expect("P. 1001:1501(500) ack 1");
-    s.write_quietly(500, MORE).flush().nothing().inject(". 1:1(0) ack 1").expect(". 1501:2001(500) ack 1");
-    // Queued together: the end of the first send is not the end of a segment.
-    s.write_quietly(500, SendFlags::default()).write_quietly(500, MORE).flush();
-    s.expect(". 2001:3001(1000) ack 1");
-    s.write_quietly(500, MORE).write_quietly(500, SendFlags::default()).flush();
-    s.expect("P. 3001:4001(1000) ack 1");
-}
-
-#[test]
-fn s14_psh_at_least_every_half_window() {
-    let mut s = Script::established(&plain(), 8000);
-    for _ in 0..5 {
-        s.write_quietly(1000, MORE);
-    }
-    s.flush();
-    for (i, flags) in [".", ".", ".", ".", "P."].into_iter().enumerate() {
-        s.expect(&format!("{flags} {}:{}(1000) ack 1", i * 1000 + 1, i * 1000 + 1001));
-    }
-}
-
-#[test]
-fn s14_a_chain_that_is_full_before_its_goal_carries_psh() {
-    let mut s = Script::established(&plain(), 65535);
-    s.limits = TxLimits { max_slices: 3, ..TSO };
-    for _ in 0..4 {
-        s.write_quietly(1000, MORE);
-    }
-    s.flush().expect("P. 1:3001(3000) ack 1").expect(". 3001:4001(1000) ack 1");
-    // Not where it ends inside of a send.
-    for len in [100, 100, 2100, 100] {
-        s.write_quietly(len, MORE);
-    }
-    s.flush().expect(". 4001:6001(2000) ack 1").inject(". 1:1(0) ack 1").expect(". 6001:6401(400) ack 1");
-    // Slices so short that three make no segment: they go as they are.
-    for _ in 0..5 {
-        s.write_quietly(10, MORE);
-    }
-    s.flush().expect("P. 6401:6431(30) ack 1").inject(". 1:1(0) ack 1").expect(". 6431:6451(20) ack 1");
 }
 
 #[test]

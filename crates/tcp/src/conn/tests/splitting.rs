@@ -14,7 +14,7 @@ fn s23_what_is_queued_is_split_between_segments_by_cwnd_window_and_device() {
     // Window: 8700 bytes, of which a burst takes half; the 700 are no segment and stay.
     let mut s = Script::established(&plain(), 8700);
     s.limits = TSO;
-    s.write(12_500).expect(". 1:4001(4000) ack 1").expect(". 4001:8001(4000) ack 1").nothing();
+    s.write(12_500).expect(". 1:4001(4000) ack 1").expect("P. 4001:8001(4000) ack 1").nothing();
     // Device: 3500 bytes of a burst, three segments of it, or budget for 4999 bytes; then cwnd.
     let split = |limits| {
         let mut s = Script::established(&plain(), 65535);
