@@ -432,7 +432,7 @@ fn errno(kind: ConnErrorKind) -> Option<Errno> {
         ConnErrorKind::Refused => Some(Errno::CONNREFUSED),
         ConnErrorKind::Reset => Some(Errno::CONNRESET),
         ConnErrorKind::TimedOut | ConnErrorKind::Silent => Some(Errno::TIMEDOUT),
-        ConnErrorKind::Unreachable => Some(Errno::HOSTUNREACH),
+        ConnErrorKind::Unreachable | ConnErrorKind::NoNeighbour => Some(Errno::HOSTUNREACH),
         _ => None,
     }
 }

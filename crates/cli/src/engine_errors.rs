@@ -51,8 +51,16 @@ pub(crate) fn connection(error: &Error, peer: SocketAddr, timeout: Duration) -> 
         Error::Unreachable { acked } => Failure::new(
             Exit::Unreachable,
             match acked.0 {
-                0 => format!("{ip} is unreachable: no ARP answer, or ICMP says that there is no way"),
-                _ => format!("{ip} became unreachable {}: no ARP answer, or ICMP says so", so_far(acked)),
+                0 => format!("{ip} is unreachable: a router says by ICMP that there is no way"),
+                _ => format!("{ip} became unreachable {}, as a router says by ICMP", so_far(acked)),
+            },
+        )
+        .mend(format!("traceroute {ip}      (where does the way end?)")),
+        Error::NoNeighbour { acked } => Failure::new(
+            Exit::Unreachable,
+            match acked.0 {
+                0 => format!("{ip} is unreachable: no ARP answer"),
+                _ => format!("{ip} became unreachable {}: no ARP answer any more", so_far(acked)),
             },
         )
         .mend("check the address, and that the peer's interface is up and on our network (--addr)")
@@ -178,7 +186,12 @@ mod tests {
             (Error::ConnectTimedOut, Exit::TimedOut, "no answer from 10.77.0.1:5001 within 10.00 s"),
             (Error::TimedOut { acked }, Exit::TimedOut, "fell silent after 1 000 000 bytes"),
             (Error::Silent { acked }, Exit::TimedOut, "answered no keepalive probe after 1 000 000 bytes"),
-            (Error::Unreachable { acked }, Exit::Unreachable, "10.77.0.1 became unreachable"),
+            (
+                Error::Unreachable { acked },
+                Exit::Unreachable,
+                "10.77.0.1 became unreachable after 1 000 000 bytes",
+            ),
+            (Error::NoNeighbour { acked }, Exit::Unreachable, "acknowledged: no ARP answer any more"),
             (Error::DeviceStuck { errno: None, acked }, Exit::Device, "took no frame"),
         ] {
             let failure = connection(&error, peer, Duration::from_secs(10));

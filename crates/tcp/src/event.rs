@@ -65,8 +65,10 @@ pub enum ConnErrorKind {
     TimedOut,
     /// The peer answered none of the keepalive probes (`S47`).
     Silent,
-    /// The path or the neighbour is unreachable, by ICMP or failed address resolution.
+    /// There is no way to the peer, as a router or its host says by ICMP.
     Unreachable,
+    /// The next hop does not answer: its link address could not be resolved.
+    NoNeighbour,
     /// We aborted it.
     Aborted,
 }

@@ -19,7 +19,8 @@ pub struct IcmpError {
 pub enum IcmpErrorKind {
     /// The packet does not fit the next hop and may not be fragmented (RFC 1191 §4, RFC 8201 §4): lower the MSS.
     PacketTooBig {
-        /// Bytes of the largest IP packet that fits; `None` when an old router left the field zero.
+        /// Bytes of the largest IP packet that fits; `None` when an old router left the field zero. Then the quoted
+        /// packet's length says more: see [`parse_quoted_v4`](crate::wire::parse_quoted_v4).
         mtu: Option<u32>,
     },
     /// The host has no such protocol or port, or an administrator forbids it. Hard (SHLD-26), but in

@@ -58,9 +58,15 @@ pub enum Error {
         /// Bytes the peer had acknowledged.
         acked: Offset,
     },
-    /// No neighbour answered, or ICMP says that there is no way.
-    #[error("the peer cannot be reached (no ARP answer, or ICMP says so); it had acknowledged {acked} bytes")]
+    /// A router or the peer's host says by ICMP that there is no way.
+    #[error("the peer cannot be reached, as ICMP says; it had acknowledged {acked} bytes")]
     Unreachable {
+        /// Bytes the peer had acknowledged.
+        acked: Offset,
+    },
+    /// The next hop answers no ARP.
+    #[error("the next hop to the peer answers no ARP; the peer had acknowledged {acked} bytes")]
+    NoNeighbour {
         /// Bytes the peer had acknowledged.
         acked: Offset,
     },
@@ -94,6 +100,7 @@ impl Error {
             ConnErrorKind::TimedOut => Error::TimedOut { acked },
             ConnErrorKind::Silent => Error::Silent { acked },
             ConnErrorKind::Unreachable => Error::Unreachable { acked },
+            ConnErrorKind::NoNeighbour => Error::NoNeighbour { acked },
             ConnErrorKind::Aborted => Error::Aborted { acked },
             // Also what kinds added later are, until they have a name of their own: the connection is over.
             _ => Error::Reset { acked },
@@ -117,7 +124,7 @@ impl Error {
             Error::Refused => io::ErrorKind::ConnectionRefused,
             Error::Reset { .. } => io::ErrorKind::ConnectionReset,
             Error::ConnectTimedOut | Error::TimedOut { .. } | Error::Silent { .. } => io::ErrorKind::TimedOut,
-            Error::Unreachable { .. } => io::ErrorKind::HostUnreachable,
+            Error::Unreachable { .. } | Error::NoNeighbour { .. } => io::ErrorKind::HostUnreachable,
             Error::Aborted { .. } => io::ErrorKind::ConnectionAborted,
             Error::DeviceStuck { .. } => io::ErrorKind::NetworkDown,
         }
@@ -130,6 +137,7 @@ impl Error {
             | Error::TimedOut { acked }
             | Error::Silent { acked }
             | Error::Unreachable { acked }
+            | Error::NoNeighbour { acked }
             | Error::Aborted { acked }
             | Error::DeviceStuck { acked, .. } => Some(*acked),
             Error::Refused | Error::ConnectTimedOut => Some(Offset::ZERO),
@@ -196,6 +204,7 @@ mod tests {
             (ConnErrorKind::TimedOut, true, io::ErrorKind::TimedOut, acked),
             (ConnErrorKind::Silent, true, io::ErrorKind::TimedOut, acked),
             (ConnErrorKind::Unreachable, false, io::ErrorKind::HostUnreachable, acked),
+            (ConnErrorKind::NoNeighbour, true, io::ErrorKind::HostUnreachable, acked),
             (ConnErrorKind::Aborted, true, io::ErrorKind::ConnectionAborted, acked),
         ] {
             let error = ended(kind, established);

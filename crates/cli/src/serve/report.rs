@@ -35,7 +35,7 @@ impl From<&Error> for Cut {
             Error::TimedOut { .. } => Cut::Unanswered,
             Error::Silent { .. } => Cut::Silent,
             Error::Reset { .. } => Cut::Reset,
-            Error::Unreachable { .. } => Cut::Unreachable,
+            Error::Unreachable { .. } | Error::NoNeighbour { .. } => Cut::Unreachable,
             Error::Aborted { .. } => Cut::Interrupted,
             other => Cut::Other(other.to_string()),
         }

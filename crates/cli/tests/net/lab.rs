@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The kernel's address, on its side of the TAP.
 pub(crate) const KERNEL: &str = "10.77.0.1";
+/// Addresses beyond a router: its own, and a receiver's.
+pub(crate) const ROUTER: &str = "10.78.0.1";
+pub(crate) const FAR: &str = "10.78.0.2";
 /// Where receivers listen.
 pub(crate) const PORT: u16 = 5001;
 /// The TAP's name.
@@ -44,6 +47,28 @@ impl Lab {
         if !is_root() {
             unshare.args(["--user", "--map-root-user"]);
         }
+        Lab::held_by(unshare)
+    }
+
+    /// Another namespace, behind a router: this lab's kernel, with an interface `ts-far` of MTU `mtu` towards it. Packets of
+    /// 1500 bytes pass the other way.
+    pub(crate) fn behind_a_router(&self, mtu: u16) -> Lab {
+        let far = Lab::held_by(self.command("unshare"));
+        let pid = far.holder.id();
+        let script = format!(
+            "echo 1 > /proc/sys/net/ipv4/ip_forward && \
+             ip link add ts-far mtu {mtu} type veth peer name ts-near mtu 1500 netns {pid} && \
+             ip address add {ROUTER}/24 dev ts-far && ip link set ts-far up"
+        );
+        self.spawn("sh", ["-c", &script]).ends_with(0, PATIENCE);
+        far.run(&format!("ip address add {FAR}/24 dev ts-near"));
+        far.run("ip link set ts-near up");
+        far.run(&format!("ip route add default via {ROUTER}"));
+        far
+    }
+
+    /// The namespace of a process that `unshare` becomes, which lives until its standard input ends.
+    fn held_by(mut unshare: Command) -> Lab {
         let mut holder = unshare
             .args(["--net", "--", "sh", "-c", "ip link set lo up && echo ready && exec cat"])
             .stdin(Stdio::piped())

@@ -7,6 +7,7 @@ mod failures;
 mod frames;
 mod knobs;
 mod lab;
+mod path_mtu;
 mod receivers;
 mod scripts;
 mod shares;

@@ -46,7 +46,7 @@ fn no_answer_is_an_unreachable_error_after_three_requests() {
         now = now.max(e.next_deadline().expect("something is to come")) + Nanos::from_nanos(1);
         assert!(now.since(start) < Nanos::from_secs(5), "it takes three seconds");
     };
-    assert_eq!(error.kind, ConnErrorKind::Unreachable);
+    assert_eq!(error.kind, ConnErrorKind::NoNeighbour);
     assert!(now.since(start) >= Nanos::from_millis(2900));
     assert_eq!(asked.len(), 3);
     for (to, arp) in asked {

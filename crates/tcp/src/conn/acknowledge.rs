@@ -40,7 +40,7 @@ impl<P: Payload> Connection<P> {
             self.challenge(now);
             return false;
         }
-        self.unreachable = false;
+        self.unreachable = None;
         self.pulse.on_heard(now);
         self.cork.on_ack();
         if delta > 0 {

@@ -94,7 +94,7 @@ impl<P: Payload> Connection<P> {
 
     /// Nobody answers. A router or a neighbour that said why is believed now (MUST-56).
     pub(super) fn die_of_silence(&mut self, now: Time, kind: ConnErrorKind) {
-        self.die(now, Err(if self.unreachable { ConnErrorKind::Unreachable } else { kind }));
+        self.die(now, Err(self.unreachable.unwrap_or(kind)));
     }
 
     /// Our FIN was acknowledged, and with it everything.

@@ -242,16 +242,17 @@ impl<P: Payload> Connection<P> {
         self.counts.icmp_errors += 1;
         match e.kind {
             IcmpErrorKind::PacketTooBig { mtu } => {
-                let smallest = if self.tuple.local.is_ipv6() { 1280 } else { 576 };
-                let mtu = mtu.unwrap_or(smallest).clamp(smallest, u32::from(u16::MAX));
-                self.lower_mtu(mtu as u16);
+                let una = self.snd_una();
+                self.on_packet_too_big(mtu, una + e.seq.diff(self.snd_seq(una)).max(0) as u64);
             }
             // SHLD-26; RFC 5927 §5.2 keeps it from synchronised connections.
             IcmpErrorKind::HardUnreachable if syn => {
                 let kind = if self.passive { ConnErrorKind::Unreachable } else { ConnErrorKind::Refused };
                 self.die(now, Err(kind));
             }
-            IcmpErrorKind::HardUnreachable | IcmpErrorKind::SoftUnreachable => self.unreachable = true,
+            IcmpErrorKind::HardUnreachable | IcmpErrorKind::SoftUnreachable => {
+                self.unreachable = Some(ConnErrorKind::Unreachable);
+            }
             IcmpErrorKind::TimeExceeded | IcmpErrorKind::ParameterProblem => {}
         }
     }
@@ -261,8 +262,8 @@ impl<P: Payload> Connection<P> {
     pub fn on_unreachable(&mut self, now: Time) {
         match self.state {
             State::Closed => {}
-            State::SynSent | State::SynReceived => self.die(now, Err(ConnErrorKind::Unreachable)),
-            _ => self.unreachable = true,
+            State::SynSent | State::SynReceived => self.die(now, Err(ConnErrorKind::NoNeighbour)),
+            _ => self.unreachable = Some(ConnErrorKind::NoNeighbour),
         }
     }
 }

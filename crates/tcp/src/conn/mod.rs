@@ -31,6 +31,7 @@ mod input;
 mod keepalive;
 mod open;
 mod output;
+mod path_mtu;
 mod persist;
 mod reassembly;
 mod recovery;
@@ -68,6 +69,7 @@ use self::flight::Flight;
 use self::keepalive::Pulse;
 use self::open::Syn;
 use self::output::Proposed;
+use self::path_mtu::PathMtu;
 use self::persist::Persist;
 use self::recovery::Recovery;
 use self::rtt::RttEstimator;
@@ -79,7 +81,7 @@ use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
 use self::window::{RecvWindow, Room, SendWindow};
-use crate::{ConnError, Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
+use crate::{ConnError, ConnErrorKind, Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
 
 /// The longest an ACK may be delayed (MUST-40).
 const LONGEST_ACK_DELAY: Nanos = Nanos::from_millis(499);
@@ -174,8 +176,7 @@ pub struct Connection<P> {
     detached: bool,
     peer: Peer,
     stamps: Stamps,
-    /// Path MTU as far as known.
-    mtu: u16,
+    path: PathMtu,
 
     // Our direction.
     iss: Seq,
@@ -226,8 +227,8 @@ pub struct Connection<P> {
     timers: Timers,
     events: Events,
     reset: Option<Reset>,
-    /// Somebody reported the peer unreachable and nothing has arrived since.
-    unreachable: bool,
+    /// Why the peer cannot be reached, as somebody reported, and nothing has arrived since.
+    unreachable: Option<ConnErrorKind>,
     time_wait_ends: Time,
     pulse: Pulse,
     shares: ShareClock,
@@ -280,7 +281,7 @@ impl<P: Payload> Connection<P> {
             detached: false,
             peer: Peer { mss: 536, timestamps: false, sack: false, scaled: false },
             stamps: Stamps { offset: ts_offset, recent: 0, recent_at: now },
-            mtu: cfg.mtu,
+            path: PathMtu::new(cfg.mtu),
             iss,
             syn: Syn::default(),
             fin: Fin::Open,
@@ -314,7 +315,7 @@ impl<P: Payload> Connection<P> {
             timers: Timers::new(),
             events: Events::default(),
             reset: None,
-            unreachable: false,
+            unreachable: None,
             time_wait_ends: Time::MAX,
             pulse: Pulse::default(),
             shares: ShareClock::new(now),

@@ -1,7 +1,7 @@
 //! Opening: the two ways in, the options both sides settle on, and what begins with ESTABLISHED
 //! (RFC 9293 §3.5, §3.7.1, RFC 7323, RFC 2018, `S44`).
 
-use super::cc::{self, Cc, Controller};
+use super::cc::{self, Cc};
 use super::state::Trigger;
 use super::timers::Timer;
 use super::{Connection, Fin, Peer, Stamps, State, timestamp_clock};
@@ -44,7 +44,7 @@ impl<P: Payload> Connection<P> {
     /// Payload bytes of a full segment whose options take `options` bytes: Eff.snd.MSS of RFC 9293 §3.7.1
     /// (MUST-16).
     fn full_mss(&self, options: usize) -> u32 {
-        let path = u32::from(self.mtu) - self.headers();
+        let path = u32::from(self.path.mtu) - self.headers();
         let limit = self.cfg.max_mss.map_or(path, |max| path.min(u32::from(max).max(SMALLEST_MSS)));
         limit.min(self.peer.mss.max(SMALLEST_MSS)) - options as u32
     }
@@ -177,15 +177,5 @@ impl<P: Payload> Connection<P> {
         // Simultaneous open (MUST-10): our SYN leaves again as a SYN,ACK. Text waits for the peer to repeat it.
         self.transition(Trigger::Syn);
         self.syn.due = true;
-    }
-
-    /// The path takes only packets of `mtu` bytes: what is in flight was dropped and is cut anew (RFC 1191 §6.5).
-    pub(super) fn lower_mtu(&mut self, mtu: u16) {
-        if mtu >= self.mtu {
-            return;
-        }
-        self.mtu = mtu;
-        self.cc.set_mss(self.mss());
-        self.flight.mark_all_lost();
     }
 }

@@ -503,6 +503,7 @@ impl<P: Payload> Connection<P> {
         if len > 0 {
             self.ack.on_answer(now, self.delayed_ack());
         }
+        self.path.on_sent(burst);
         if len % u64::from(burst.mss) != 0 {
             self.small_end = burst.offset + len;
         }

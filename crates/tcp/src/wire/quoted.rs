@@ -8,7 +8,8 @@ use crate::{FourTuple, IcmpError, IcmpErrorKind, Seq};
 /// Reads from an IPv4 ICMP error which connection it concerns.
 ///
 /// A router quotes at least 8 bytes behind the IP header (RFC 792): ports and sequence number. `quoted` was
-/// sent by us, so its source is our end of the tuple.
+/// sent by us, so its source is our end of the tuple. A packet that was too big for a next hop of unknown MTU is taken
+/// to be too big for the next plateau (RFC 1191 §5, §7).
 ///
 /// # Errors
 /// [`Malformed::IcmpQuote`] when this is not the start of a TCP packet: of another protocol, a later
@@ -19,7 +20,22 @@ pub fn parse_quoted_v4(kind: IcmpErrorKind, quoted: &[u8]) -> Result<(FourTuple,
     if ip.header.protocol != PROTOCOL_TCP || ip.is_fragment {
         return Err(Malformed::IcmpQuote);
     }
+    let kind = match kind {
+        IcmpErrorKind::PacketTooBig { mtu: None } => {
+            IcmpErrorKind::PacketTooBig { mtu: below(ip.payload.end) }
+        }
+        kind => kind,
+    };
     transport(kind, ip.header.src.into(), ip.header.dst.into(), &quoted[ip.payload.start..])
+}
+
+/// The MTUs of common links (RFC 1191 §7.1, table 7-1).
+const PLATEAUS: [u32; 10] = [65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296];
+
+/// What a router older than RFC 1191 most likely meant that found `len` bytes too many: the next common MTU below. All
+/// errors about packets of one length mean the same, so a whole flight of them is one step.
+fn below(len: usize) -> Option<u32> {
+    PLATEAUS.into_iter().find(|&mtu| (mtu as usize) < len)
 }
 
 /// Reads from an ICMPv6 error which connection it concerns; like [`parse_quoted_v4`]. We send no extension
@@ -84,6 +100,21 @@ mod tests {
         assert_eq!(tuple.local, "10.0.0.1:12345".parse().unwrap());
         assert_eq!(tuple.remote, "10.0.0.2:80".parse().unwrap());
         assert_eq!(error, IcmpError { kind: KIND, seq: Seq(256) });
+    }
+
+    #[test]
+    fn s7_without_an_mtu_the_next_plateau_below_the_quoted_packet_is_meant() {
+        let none = IcmpErrorKind::PacketTooBig { mtu: None };
+        for (len, plateau) in
+            [(1500u16, Some(1492)), (1492, Some(1006)), (1006, Some(508)), (9000, Some(8166)), (100, None)]
+        {
+            let mut bytes = v4(6);
+            bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            let (_, error) = parse_quoted_v4(none, &bytes).unwrap();
+            assert_eq!(error.kind, IcmpErrorKind::PacketTooBig { mtu: plateau }, "{len}");
+        }
+        // One that says it is believed.
+        assert_eq!(parse_quoted_v4(KIND, &v4(6)).unwrap().1.kind, KIND);
     }
 
     #[test]

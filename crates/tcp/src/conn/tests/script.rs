@@ -90,7 +90,7 @@ impl Script {
         s
     }
 
-    fn with(conn: Connection<TestBuf>) -> Script {
+    pub(super) fn with(conn: Connection<TestBuf>) -> Script {
         let mut s =
             Script { conn, now: Time::ZERO, limits: PLAIN, sent: VecDeque::new(), written: 0, read: 0 };
         s.flush();
