@@ -26,8 +26,15 @@ use crate::sockets::Socket;
 const STATES: &str = "TSONAMI_PD_STATES";
 
 /// One segment per burst: scripts see packets, and packetdrill puts together what a script wants as one.
-const PLAIN: TxLimits =
-    TxLimits { max_len: 0, max_segments: 1, max_slices: u16::MAX, min_tso_mss: 0, budget: u32::MAX, held: 0 };
+const PLAIN: TxLimits = TxLimits {
+    max_len: 0,
+    max_segments: 1,
+    max_slices: u16::MAX,
+    min_tso_mss: 0,
+    budget: u32::MAX,
+    held: 0,
+    loop_period: Nanos::ZERO,
+};
 
 /// Where the clock begins: some time after boot, so that nothing is as old as the clock.
 const START: Time = Time::from_nanos(1_000_000_000_000);

@@ -104,6 +104,40 @@ impl fmt::Display for Size {
     }
 }
 
+/// Bits per second, as typed: `10M`, `2.5G`, `800k`, `40Gbit`. Powers of 1000, as link rates are.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct BitRate(pub(crate) u64);
+
+impl FromStr for BitRate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<BitRate, UnitError> {
+        let (number, unit) = split_number(text)?;
+        let lower = unit.to_ascii_lowercase();
+        let prefix = ["bit/s", "bps", "bit"].iter().find_map(|end| lower.strip_suffix(end)).unwrap_or(&lower);
+        let factor = match prefix {
+            "" => 1.0,
+            "k" => 1e3,
+            "m" => 1e6,
+            "g" => 1e9,
+            "t" => 1e12,
+            _ => {
+                return Err(UnitError::UnknownUnit {
+                    unit: unit.to_owned(),
+                    known: "k, M, G, T, with or without bit: powers of 1000, bits per second",
+                });
+            }
+        };
+        let bits = (number * factor).round();
+        match bits {
+            bits if bits < 1.0 => Err(UnitError::Zero(text.to_owned())),
+            // Far beyond any link, and exact.
+            bits if bits > 1e15 => Err(UnitError::TooLarge(text.to_owned())),
+            bits => Ok(BitRate(bits as u64)),
+        }
+    }
+}
+
 /// The longest time that can be asked for: a year. Times are counted in nanoseconds, and sums of them must not overflow.
 pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -257,6 +291,25 @@ mod tests {
         assert_eq!(Size::parse_positive("0K"), Err(UnitError::Zero("0K".into())));
         let error = "10X".parse::<Size>().unwrap_err().to_string();
         assert!(error.contains("'X' is no unit") && error.contains("powers of 1024"), "{error}");
+    }
+
+    #[test]
+    fn bit_rates_are_powers_of_a_thousand() {
+        let rate = |text: &str| text.parse::<BitRate>().map(|rate| rate.0);
+        assert_eq!(rate("10M"), Ok(10_000_000));
+        assert_eq!(rate("2.5G"), Ok(2_500_000_000));
+        assert_eq!(
+            [rate("800k"), rate("800Kbit"), rate("800 kbit/s"), rate("800kbps")],
+            [const { Ok(800_000) }; 4]
+        );
+        assert_eq!(
+            [rate("9600"), rate("9600bit/s"), rate("0.1T")],
+            [Ok(9_600), Ok(9_600), Ok(100_000_000_000)]
+        );
+        assert_eq!(rate("0"), Err(UnitError::Zero("0".into())));
+        assert_eq!(rate("1001T"), Err(UnitError::TooLarge("1001T".into())));
+        assert_eq!(rate("fast"), Err(UnitError::NoNumber("fast".into())));
+        assert!(rate("10MiB").is_err() && rate("10MB").is_err());
     }
 
     #[test]

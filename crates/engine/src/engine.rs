@@ -13,6 +13,7 @@ use crate::error::ConfigError;
 use crate::events::Progress;
 use crate::flow::{FlowTable, Slab};
 use crate::frame::{Framer, MAX_HEADERS};
+use crate::lateness::Lateness;
 use crate::neigh::{Action, Neighbours};
 use crate::nic::{Nic, RxPiece};
 use crate::occupancy::PortQueue;
@@ -96,6 +97,7 @@ pub struct Engine<N: Nic> {
     /// Payload bytes in them.
     pub(crate) staged_bytes: u32,
     pub(crate) backoff: Backoff,
+    pub(crate) lateness: Lateness,
     pub(crate) received: Vec<RxPiece<N::Buf>>,
     pub(crate) fired: Vec<u32>,
     pub(crate) actions: Vec<Action>,
@@ -141,7 +143,8 @@ impl<N: Nic> Engine<N> {
             mtu,
             routes,
             framer: Framer::new(&limits, nic.mac(), cfg.ttl),
-            port: PortQueue::new(&limits, &cfg.device, cutter.limits().max_len),
+            // A segment that is longer than what the device segments leaves as one frame.
+            port: PortQueue::new(&limits, &cfg.device, cutter.limits().max_len.max(u32::from(mtu))),
             cutter,
             endpoint: Endpoint::new(endpoint),
             slots: Slab::new(max),
@@ -166,6 +169,7 @@ impl<N: Nic> Engine<N> {
             staged_frames: 0,
             staged_bytes: 0,
             backoff: Backoff::default(),
+            lateness: Lateness::default(),
             received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces.min(RX_BURST))),
             fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
             actions: Vec::new(),
@@ -306,6 +310,7 @@ impl<N: Nic> Engine<N> {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             match slot.conn.next_timeout() {
                 Some(t) if t <= now && !slot.is_over() => {
+                    self.lateness.note(now.since(t));
                     slot.conn.on_timer(now);
                     due += 1;
                     self.enqueue(index);

@@ -38,6 +38,7 @@ mod events;
 mod fake;
 mod flow;
 mod frame;
+mod lateness;
 mod neigh;
 pub mod nic;
 mod occupancy;

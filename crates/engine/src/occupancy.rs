@@ -8,7 +8,7 @@
 //! An estimate frees *budget*. It never frees memory: a buffer is free when the device dropped its reference, and
 //! an optimistic ACK cannot make that happen.
 
-use tcp::{Nanos, Offset, Time};
+use tcp::{Nanos, Offset, Rate, Time};
 
 use crate::config::DeviceBudget;
 use crate::nic::NicLimits;
@@ -22,6 +22,23 @@ struct Leaving {
     bytes_after: u64,
     /// When the link will have had time for it.
     done: Time,
+}
+
+/// How much of the port's queue one connection may have (`S24`).
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Allowance {
+    /// Bytes, at most: two bursts or more.
+    limit: u32,
+    /// Bytes of its longest burst.
+    pub(crate) burst: u32,
+}
+
+impl Allowance {
+    /// Bytes that may be added when `held` are in the port.
+    #[inline]
+    pub(crate) fn left(self, held: u32) -> u32 {
+        self.limit.saturating_sub(held)
+    }
 }
 
 /// The port's queue as a whole.
@@ -41,8 +58,10 @@ pub(crate) struct PortQueue {
     link_free: Time,
     /// Nanoseconds the link needs for a byte, shifted left by [`RATE_SHIFT`].
     nanos_per_byte: u64,
-    /// Bytes one connection may have here.
-    connection_limit: u32,
+    /// What one connection may have here that is not paced.
+    unpaced: Allowance,
+    /// How long a paced connection may need at its rate for what it has here.
+    time: Nanos,
     /// Bytes all may have here.
     queue_limit: u64,
 }
@@ -65,7 +84,8 @@ impl PortQueue {
             bytes_left: 0,
             link_free: Time::ZERO,
             nanos_per_byte: (8_000_000_000u64 << RATE_SHIFT) / bps,
-            connection_limit: in_time.min(budget.connection_bytes).max(two_bursts),
+            unpaced: Allowance { limit: in_time.min(budget.connection_bytes).max(two_bursts), burst },
+            time: budget.time,
             queue_limit: u64::from(budget.queue_bytes.max(two_bursts)),
         }
     }
@@ -124,18 +144,26 @@ impl PortQueue {
         (self.left < self.sent).then(|| self.frames[(self.left & self.mask) as usize].done)
     }
 
+    /// What a connection that is not paced may have here.
+    #[inline]
+    pub(crate) fn unpaced(&self) -> Allowance {
+        self.unpaced
+    }
+
+    /// What a connection may have here that is paced at `rate`, in bursts of `burst` bytes: no more than the rate takes
+    /// away in the budget's time, so that what it sends is not late already when it gets its turn on the wire.
+    pub(crate) fn paced(&self, rate: Rate, burst: u64) -> Allowance {
+        let burst = u32::try_from(burst).unwrap_or(u32::MAX).min(self.unpaced.burst);
+        let in_time = u32::try_from(rate.bytes_in(self.time)).unwrap_or(u32::MAX);
+        Allowance { limit: in_time.max(burst.saturating_mul(2)).min(self.unpaced.limit), burst }
+    }
+
     /// Payload bytes that a connection with `held` bytes in the port may add, when `staged` bytes of anybody are about
     /// to go there.
     #[inline]
-    pub(crate) fn budget(&self, held: u32, staged: u32) -> u32 {
+    pub(crate) fn budget(&self, allowance: Allowance, held: u32, staged: u32) -> u32 {
         let queue = self.queue_limit.saturating_sub(self.bytes() + u64::from(staged));
-        self.connection_budget(held).min(u32::try_from(queue).unwrap_or(u32::MAX))
-    }
-
-    /// The same as far as only the connection's own bound is concerned.
-    #[inline]
-    pub(crate) fn connection_budget(&self, held: u32) -> u32 {
-        self.connection_limit.saturating_sub(held)
+        allowance.left(held).min(u32::try_from(queue).unwrap_or(u32::MAX))
     }
 
     /// Whether the queue, with `staged` bytes added, has room for `bytes` more. An empty one always has.
@@ -326,15 +354,33 @@ mod tests {
 
     #[test]
     fn s24_budgets_are_a_millisecond_but_at_least_two_bursts_and_capped() {
-        assert_eq!(port(1_000_000_000, 64).budget(0, 0), 131_072);
-        assert_eq!(port(2_000_000_000, 64).budget(0, 0), 250_000);
-        assert_eq!(port(100_000_000_000, 64).budget(0, 0), DeviceBudget::default().connection_bytes);
-        assert_eq!(port(2_000_000_000, 64).budget(249_999, 0), 1);
-        assert_eq!(port(2_000_000_000, 64).budget(300_000, 0), 0);
+        let budget = |bps, held| {
+            let p = port(bps, 64);
+            p.budget(p.unpaced(), held, 0)
+        };
+        assert_eq!(budget(1_000_000_000, 0), 131_072);
+        assert_eq!(budget(2_000_000_000, 0), 250_000);
+        assert_eq!(budget(100_000_000_000, 0), DeviceBudget::default().connection_bytes);
+        assert_eq!(budget(2_000_000_000, 249_999), 1);
+        assert_eq!(budget(2_000_000_000, 300_000), 0);
         let mut p = port(100_000_000_000, 1024);
         for _ in 0..32 {
             p.push(65_536, at(0));
         }
-        assert_eq!(p.budget(0, 0), 0, "the whole queue is full");
+        assert_eq!(p.budget(p.unpaced(), 0, 0), 0, "the whole queue is full");
+    }
+
+    #[test]
+    fn s24_a_paced_connection_has_a_millisecond_of_its_rate_in_the_port() {
+        let p = port(100_000_000_000, 64);
+        let allowance = |bps, burst| {
+            let allowance = p.paced(Rate::from_bps(bps), burst);
+            (allowance.left(0), allowance.burst)
+        };
+        assert_eq!(allowance(1_000_000_000, 20_000), (125_000, 20_000));
+        // Two bursts where that is more, and never more than anybody may have.
+        assert_eq!(allowance(10_000_000, 2_896), (5_792, 2_896));
+        assert_eq!(allowance(1_000_000_000, 1_000_000), (131_072, 65_536));
+        assert_eq!(allowance(u64::MAX, 1_000_000).0, DeviceBudget::default().connection_bytes);
     }
 }

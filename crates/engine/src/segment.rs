@@ -4,7 +4,7 @@
 //! one and is cut here, at the last moment: what it costs to propose and commit is paid once for many segments.
 
 use tcp::wire::TcpFlags;
-use tcp::{Burst, TxLimits};
+use tcp::{Burst, Nanos, TxLimits};
 
 use crate::frame::MAX_TCP_IP_HEADERS;
 use crate::nic::NicLimits;
@@ -64,6 +64,7 @@ impl Cutter {
                 min_tso_mss: 1,
                 budget: u32::MAX,
                 held: 0,
+                loop_period: Nanos::ZERO,
             }
         } else {
             TxLimits {
@@ -73,6 +74,7 @@ impl Cutter {
                 min_tso_mss: 1,
                 budget: u32::MAX,
                 held: 0,
+                loop_period: Nanos::ZERO,
             }
         };
         Cutter {

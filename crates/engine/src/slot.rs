@@ -5,7 +5,7 @@ use tcp::conn::Connection;
 use tcp::endpoint::ListenerId;
 
 use crate::nic::Nic;
-use crate::occupancy::Occupancy;
+use crate::occupancy::{Allowance, Occupancy};
 
 /// A connection and its place in the loop. A flag that says "in a queue" is true exactly while the slot's number is
 /// in that queue; a number found in a queue whose flag is false is left over from a slot's former owner.
@@ -15,6 +15,8 @@ pub(crate) struct Slot<N: Nic> {
     /// The neighbour its frames go to.
     pub(crate) neighbour: u32,
     pub(crate) occupancy: Occupancy,
+    /// What it may have in the port, as of its last turn.
+    pub(crate) allowance: Allowance,
     /// The frame of the port that a retransmission, or a small send, waits for.
     pub(crate) held_by: u64,
     /// Bytes it may still send in this turn (deficit round robin).
@@ -80,6 +82,7 @@ impl<N: Nic> Slot<N> {
             conn,
             neighbour,
             occupancy: Occupancy::default(),
+            allowance: Allowance::default(),
             held_by: 0,
             deficit: 0,
             ip_id: 0,

@@ -96,6 +96,14 @@ impl<N: Nic> Engine<N> {
         // What a burst took beyond the last quantum is paid back first; what was left of it is not saved up.
         slot.deficit = slot.deficit.min(0) + i64::from(self.cfg.bounds.quantum.max(1));
         slot.occupancy.settle(self.port.left());
+        let loop_period = self.lateness.loop_period();
+        slot.allowance = match slot.conn.pacing_rate() {
+            None => self.port.unpaced(),
+            Some(rate) => {
+                let limits = TxLimits { loop_period, ..*self.cutter.limits() };
+                self.port.paced(rate, slot.conn.paced_burst(rate, &limits))
+            }
+        };
         loop {
             let Some(slot) = self.slots.get_mut(index) else { return Turn::Done };
             if *left == 0 {
@@ -109,15 +117,16 @@ impl<N: Nic> Engine<N> {
             let whole = *self.cutter.limits();
             // Without buffers to spare, or with others waiting, only what budgets do not bind: ACKs, retransmissions.
             let budget = if *ample && (served || self.queue_waiters.is_empty()) {
-                self.port.budget(slot.occupancy.bytes() + slot.staged, self.staged_bytes)
+                self.port.budget(slot.allowance, slot.occupancy.bytes() + slot.staged, self.staged_bytes)
             } else {
                 0
             };
             let max_slices = whole.max_slices.min(slot.slices);
             let held = slot.occupancy.bytes() + slot.staged;
-            let limits = TxLimits { budget, max_slices, held, ..whole };
+            let longest = slot.allowance.burst;
+            let limits = TxLimits { budget, max_slices, held, loop_period, ..whole };
             let Some(burst) = slot.conn.poll_transmit(now, &limits) else {
-                self.nothing_to_send(index, *ample, budget < whole.max_len);
+                self.nothing_to_send(index, *ample, budget < longest);
                 return Turn::Done;
             };
             if burst.kind == BurstKind::Retransmit
@@ -167,7 +176,6 @@ impl<N: Nic> Engine<N> {
     /// A connection has nothing to send, or nothing that it may: sees to it that it has its turn again.
     fn nothing_to_send(&mut self, index: u32, ample: bool, budget_bound: bool) {
         self.touch(index);
-        let whole_burst = self.cutter.limits().max_len;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let marks = slot.conn.marks();
         if marks.accepted == marks.sent {
@@ -180,7 +188,7 @@ impl<N: Nic> Engine<N> {
             // S18: until the last of it has left. What is staged has no number yet: the next turn sees it.
             slot.held_by = slot.held_by.max(slot.occupancy.last_frame());
             self.park(index);
-        } else if budget_bound && held > 0 && self.port.connection_budget(held) < whole_burst {
+        } else if budget_bound && held > 0 && slot.allowance.left(held) < slot.allowance.burst {
             self.counters.tx_budget_limited += u64::from(!slot.parked);
             self.park(index);
         } else if budget_bound && !slot.waits_for_queue {
@@ -244,14 +252,13 @@ impl<N: Nic> Engine<N> {
 
     /// Connections whose bursts may have left the port go back into the run queue.
     fn unpark(&mut self) {
-        let worth = self.worth();
         for _ in 0..self.parked.len().min(MAX_RESUMED) {
             let Some(index) = self.parked.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index).filter(|s| s.parked) else { continue };
             slot.occupancy.settle(self.port.left());
             let held = slot.occupancy.bytes();
             let left = slot.held_by <= self.port.left();
-            if left && (self.port.connection_budget(held) >= worth || held == 0) {
+            if left && (slot.allowance.left(held) >= slot.allowance.burst / 2 || held == 0) {
                 slot.parked = false;
                 self.enqueue(index);
             } else {

@@ -3,7 +3,9 @@
 
 use engine::{ConnId, Engine, EngineEvent, SendRefusal};
 use tcp::conn::{Linger, SendFlags, Setting, State};
-use tcp::{ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, SendTime, SendTimeKind, Time};
+use tcp::{
+    ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, Rate, SendTime, SendTimeKind, Time,
+};
 
 use crate::buf::{Pool, SimBuf};
 use crate::rng::Rng;
@@ -368,7 +370,7 @@ impl Session {
 
     /// Changes a setting of the live connection.
     fn change(&mut self, engine: &mut Engine<Port>) {
-        let setting = match self.rng.range(0, 5) {
+        let setting = match self.rng.range(0, 6) {
             0 => Setting::NoDelay(self.rng.chance(0.5)),
             1 => Setting::Cork(self.rng.chance(0.5)),
             // The writes of this side must fit; and with less than a few segments runs take for ever.
@@ -379,6 +381,9 @@ impl Session {
             3 => Setting::UserTimeout(Nanos::from_secs(self.rng.pick(&[3_600, 7_200]))),
             4 => Setting::NotsentLowat(
                 self.rng.chance(0.5).then(|| self.rng.log_range(4_000, 200_000) as usize),
+            ),
+            5 => Setting::MaxPacingRate(
+                self.rng.chance(0.7).then(|| Rate::from_bps(self.rng.log_range(2_000_000, 20_000_000_000))),
             ),
             _ if self.plan.end == End::Release => return,
             _ => Setting::Linger(Linger::Bounded(Nanos::from_millis(self.rng.pick(&[0, 100])))),

@@ -3,7 +3,7 @@
 use engine::nic::NicLimits;
 use tcp::conn::cc::ControllerKind;
 use tcp::conn::{ConnConfig, Keepalive, Linger};
-use tcp::{Nanos, Time};
+use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
 use crate::link::LinkConfig;
@@ -222,6 +222,12 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         delayed_ack: Nanos::from_millis(rng.pick(&[0, 1, 40, 200, 400, 1_000])),
         quick_acks: rng.pick(&[0, 1, 16, 16, 16, 1_000]) as u32,
         initial_window: rng.pick(&[1, 2, 4, 10, 10, 10, 40]) as u32,
+        pacing: rng.chance(0.3),
+        // Not so slow that the longest transfer takes minutes.
+        max_pacing_rate: rng.chance(0.3).then(|| Rate::from_bps(rng.log_range(2_000_000, 20_000_000_000))),
+        autosize: Nanos::from_nanos(rng.pick(&[0, 100_000, 1_000_000, 1_000_000, 10_000_000, 1_000_000_000])),
+        tso_defer: rng.chance(0.7),
+        idle_restart: rng.chance(0.7),
         linger: match rng.chance(0.2) {
             true => Linger::Bounded(Nanos::from_millis(rng.pick(&[0, 1, 50, 1_000, 3_600_000]))),
             false => Linger::Background,

@@ -1,7 +1,7 @@
 //! What a connection wants on the wire next: one header description over up to a TSO frame's worth of payload.
 
 use crate::wire::{OptionBytes, TcpFlags};
-use crate::{Offset, Seq};
+use crate::{Nanos, Offset, Seq};
 
 /// A proposal to send. It names a range of the stream; `Connection::slices`
 /// yields the payload. Proposals are committed (`on_sent`) or taken back (`on_refused`) in the order they were
@@ -84,4 +84,7 @@ pub struct TxLimits {
     /// Payload bytes of the connection that the port still holds, as far as the caller knows: while there are any, small
     /// sends may wait (`S18`).
     pub held: u32,
+    /// About how long the caller may be away before it asks again: a paced burst is at least as long as this takes at
+    /// its rate (`S25`). Zero where time stands still between calls.
+    pub loop_period: Nanos,
 }

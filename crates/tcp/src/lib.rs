@@ -13,6 +13,7 @@ pub mod endpoint;
 mod event;
 mod icmp;
 mod payload;
+mod rate;
 mod segment;
 mod seq;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use endpoint::Endpoint;
 pub use event::{ConnError, ConnErrorKind, Event, Marks, SendTime, SendTimeKind};
 pub use icmp::{IcmpError, IcmpErrorKind};
 pub use payload::Payload;
+pub use rate::Rate;
 pub use segment::{FourTuple, Segment};
 pub use seq::{Offset, Seq};
 pub use time::{Nanos, Time};

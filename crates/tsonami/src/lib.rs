@@ -82,7 +82,7 @@ pub use engine::{
 pub use hdrhistogram::Histogram;
 pub use tcp::conn::{ConnStats, Linger, SendFlags, Setting, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
-pub use tcp::{FourTuple, Marks, Nanos, Offset, SendTime, SendTimeKind, Time};
+pub use tcp::{FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Time};
 
 /// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
 pub fn dpdk_version() -> String {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tcp::Rate;
 use tcp::conn::cc::ControllerKind;
 use tcp::conn::{self, ConnConfig, Linger};
 
@@ -65,6 +66,17 @@ pub struct ConnectOptions {
     pub time_wait: Duration,
     /// The first congestion window, segments.
     pub initial_window: u32,
+    /// Spread what the window allows over the round trip (`S25`).
+    pub pacing: bool,
+    /// Payload leaves no faster than this, bits per second, at least 8000 (`S25`); without it, as fast as windows allow.
+    pub max_pacing_rate: Option<u64>,
+    /// How much time a paced burst stands for, up to 100 ms; two segments at least (`S22`).
+    #[serde(with = "humantime_serde")]
+    pub autosize: Duration,
+    /// A burst that a window cuts short waits up to a millisecond for an ACK that is due (`S22`).
+    pub tso_defer: bool,
+    /// Restart the congestion window after a silence (RFC 5681 §4.1, `S26`).
+    pub idle_restart: bool,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,
     /// Offer and accept selective acknowledgements (RFC 2018).
@@ -102,6 +114,11 @@ impl Default for ConnectOptions {
             fin_wait_timeout: protocol.fin_wait_timeout.into(),
             time_wait: protocol.time_wait.into(),
             initial_window: protocol.initial_window,
+            pacing: protocol.pacing,
+            max_pacing_rate: protocol.max_pacing_rate.map(Rate::as_bps),
+            autosize: protocol.autosize.into(),
+            tso_defer: protocol.tso_defer,
+            idle_restart: protocol.idle_restart,
             timestamps: protocol.timestamps,
             sack: protocol.sack,
             window_scale: protocol.window_scale,
@@ -137,6 +154,11 @@ impl ConnectOptions {
             fin_wait_timeout,
             time_wait,
             initial_window,
+            pacing,
+            max_pacing_rate,
+            autosize,
+            tso_defer,
+            idle_restart,
             timestamps,
             sack,
             window_scale,
@@ -167,6 +189,11 @@ impl ConnectOptions {
             fin_wait_timeout: fin_wait_timeout.into(),
             time_wait: time_wait.into(),
             initial_window,
+            pacing,
+            max_pacing_rate: max_pacing_rate.map(Rate::from_bps),
+            autosize: autosize.into(),
+            tso_defer,
+            idle_restart,
             timestamps,
             sack,
             window_scale,

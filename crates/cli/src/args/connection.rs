@@ -9,7 +9,7 @@ use clap::Args;
 
 use tsonami::Keepalive;
 
-use crate::units::{Size, parse_duration, parse_keepalive, parse_positive_duration};
+use crate::units::{BitRate, Size, parse_duration, parse_keepalive, parse_positive_duration};
 
 /// Connections that send.
 #[derive(Debug, Default, Args)]
@@ -170,6 +170,26 @@ pub(crate) struct CongestionArgs {
     /// First congestion window, in segments [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) initial_window: Option<u32>,
+
+    /// Spread what the window allows over the round trip, instead of sending it at once
+    #[arg(long)]
+    pub(crate) pacing: bool,
+
+    /// Send no faster than this on each connection, in bits of payload per second; e.g. 10M, 2.5G
+    #[arg(long, value_name = "RATE")]
+    pub(crate) max_pacing_rate: Option<BitRate>,
+
+    /// Time that a paced burst stands for, up to 100ms; two segments at least [default: 1ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) autosize: Option<Duration>,
+
+    /// Send what a window leaves room for at once, instead of waiting up to 1ms for an ACK that is due
+    #[arg(long)]
+    pub(crate) no_tso_defer: bool,
+
+    /// Keep the congestion window over a silence, instead of restarting it (RFC 5681)
+    #[arg(long)]
+    pub(crate) no_idle_restart: bool,
 
     /// Do not probe for a lost end of a flight: wait for the retransmission timeout
     #[arg(long)]

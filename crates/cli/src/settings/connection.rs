@@ -40,8 +40,21 @@ pub(crate) fn set_sending(config: &mut Config, args: &SendingArgs) -> Result<(),
     set(&mut options.connect_timeout, connect_timeout.or(*timeout));
     set(&mut options.user_timeout, user_timeout.or(*timeout));
     set_timers(options, timers);
-    let CongestionArgs { initial_window, no_tail_loss_probe } = congestion;
+    let CongestionArgs {
+        initial_window,
+        pacing,
+        max_pacing_rate,
+        autosize,
+        no_tso_defer,
+        no_idle_restart,
+        no_tail_loss_probe,
+    } = congestion;
     set(&mut options.initial_window, *initial_window);
+    options.pacing |= pacing;
+    options.max_pacing_rate = max_pacing_rate.map(|rate| rate.0).or(options.max_pacing_rate);
+    set(&mut options.autosize, *autosize);
+    options.tso_defer &= !no_tso_defer;
+    options.idle_restart &= !no_idle_restart;
     options.tail_loss_probe &= !no_tail_loss_probe;
     set_protocol(options, protocol);
     check(options)
@@ -106,6 +119,11 @@ const SHORTEST_KEEPALIVE: Duration = Duration::from_millis(1);
 /// The longest delay of an ACK (RFC 9293, MUST-40: below half a second).
 const LONGEST_ACK_DELAY: Duration = Duration::from_millis(499);
 
+/// The lowest rate a connection is paced at, bits per second.
+const SLOWEST_RATE: u64 = 8_000;
+/// The longest time a paced burst may stand for.
+const LONGEST_BURST: Duration = Duration::from_millis(100);
+
 /// Refuses what the protocol would silently replace, from the options and from the file alike.
 fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
     let wrong = |what: String, mend: &str| Err(Failure::new(Exit::Usage, what).mend(mend));
@@ -157,6 +175,18 @@ fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
             "--keepalive 30s,5s,3",
         );
     }
+    if let Some(rate) = o.max_pacing_rate.filter(|rate| *rate < SLOWEST_RATE) {
+        return wrong(
+            format!("{rate} bit/s is too slow for one connection: {SLOWEST_RATE} bit/s at least"),
+            "--max-pacing-rate 1M",
+        );
+    }
+    if o.autosize > LONGEST_BURST {
+        return wrong(
+            format!("bursts of {} are too long: 100 ms at the most", Short(o.autosize)),
+            "--autosize 1ms",
+        );
+    }
     if o.delayed_ack > LONGEST_ACK_DELAY {
         return wrong(
             format!("ACKs delayed by {} come too late: below 500 ms", Short(o.delayed_ack)),
@@ -190,6 +220,8 @@ mod tests {
             "max_rto" => "60s",
             "keepalive" => "30s,5s,3",
             "delayed_ack" => "1ms",
+            "max_pacing_rate" => "10M",
+            "autosize" => "2ms",
             "quick_acks" | "initial_window" => "3",
             _ => panic!("which value other than the default does {id} take? Say it here"),
         }
@@ -316,6 +348,8 @@ mod tests {
             (&["send", "10.77.0.1", "--initial-rto", "199ms"], "199 ms is not between"),
             (&["serve", "--keepalive", "10us"], "keepalive after 10"),
             (&["serve", "--keepalive", "10s,1s,0"], "with 0 probes"),
+            (&["send", "10.77.0.1", "--max-pacing-rate", "7999"], "7999 bit/s"),
+            (&["send", "10.77.0.1", "--autosize", "101ms"], "101 ms"),
             (&["serve", "--delayed-ack", "500ms"], "500 ms"),
             (&["serve", "--receive-buffer", "2G"], "2.00 GiB"),
         ] {

@@ -125,6 +125,7 @@ impl<P: Payload> Connection<P> {
         let mss = u64::from(self.mss());
         // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
         let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
+        let rate = self.delivery.on_acked(now, acked.bytes, acked.newest, self.rtt.min());
         let progress = self.recovery.on_ack(ack, ack.since(una), mss);
         match progress {
             Progress::Normal => self.cc.on_ack(&AckSample {
@@ -135,6 +136,7 @@ impl<P: Payload> Connection<P> {
                 cwnd_limited: self.is_cwnd_limited(una),
                 after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
                 rtt: acked.sent.map(|sent| now.since(sent)),
+                rate,
             }),
             Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),
             Progress::Partial { lost: false, .. } => {}

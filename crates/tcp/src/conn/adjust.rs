@@ -1,7 +1,7 @@
 //! Settings that change while a connection lives.
 
-use super::{Connection, Linger};
-use crate::{Nanos, Payload};
+use super::{Connection, Linger, SLOWEST_RATE};
+use crate::{Nanos, Payload, Rate};
 
 /// A setting that changes while a connection lives; what each means is said where
 /// [`ConnConfig`](super::ConnConfig) has it.
@@ -20,6 +20,8 @@ pub enum Setting {
     SendBuffer(usize),
     /// Bytes never sent that stop the writer: [`set_notsent_lowat`](Connection::set_notsent_lowat).
     NotsentLowat(Option<usize>),
+    /// The cap on the rate data is sent at: [`set_max_pacing_rate`](Connection::set_max_pacing_rate).
+    MaxPacingRate(Option<Rate>),
 }
 
 impl<P: Payload> Connection<P> {
@@ -32,6 +34,7 @@ impl<P: Payload> Connection<P> {
             Setting::UserTimeout(timeout) => self.set_user_timeout(timeout),
             Setting::SendBuffer(bytes) => self.set_send_buffer(bytes),
             Setting::NotsentLowat(bytes) => self.set_notsent_lowat(bytes),
+            Setting::MaxPacingRate(cap) => self.set_max_pacing_rate(cap),
         }
     }
 
@@ -75,5 +78,10 @@ impl<P: Payload> Connection<P> {
     pub fn set_notsent_lowat(&mut self, bytes: Option<usize>) {
         self.send_buffer.set_lowat(bytes);
         self.tell_writable();
+    }
+
+    /// Changes the cap on the rate data is sent at (`S25`); in force from the next burst on.
+    pub fn set_max_pacing_rate(&mut self, cap: Option<Rate>) {
+        self.cfg.max_pacing_rate = cap.map(|rate| rate.max(SLOWEST_RATE));
     }
 }

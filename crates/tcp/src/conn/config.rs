@@ -2,7 +2,7 @@
 
 use super::Keepalive;
 use super::cc::ControllerKind;
-use crate::Nanos;
+use crate::{Nanos, Rate};
 
 /// Settings of one connection. Every field has a default that suits the open Internet.
 ///
@@ -72,6 +72,23 @@ pub struct ConnConfig {
     /// Initial congestion window in segments; the bytes are bounded by RFC 6928 §2 when this is 10 or less.
     /// At least 1; 0 is raised to that. Default 10.
     pub initial_window: u32,
+    /// Spread what the window allows over the round trip: at twice the window per round trip in slow start, at 1.2 times
+    /// later (`S25`). A controller with a rate of its own is paced in any case. Default false, as Linux where nothing
+    /// asks for it: ACKs clock NewReno well enough, and long bursts cost the least.
+    pub pacing: bool,
+    /// Payload is sent no faster than this, retransmissions included (`S25`). At least 8 kbit/s; lower rates are raised
+    /// to that. Default: no cap.
+    pub max_pacing_rate: Option<Rate>,
+    /// How much time a paced burst stands for, at most 100 ms; longer times are lowered to that. At least two segments
+    /// all the same, and no more than half of cwnd or of the peer's window (`S22`). Default 1 ms.
+    pub autosize: Nanos,
+    /// A burst that a window cuts short waits up to a millisecond for an ACK that is due (`S22`). Default true, as Linux.
+    pub tso_defer: bool,
+    /// After a retransmission timeout without sending, the congestion window restarts from the initial one (RFC 5681
+    /// §4.1), halved for each timeout that passed (`S26`): what it once measured says little about the path now.
+    /// Default true, as Linux (`tcp_slow_start_after_idle`); false for links of one's own, where nothing changes while
+    /// one is silent.
+    pub idle_restart: bool,
     /// What closing does with bytes not acknowledged yet. Default: [`Linger::Background`].
     pub linger: Linger,
     /// How long a closed connection waits for the peer's FIN once its own is acknowledged. Without an
@@ -108,6 +125,11 @@ impl Default for ConnConfig {
             delayed_ack: Nanos::from_millis(40),
             quick_acks: 16,
             initial_window: 10,
+            pacing: false,
+            max_pacing_rate: None,
+            autosize: Nanos::from_millis(1),
+            tso_defer: true,
+            idle_restart: true,
             linger: Linger::Background,
             fin_wait_timeout: Nanos::from_secs(60),
             time_wait: Nanos::from_secs(60),

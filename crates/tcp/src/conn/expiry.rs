@@ -29,6 +29,8 @@ impl<P: Payload> Connection<P> {
             Timer::TailProbe => self.on_tail_probe_timer(),
             Timer::Cork => self.cork.on_timer(),
             Timer::Autocork => self.autocork.on_timer(),
+            // Time itself is what it waited for.
+            Timer::Departure => {}
             Timer::DelayedAck => self.ack.now(),
             Timer::Connect | Timer::User => self.die_of_silence(now, ConnErrorKind::TimedOut),
             Timer::Keepalive => self.on_keepalive_timer(now),

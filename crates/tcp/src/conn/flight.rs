@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::delivery::Stamp;
 use crate::{Offset, Time};
 
 /// One burst, or what is left of it.
@@ -21,6 +22,8 @@ struct Record {
     retransmitted: bool,
     /// Believed lost and not sent again yet: not in the pipe.
     lost: bool,
+    /// What was delivered when it left last (`S27`).
+    stamp: Stamp,
 }
 
 /// What an ACK took out of flight.
@@ -32,6 +35,8 @@ pub(crate) struct Acked {
     pub(crate) sent: Option<Time>,
     /// Some of them left more than once.
     pub(crate) retransmitted: bool,
+    /// What the one of them that left last was stamped with, and when it left.
+    pub(crate) newest: Option<(Stamp, Time)>,
 }
 
 /// The records, oldest first. There are as many as bursts are in flight, and one more for each retransmission
@@ -61,8 +66,13 @@ impl Flight {
         self.lost
     }
 
+    /// When the oldest burst in flight left last.
+    pub(crate) fn oldest_sent(&self) -> Option<Time> {
+        self.records.front().map(|record| record.last_sent)
+    }
+
     /// New bytes left; `again` when some of them may have left before.
-    pub(crate) fn on_sent(&mut self, start: Offset, end: Offset, again: bool, now: Time) {
+    pub(crate) fn on_sent(&mut self, start: Offset, end: Offset, again: bool, now: Time, stamp: Stamp) {
         debug_assert!(start < end && self.records.back().is_none_or(|last| last.end == start));
         self.records.push_back(Record {
             start,
@@ -71,6 +81,7 @@ impl Flight {
             last_sent: now,
             retransmitted: again,
             lost: false,
+            stamp,
         });
     }
 
@@ -86,6 +97,9 @@ impl Flight {
             }
             acked.bytes += bytes;
             acked.retransmitted |= record.retransmitted;
+            if acked.newest.is_none_or(|newest| record.stamp.is_newer(record.last_sent, &newest)) {
+                acked.newest = Some((record.stamp, record.last_sent));
+            }
             if record.lost {
                 self.lost -= bytes;
             }
@@ -147,7 +161,7 @@ impl Flight {
     }
 
     /// `start..end` left again. What of it was acknowledged meanwhile counts no more.
-    pub(crate) fn on_retransmitted(&mut self, start: Offset, end: Offset, now: Time) {
+    pub(crate) fn on_retransmitted(&mut self, start: Offset, end: Offset, now: Time, stamp: Stamp) {
         self.split(start);
         self.split(end);
         let first = self.records.partition_point(|r| r.end <= start);
@@ -158,6 +172,7 @@ impl Flight {
             }
             record.retransmitted = true;
             record.last_sent = now;
+            record.stamp = stamp;
         }
     }
 
@@ -213,16 +228,18 @@ mod tests {
 
     fn flight() -> Flight {
         let mut flight = Flight::default();
-        flight.on_sent(Offset(0), Offset(1000), false, t(1));
-        flight.on_sent(Offset(1000), Offset(3000), false, t(2));
-        flight.on_sent(Offset(3000), Offset(3500), false, t(3));
+        flight.on_sent(Offset(0), Offset(1000), false, t(1), Stamp::default());
+        flight.on_sent(Offset(1000), Offset(3000), false, t(2), Stamp::default());
+        flight.on_sent(Offset(3000), Offset(3500), false, t(3), Stamp::default());
         flight
     }
 
     #[test]
     fn s23_a_partial_ack_trims_its_record() {
         let mut f = flight();
-        assert_eq!(f.on_acked(Offset(1500)), Acked { bytes: 1500, sent: Some(t(1)), retransmitted: false });
+        let newest = Some((Stamp::default(), t(2)));
+        let acked = Acked { bytes: 1500, sent: Some(t(1)), retransmitted: false, newest };
+        assert_eq!(f.on_acked(Offset(1500)), acked);
         f.check_invariants(Offset(1500), Offset(3500));
         assert_eq!(f.bytes(), 2000);
         assert_eq!(f.on_acked(Offset(1500)), Acked::default());
@@ -235,7 +252,7 @@ mod tests {
     fn must_18_an_ack_of_anything_sent_twice_measures_nothing() {
         let mut f = flight();
         f.mark_first_lost(500);
-        f.on_retransmitted(Offset(0), Offset(500), t(9));
+        f.on_retransmitted(Offset(0), Offset(500), t(9), Stamp::default());
         let acked = f.on_acked(Offset(1000));
         assert_eq!((acked.sent, acked.retransmitted), (None, true));
         assert_eq!(f.on_acked(Offset(3000)).sent, Some(t(2)));
@@ -245,7 +262,7 @@ mod tests {
     fn must_18_nor_does_one_of_anything_that_may_have_been_sent_twice() {
         let mut f = flight();
         f.on_offered(Offset(500), Offset(1000));
-        f.on_sent(Offset(3500), Offset(4000), true, t(4));
+        f.on_sent(Offset(3500), Offset(4000), true, t(4), Stamp::default());
         f.check_invariants(Offset(0), Offset(4000));
         assert_eq!((f.on_acked(Offset(1000)).sent, f.on_acked(Offset(3500)).sent), (None, Some(t(2))));
         assert_eq!(f.on_acked(Offset(4000)).sent, None);
@@ -256,7 +273,7 @@ mod tests {
         let mut f = flight();
         f.mark_all_lost();
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (3500, Some((Offset(0), Offset(3500)))));
-        f.on_retransmitted(Offset(0), Offset(1200), t(9));
+        f.on_retransmitted(Offset(0), Offset(1200), t(9), Stamp::default());
         f.check_invariants(Offset(0), Offset(3500));
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (2300, Some((Offset(1200), Offset(3500)))));
         assert_eq!(f.next_lost(Offset(2000), 9999), Some((Offset(2000), Offset(3500))));
@@ -265,7 +282,7 @@ mod tests {
         f.on_acked(Offset(2000));
         assert_eq!(f.lost(), 1500);
         f.check_invariants(Offset(2000), Offset(3500));
-        f.on_retransmitted(Offset(1200), Offset(3500), t(10));
+        f.on_retransmitted(Offset(1200), Offset(3500), t(10), Stamp::default());
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (0, None));
     }
 

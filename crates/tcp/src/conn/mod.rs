@@ -24,13 +24,17 @@ pub mod cc;
 mod close;
 mod config;
 mod cork;
+mod defer;
+mod delivery;
 mod events;
 mod expiry;
 mod flight;
+mod idle;
 mod input;
 mod keepalive;
 mod open;
 mod output;
+mod pacing;
 mod path_mtu;
 mod persist;
 mod reassembly;
@@ -64,11 +68,13 @@ use self::ack::AckState;
 use self::autocork::Autocork;
 use self::cc::{Cc, Controller};
 use self::cork::Cork;
+use self::delivery::Delivery;
 use self::events::Events;
 use self::flight::Flight;
 use self::keepalive::Pulse;
 use self::open::Syn;
 use self::output::Proposed;
+use self::pacing::Pacer;
 use self::path_mtu::PathMtu;
 use self::persist::Persist;
 use self::recovery::Recovery;
@@ -81,13 +87,21 @@ use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
 use self::window::{RecvWindow, Room, SendWindow};
-use crate::{ConnError, ConnErrorKind, Event, FourTuple, Marks, Nanos, Offset, Payload, Segment, Seq, Time};
+use crate::{
+    ConnError, ConnErrorKind, Event, FourTuple, Marks, Nanos, Offset, Payload, Rate, Segment, Seq, Time,
+};
 
 /// The longest an ACK may be delayed (MUST-40).
 const LONGEST_ACK_DELAY: Nanos = Nanos::from_millis(499);
 
 /// The largest receive buffer a window can express (RFC 7323 §2.3).
 const LARGEST_RECEIVE_BUFFER: usize = 1 << 30;
+
+/// The lowest cap of a pacing rate: two segments a few seconds apart, which no timeout takes for a silence.
+const SLOWEST_RATE: Rate = Rate::from_bps(8_000);
+
+/// The longest time a paced burst may stand for.
+const LONGEST_BURST: Nanos = Nanos::from_millis(100);
 
 /// The timestamp clock of RFC 7323 at `now`: one tick per millisecond, before the connection's own offset.
 pub fn timestamp_clock(now: Time) -> u32 {
@@ -201,6 +215,10 @@ pub struct Connection<P> {
     proposed: Proposed,
     cork: Cork,
     autocork: Autocork,
+    delivery: Delivery,
+    pacer: Pacer,
+    /// When data left last, or the window was restarted since then (`S26`).
+    quiet_since: Time,
     /// End of the last segment shorter than the MSS: Minshall's SND.SML.
     small_end: Offset,
     /// End of the last segment with PSH.
@@ -272,6 +290,8 @@ impl<P: Payload> Connection<P> {
     fn new(cfg: &ConnConfig, tuple: FourTuple, iss: Seq, ts_offset: u32, now: Time) -> Self {
         let mut cfg = cfg.clone();
         cfg.mtu = cfg.mtu.max(if tuple.local.is_ipv6() { 1280 } else { 576 });
+        cfg.max_pacing_rate = cfg.max_pacing_rate.map(|rate| rate.max(SLOWEST_RATE));
+        cfg.autosize = cfg.autosize.min(LONGEST_BURST);
         cfg.receive_buffer = cfg.receive_buffer.clamp(1, LARGEST_RECEIVE_BUFFER);
         cfg.keepalive = cfg.keepalive.map(Keepalive::bounded);
         let mut conn = Connection {
@@ -300,6 +320,9 @@ impl<P: Payload> Connection<P> {
             proposed: Proposed::default(),
             cork: Cork::default(),
             autocork: Autocork::default(),
+            delivery: Delivery::default(),
+            pacer: Pacer::new(),
+            quiet_since: now,
             small_end: Offset::ZERO,
             pushed: Offset::ZERO,
             last_sack: None,
@@ -453,6 +476,9 @@ impl<P: Payload> Connection<P> {
             receive_window: self.rcv_wnd(),
             mss: self.mss(),
             send_times_lost: self.send_times.lost(),
+            pacing_rate: self.pacing_rate(),
+            delivery_rate: self.delivery.best().map(|sample| sample.rate()),
+            delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
             unsent: self.queue.end().since(self.queue.nxt()),
             time: self.time_shares_so_far(),
             send_buffer: self.send_buffer.limit(),

@@ -125,6 +125,7 @@ impl<P: Payload> Connection<P> {
         }
         let segments = if self.syn.retransmits > SYN_LOSSES_FORGIVEN { 1 } else { self.cfg.initial_window };
         let mss = self.mss();
+        self.quiet_since = now;
         self.cc = Cc::new(self.cfg.controller, cc::initial_window(segments, mss), mss);
         self.events.push(Event::Connected);
         if self.fin == Fin::Queued {

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::ack::Owed;
 use super::cc::Controller;
+use super::defer::Prospect;
 use super::send_queue::Span;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
@@ -33,6 +34,8 @@ pub(crate) struct Proposed {
     small_end: Offset,
     /// End of the last new segment with PSH, where there is one.
     pushed: Offset,
+    /// What stopped the proposals: nothing to do with pacing (`true`), or pacing.
+    pub(super) rests: Option<bool>,
 }
 
 /// Why nothing leaves.
@@ -46,6 +49,10 @@ pub(super) enum Hold {
     Congestion,
     /// The port holds enough of this connection.
     Device,
+    /// The rate is used up (`S25`).
+    Pacing,
+    /// An ACK that is due will make a longer burst of it (`S22`).
+    Defer,
     /// A short segment waits for company (RFC 896).
     Nagle,
     /// A short segment waits until the application lets it go (`S17`).
@@ -107,6 +114,7 @@ impl<P: Payload> Connection<P> {
             if let Some(burst) = self.propose_tail_probe(now, limits) {
                 return Some(burst);
             }
+            self.restart_after_idle(now);
             let new = match self.propose_retransmission(now, limits) {
                 // What is lost and may not leave yet goes before anything new: small new segments would fill the
                 // room it waits for, and nothing acknowledges them before it arrives.
@@ -125,9 +133,7 @@ impl<P: Payload> Connection<P> {
                 Hold::Window if self.flight.is_empty() && self.proposed.bursts == 0 => {
                     self.timers.arm_if_idle(Timer::Persist, now + self.persist.interval(&self.rtt));
                 }
-                Hold::Cork => self.bound_cork(now),
-                Hold::Autocork => self.bound_autocork(now),
-                _ => {}
+                hold => self.on_hold(now, hold, limits),
             }
             if let Some(burst) = self.propose_probe(now) {
                 return Some(burst);
@@ -142,6 +148,33 @@ impl<P: Payload> Connection<P> {
             let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
             Burst { options, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
         })
+    }
+
+    /// Nothing may leave at `now`, for the reason `hold`.
+    fn on_hold(&mut self, now: Time, hold: Hold, limits: &TxLimits) {
+        match hold {
+            Hold::Pacing => self.wait_for_departure(now, limits),
+            Hold::Device => return,
+            Hold::Cork => {
+                self.bound_cork(now);
+                self.note_app_limit();
+            }
+            Hold::Autocork => {
+                self.bound_autocork(now);
+                self.note_app_limit();
+            }
+            Hold::Empty | Hold::Nagle => self.note_app_limit(),
+            Hold::Defer => self.bound_deferral(),
+            Hold::Window | Hold::Congestion => {}
+        }
+        self.note_rest(hold != Hold::Pacing);
+    }
+
+    /// Less than a segment waits and cwnd has room: the application limits us (`S27`).
+    fn note_app_limit(&mut self) {
+        if self.flight.lost() == 0 && self.pipe() < self.cc.cwnd() {
+            self.delivery.on_app_limited(self.flight.bytes());
+        }
     }
 
     /// A segment without payload at SND.NXT.
@@ -200,7 +233,12 @@ impl<P: Payload> Connection<P> {
     /// (architecture: invariant 2).
     fn pipe(&self) -> u64 {
         let committed = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
-        committed + self.queue.proposed().since(self.queue.nxt()) + self.proposed.retransmit_bytes
+        committed + self.proposed_payload()
+    }
+
+    /// Bytes proposed and not committed, first time or again.
+    pub(super) fn proposed_payload(&self) -> u64 {
+        self.queue.proposed().since(self.queue.nxt()) + self.proposed.retransmit_bytes
     }
 
     /// Most bytes of one burst of `mss`-byte segments, a multiple of `mss` (`S8`, `S22`).
@@ -209,11 +247,13 @@ impl<P: Payload> Connection<P> {
         if by_length < 2 || mss < u64::from(limits.min_tso_mss) {
             return mss;
         }
+        let paced = self.pacing_rate().map_or(u64::MAX, |rate| self.paced_burst(rate, limits));
         // Half the largest window and half of cwnd: two bursts keep either busy.
         let segments = by_length
             .min(u64::from(limits.max_segments))
             .min(self.window.half() / mss)
-            .min(self.cc.cwnd() / 2 / mss);
+            .min(self.cc.cwnd() / 2 / mss)
+            .min(paced / mss);
         segments.max(1) * mss
     }
 
@@ -252,6 +292,9 @@ impl<P: Payload> Connection<P> {
         if room < self.least(start, data, mss, slices) {
             return Err(Hold::Congestion);
         }
+        if self.is_paced_at(now) {
+            return Err(Hold::Pacing);
+        }
         let wanted = data.min(room).min(goal);
         let Span { len, record, .. } = self.queue.span(start, wanted, mss, slices);
         // Whole segments, unless this is the rest of the range or of a record, or slices are so short that none is
@@ -272,7 +315,7 @@ impl<P: Payload> Connection<P> {
         }
         let options = self.ack_options(now);
         let mss = u64::from(self.segment_mss(options.len()));
-        let New { len, cut } = match self.new_len(mss, limits) {
+        let New { len, cut } = match self.new_len(now, mss, limits) {
             Err(Hold::Empty) if self.window.right() > from => New { len: 0, cut: false },
             Err(Hold::Empty) => return Err(Hold::Window),
             other => other?,
@@ -315,7 +358,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// How much new payload leaves now.
-    fn new_len(&self, mss: u64, limits: &TxLimits) -> Result<New, Hold> {
+    fn new_len(&self, now: Time, mss: u64, limits: &TxLimits) -> Result<New, Hold> {
         let from = self.queue.proposed();
         let waiting = self.queue.end().since(from);
         if waiting == 0 {
@@ -346,7 +389,13 @@ impl<P: Payload> Connection<P> {
         if budget < least.min(usable) {
             return Err(Hold::Device);
         }
+        if self.is_paced_at(now) {
+            return Err(Hold::Pacing);
+        }
         let goal = self.size_goal(mss, limits);
+        if self.defers(now, mss, Prospect { room: room.min(usable), goal, waiting }) {
+            return Err(Hold::Defer);
+        }
         let wanted = waiting.min(usable).min(room).min(budget).min(goal);
         let span = self.queue.span(from, wanted, mss, slices);
         // A window worth a short segment, or slices too short for a long one: neither is Nagle's business.
@@ -457,6 +506,7 @@ impl<P: Payload> Connection<P> {
             self.commit_ack(burst);
         }
         if self.proposed.bursts == 0 {
+            self.commit_rest();
             self.retract();
         }
         #[cfg(debug_assertions)]
@@ -497,7 +547,12 @@ impl<P: Payload> Connection<P> {
         if burst.flags.has(TcpFlags::FIN) {
             self.fin = Fin::Sent;
         }
-        self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now);
+        let stamp = self.delivery.on_sent(now, self.flight.is_empty());
+        self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);
+        self.quiet_since = now;
+        if !self.tail_probe.is_due() {
+            self.on_paced_sent(now, len);
+        }
         self.counts.bytes_sent += len;
         self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
         if len > 0 {
@@ -544,7 +599,12 @@ impl<P: Payload> Connection<P> {
         let cwnd = self.cc.cwnd();
         self.proposed.retransmit_bytes =
             self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
-        self.flight.on_retransmitted(burst.offset, end, now);
+        let stamp = self.delivery.on_sent(now, false);
+        self.flight.on_retransmitted(burst.offset, end, now, stamp);
+        self.quiet_since = now;
+        if !self.tail_probe.is_due() {
+            self.on_paced_sent(now, len);
+        }
         let pipe = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
         if self.recovery.is_forced() {
             self.counts.recovery_exceptions += u64::from(pipe > cwnd);

@@ -9,6 +9,7 @@
 //! one. Connections are asked again after everything that is fed in, so no time passes in between. What only the
 //! owner knows, a full ring or an empty pool, it tells by [`on_held`](Connection::on_held).
 
+use super::cc::Controller;
 use super::output::Hold;
 use super::{Connection, Fin};
 use crate::{Nanos, Payload, Time};
@@ -230,6 +231,10 @@ impl<P: Payload> Connection<P> {
         let share = match hold {
             Hold::Window => Share::PeerWindow,
             Hold::Congestion => Share::Congestion,
+            Hold::Pacing => Share::Pacing,
+            // It waits for the window that leaves less room.
+            Hold::Defer if self.cc.cwnd() <= self.window.wnd() => Share::Congestion,
+            Hold::Defer => Share::PeerWindow,
             Hold::Device => Share::Device,
             Hold::Nagle | Hold::Cork | Hold::Autocork => Share::Held,
             Hold::Empty => self.drained(),

@@ -1,7 +1,7 @@
 //! What a connection counts.
 
 use super::TimeShares;
-use crate::Nanos;
+use crate::{Nanos, Rate};
 
 /// Counters and gauges of one connection. Counters only grow; segments are those of the wire, bursts what was
 /// handed to the device (`S28`).
@@ -53,6 +53,10 @@ pub struct ConnStats {
     pub icmp_errors: u64,
     /// Times that sends asked for and that are not told, because too many waited (`S1`).
     pub send_times_lost: u64,
+    /// Bursts that waited for an ACK to become longer (`S22`).
+    pub deferrals: u64,
+    /// Times the congestion window was restarted after idling (`S26`).
+    pub idle_restarts: u64,
 
     /// Smoothed round-trip time, `None` before the first sample.
     pub srtt: Option<Nanos>,
@@ -72,6 +76,13 @@ pub struct ConnStats {
     pub receive_window: u64,
     /// Payload bytes of a full segment, after options.
     pub mss: u32,
+    /// The rate data is sent at; `None` when nothing but windows and device bounds it (`S25`).
+    pub pacing_rate: Option<Rate>,
+    /// The newest delivery rate that shows what the path can do, or a faster one that the application limited; `None`
+    /// before the first (`S27`).
+    pub delivery_rate: Option<Rate>,
+    /// It was the application that limited it.
+    pub delivery_rate_app_limited: bool,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
     /// Where the time went, until this connection was told the time last.

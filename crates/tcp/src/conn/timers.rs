@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Cork,
     /// A small send waits for the port to let go of an earlier burst (`S18`).
     Autocork,
+    /// A burst that pacing holds, or that waits to become longer, may leave (`S22`, `S25`).
+    Departure,
     /// An ACK is owed (RFC 9293 §3.8.6.3).
     DelayedAck,
     /// The handshake takes too long.
@@ -32,12 +34,13 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 12] = [
+    pub(crate) const ALL: [Timer; 13] = [
         Timer::Retransmit,
         Timer::TailProbe,
         Timer::Persist,
         Timer::Cork,
         Timer::Autocork,
+        Timer::Departure,
         Timer::DelayedAck,
         Timer::Connect,
         Timer::User,

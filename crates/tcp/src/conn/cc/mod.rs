@@ -7,7 +7,8 @@ mod newreno;
 
 pub use newreno::NewReno;
 
-use crate::{Nanos, Time};
+pub use super::delivery::RateSample;
+use crate::{Nanos, Rate, Time};
 
 /// What an ACK that moved SND.UNA says.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -25,6 +26,8 @@ pub struct AckSample {
     pub after_rto: bool,
     /// The round-trip time this ACK measured, if it measured one.
     pub rtt: Option<Nanos>,
+    /// The delivery rate it measured, if it measured one (`S27`).
+    pub rate: Option<RateSample>,
 }
 
 /// A congestion controller.
@@ -58,8 +61,12 @@ pub trait Controller {
     /// Where slow start ends, bytes; `u64::MAX` while unknown.
     fn ssthresh(&self) -> u64;
 
-    /// Bytes per second to send at, `None` for as fast as the window allows.
-    fn pacing_rate(&self) -> Option<u64>;
+    /// The window was not used for `timeouts` whole retransmission timeouts (RFC 5681 §4.1, `S26`): it says little
+    /// about the path any more. Never below `restart`, the window to begin with, unless it is that already.
+    fn on_idle(&mut self, timeouts: u64, restart: u64);
+
+    /// The rate to send at, `None` to leave that to the window.
+    fn pacing_rate(&self) -> Option<Rate>;
 }
 
 /// Which controller a connection uses.
@@ -141,7 +148,13 @@ impl Controller for Cc {
         }
     }
 
-    fn pacing_rate(&self) -> Option<u64> {
+    fn on_idle(&mut self, timeouts: u64, restart: u64) {
+        match self {
+            Cc::NewReno(c) => c.on_idle(timeouts, restart),
+        }
+    }
+
+    fn pacing_rate(&self) -> Option<Rate> {
         match self {
             Cc::NewReno(c) => c.pacing_rate(),
         }

@@ -1,7 +1,7 @@
 //! NewReno: slow start, congestion avoidance, fast recovery (RFC 5681, RFC 6582).
 
 use super::{AckSample, Controller};
-use crate::Time;
+use crate::{Rate, Time};
 
 /// The controller that everything else is measured against.
 ///
@@ -93,7 +93,15 @@ impl Controller for NewReno {
         self.ssthresh
     }
 
-    fn pacing_rate(&self) -> Option<u64> {
+    fn on_idle(&mut self, timeouts: u64, restart: u64) {
+        // Slow start may return quickly to where it was: RFC 7661 §4.4.2 keeps 3/4 of the window in ssthresh.
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        let halved = self.cwnd.checked_shr(u32::try_from(timeouts).unwrap_or(u32::MAX)).unwrap_or(0);
+        self.cwnd = halved.max(restart.min(self.cwnd));
+        self.acked = 0;
+    }
+
+    fn pacing_rate(&self) -> Option<Rate> {
         None
     }
 }
@@ -105,7 +113,15 @@ mod tests {
     const MSS: u64 = 1000;
 
     fn ack(acked: u64) -> AckSample {
-        AckSample { now: Time::ZERO, acked, flight: 0, cwnd_limited: true, after_rto: false, rtt: None }
+        AckSample {
+            now: Time::ZERO,
+            acked,
+            flight: 0,
+            cwnd_limited: true,
+            after_rto: false,
+            rtt: None,
+            rate: None,
+        }
     }
 
     #[test]
@@ -169,6 +185,28 @@ mod tests {
         cc.on_loss(Time::ZERO, 40 * MSS);
         cc.on_recovered(30 * MSS);
         assert_eq!(cc.cwnd(), 20 * MSS);
+    }
+
+    #[test]
+    fn s26_each_timeout_of_idleness_halves_the_window_down_to_the_restart_window() {
+        let idle = |timeouts| {
+            let mut cc = NewReno::new(100 * MSS, MSS as u32);
+            cc.on_loss(Time::ZERO, 160 * MSS);
+            cc.on_idle(timeouts, 10 * MSS);
+            (cc.cwnd() / MSS, cc.ssthresh() / MSS)
+        };
+        assert_eq!([idle(0), idle(1), idle(2), idle(3)], [(80, 80), (40, 80), (20, 80), (10, 80)]);
+        assert_eq!([idle(4), idle(64), idle(u64::MAX)], [(10, 80); 3]);
+        // What was in use is remembered as far as slow start may return to it.
+        let mut cc = NewReno::new(100 * MSS, MSS as u32);
+        cc.on_rto(Time::ZERO, 20 * MSS, false);
+        cc.cwnd = 40 * MSS;
+        cc.on_idle(2, 10 * MSS);
+        assert_eq!((cc.cwnd(), cc.ssthresh()), (10 * MSS, 30 * MSS));
+        // Not raised by idling.
+        let mut cc = NewReno::new(3 * MSS, MSS as u32);
+        cc.on_idle(1, 10 * MSS);
+        assert_eq!(cc.cwnd(), 3 * MSS);
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl Net {
             min_tso_mss: 64,
             budget: u32::MAX,
             held: 0,
+            loop_period: Nanos::ZERO,
         };
         let cfg = |i: usize| ConnConfig {
             mtu: 1500,

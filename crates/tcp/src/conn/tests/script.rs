@@ -37,12 +37,26 @@ pub(super) fn tuple() -> FourTuple {
 }
 
 /// A device that segments nothing: every burst is one segment.
-pub(super) const PLAIN: TxLimits =
-    TxLimits { max_len: 0, max_segments: 1, max_slices: 16, min_tso_mss: 0, budget: u32::MAX, held: 0 };
+pub(super) const PLAIN: TxLimits = TxLimits {
+    max_len: 0,
+    max_segments: 1,
+    max_slices: 16,
+    min_tso_mss: 0,
+    budget: u32::MAX,
+    held: 0,
+    loop_period: Nanos::ZERO,
+};
 
 /// A device that segments up to 64 KiB.
-pub(super) const TSO: TxLimits =
-    TxLimits { max_len: 65_000, max_segments: 64, max_slices: 16, min_tso_mss: 0, budget: u32::MAX, held: 0 };
+pub(super) const TSO: TxLimits = TxLimits {
+    max_len: 65_000,
+    max_segments: 64,
+    max_slices: 16,
+    min_tso_mss: 0,
+    budget: u32::MAX,
+    held: 0,
+    loop_period: Nanos::ZERO,
+};
 
 /// A configuration whose segments carry no options and exactly 1000 bytes, with windows that are not scaled.
 pub(super) fn plain() -> ConnConfig {

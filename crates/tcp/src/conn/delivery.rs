@@ -1,0 +1,212 @@
+//! How fast the peer gets what is sent (`S27`): delivery-rate samples, as draft-ietf-ccwg-bbr §4.1 estimates them
+//! (first in draft-cheng-iccrg-delivery-rate-estimation).
+//!
+//! Each burst is stamped, when it leaves, with what had been delivered by then. When an ACK covers it, the difference
+//! is what was delivered in between, over the longer of the time it took to send it and the time it took to be
+//! acknowledged: ACKs that arrive compressed cannot make it look faster than it was sent. Samples taken while the
+//! application had nothing more to send say how fast it was, not how fast the path is, and are marked.
+
+use crate::{Nanos, Rate, Time};
+
+/// What a burst remembers of the moment it left.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Stamp {
+    /// C.delivered: bytes the peer had acknowledged.
+    delivered: u64,
+    /// C.delivered_time: when the last of them were.
+    delivered_at: Time,
+    /// C.first_sent_time: when the burst that was acknowledged last then had left.
+    window_began: Time,
+    /// The application was what limited the sender.
+    app_limited: bool,
+}
+
+impl Stamp {
+    /// Of two bursts the one sent later; `at` is when each left.
+    pub(crate) fn is_newer(&self, at: Time, than: &(Stamp, Time)) -> bool {
+        (self.delivered, at) >= (than.0.delivered, than.1)
+    }
+}
+
+/// What one ACK says of the rate of delivery.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct RateSample {
+    /// Bytes delivered in `interval`.
+    pub delivered: u64,
+    /// How long that took.
+    pub interval: Nanos,
+    /// Bytes delivered in all when the newest burst of these left: what a round trip is counted by.
+    pub prior_delivered: u64,
+    /// The application limited the sender meanwhile: the path may be faster.
+    pub app_limited: bool,
+}
+
+impl RateSample {
+    /// The rate. There is always an interval.
+    pub fn rate(&self) -> Rate {
+        Rate::of(self.delivered, self.interval).unwrap_or(Rate::from_bps(u64::MAX))
+    }
+}
+
+/// The estimator of one connection: the draft's connection state C.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delivery {
+    /// Bytes acknowledged, FIN counted.
+    delivered: u64,
+    delivered_at: Time,
+    window_began: Time,
+    /// What is sent before this much is delivered left while the application limited us; zero when it does not.
+    app_limited_until: u64,
+    /// The newest sample that was not app-limited, or a faster one that was.
+    best: Option<RateSample>,
+}
+
+impl Delivery {
+    /// A burst leaves: what to stamp it with. `idle`: nothing is in flight before it.
+    #[inline]
+    pub(crate) fn on_sent(&mut self, now: Time, idle: bool) -> Stamp {
+        if idle {
+            // Time in which nothing was under way is nobody's transit time.
+            (self.window_began, self.delivered_at) = (now, now);
+        }
+        Stamp {
+            delivered: self.delivered,
+            delivered_at: self.delivered_at,
+            window_began: self.window_began,
+            app_limited: self.app_limited_until != 0,
+        }
+    }
+
+    /// The application has nothing more to send although `in_flight` bytes leave room for it.
+    #[inline]
+    pub(crate) fn on_app_limited(&mut self, in_flight: u64) {
+        self.app_limited_until = (self.delivered + in_flight).max(1);
+    }
+
+    /// `bytes` were acknowledged; `newest` is the stamp of the burst of them that left last, and when that was.
+    /// `None` where the interval is shorter than the path (`min_rtt`): then it measured nothing.
+    pub(crate) fn on_acked(
+        &mut self,
+        now: Time,
+        bytes: u64,
+        newest: Option<(Stamp, Time)>,
+        min_rtt: Option<Nanos>,
+    ) -> Option<RateSample> {
+        self.delivered += bytes;
+        self.delivered_at = now;
+        if self.delivered > self.app_limited_until {
+            self.app_limited_until = 0;
+        }
+        let (stamp, sent) = newest?;
+        self.window_began = sent;
+        let interval = sent.since(stamp.window_began).max(now.since(stamp.delivered_at));
+        if interval == Nanos::ZERO || min_rtt.is_some_and(|rtt| interval < rtt) {
+            return None;
+        }
+        let sample = RateSample {
+            delivered: self.delivered - stamp.delivered,
+            interval,
+            prior_delivered: stamp.delivered,
+            app_limited: stamp.app_limited,
+        };
+        // A slow application hides what the path can do: what it showed before stands until it shows more.
+        if !sample.app_limited || self.best.is_none_or(|best| sample.is_faster(&best)) {
+            self.best = Some(sample);
+        }
+        Some(sample)
+    }
+
+    /// What the path was last seen to do.
+    pub(crate) fn best(&self) -> Option<RateSample> {
+        self.best
+    }
+}
+
+impl RateSample {
+    /// Compares without a division.
+    fn is_faster(&self, than: &RateSample) -> bool {
+        u128::from(self.delivered) * u128::from(than.interval.as_nanos())
+            >= u128::from(than.delivered) * u128::from(self.interval.as_nanos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Time {
+        Time::from_nanos(n * 1_000_000)
+    }
+
+    /// The sample in bytes per millisecond, and whether it is marked.
+    fn rate(sample: Option<RateSample>) -> Option<(u64, bool)> {
+        sample.map(|s| (s.delivered * 1_000_000 / s.interval.as_nanos(), s.app_limited))
+    }
+
+    #[test]
+    fn s27_acks_that_arrive_together_do_not_look_faster_than_what_was_sent() {
+        let mut d = Delivery::default();
+        // A thousand bytes each millisecond from 10 ms on; their ACKs all come within a moment.
+        let stamps: Vec<_> = (0..10).map(|i| (d.on_sent(ms(10 + i), i == 0), ms(10 + i))).collect();
+        let first = d.on_acked(ms(30), 1000, Some(stamps[0]), None);
+        assert_eq!(rate(first), Some((50, false)));
+        let last = d.on_acked(ms(30), 9000, Some(stamps[9]), None);
+        // 10 000 bytes in the 20 ms since the first left: not in no time.
+        assert_eq!(rate(last), Some((500, false)));
+        // What was sent after the first ACK: 9 ms of sending against 1 ms between the ACKs.
+        let mut d = Delivery::default();
+        d.on_sent(ms(0), true);
+        d.on_acked(ms(10), 1000, Some((Stamp::default(), ms(0))), None);
+        let early = (d.on_sent(ms(11), false), ms(11));
+        let late = (d.on_sent(ms(30), false), ms(30));
+        d.on_acked(ms(40), 1000, Some(early), None);
+        assert_eq!(rate(d.on_acked(ms(41), 30_000, Some(late), None)), Some((1000, false)));
+    }
+
+    #[test]
+    fn s27_samples_are_marked_until_what_was_limited_is_delivered() {
+        let mut d = Delivery::default();
+        let a = (d.on_sent(ms(0), true), ms(0));
+        d.on_app_limited(1000);
+        let b = (d.on_sent(ms(1), false), ms(1));
+        assert_eq!(rate(d.on_acked(ms(10), 1000, Some(a), None)), Some((100, false)));
+        let c = (d.on_sent(ms(10), false), ms(10));
+        assert_eq!(rate(d.on_acked(ms(11), 1000, Some(b), None)), Some((181, true)));
+        let e = (d.on_sent(ms(12), false), ms(12));
+        assert!(d.on_acked(ms(20), 1000, Some(c), None).is_some_and(|s| s.app_limited));
+        assert!(d.on_acked(ms(22), 1000, Some(e), None).is_some_and(|s| !s.app_limited));
+    }
+
+    #[test]
+    fn s27_a_slow_application_does_not_hide_the_path() {
+        let mut d = Delivery::default();
+        let a = (d.on_sent(ms(0), true), ms(0));
+        d.on_acked(ms(10), 100_000, Some(a), None);
+        assert_eq!(rate(d.best()), Some((10_000, false)));
+        d.on_app_limited(0);
+        let b = (d.on_sent(ms(100), true), ms(100));
+        assert_eq!(rate(d.on_acked(ms(110), 1000, Some(b), None)), Some((100, true)));
+        assert_eq!(rate(d.best()), Some((10_000, false)));
+        // Faster than ever, limited or not.
+        d.on_app_limited(0);
+        let c = (d.on_sent(ms(200), true), ms(200));
+        d.on_acked(ms(210), 200_000, Some(c), None);
+        assert_eq!(rate(d.best()), Some((20_000, true)));
+        // Slower, but all the path gives.
+        let e = (d.on_sent(ms(300), true), ms(300));
+        d.on_acked(ms(310), 5000, Some(e), None);
+        assert_eq!(rate(d.best()), Some((500, false)));
+    }
+
+    #[test]
+    fn s27_less_than_a_round_trip_measures_nothing() {
+        let mut d = Delivery::default();
+        let a = (d.on_sent(ms(0), true), ms(0));
+        assert_eq!(d.on_acked(ms(0), 1000, Some(a), None), None);
+        let b = (d.on_sent(ms(1), false), ms(1));
+        assert_eq!(d.on_acked(ms(2), 1000, Some(b), Some(Nanos::from_millis(3))), None);
+        // An ACK of nothing that is in flight: counted, and no more.
+        assert_eq!(d.on_acked(ms(9), 1000, None, None), None);
+        assert_eq!(d.best(), None);
+    }
+}
