@@ -173,6 +173,11 @@ impl BufPool {
         self.inner.free.len()
     }
 
+    /// Bytes of the buffers that are out; exact when none is on its way.
+    pub fn bytes_out(&self) -> u64 {
+        u64::from(self.count().saturating_sub(self.available())) * u64::from(self.buffer_size())
+    }
+
     /// Buffers in all.
     pub fn count(&self) -> u32 {
         self.inner.buffers.len() as u32

@@ -12,6 +12,7 @@
 
 mod chain;
 mod clock;
+mod copy;
 mod device;
 mod eal;
 mod errno;
@@ -29,6 +30,7 @@ mod rx;
 
 pub use chain::{AttachError, Chain, Frame, Pieces, RawFlags, Segments};
 pub use clock::{Clock, cycles};
+pub use copy::copy_streaming;
 pub use device::{DeviceSpec, Needs, ParseDeviceError};
 pub use eal::{Eal, EalConfig, EalError, ThreadRegistration};
 pub use errno::Errno;

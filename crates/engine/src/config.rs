@@ -10,6 +10,25 @@ use crate::error::ConfigError;
 use crate::nic::NicLimits;
 use crate::route::{MIN_MTU, Routes};
 
+/// Which copying sends are copied past the cache (`S13`), with non-temporal stores: what is in the cache stays there, and the
+/// copy is read from memory. That pays once more memory is out than the cache holds, when the next buffer has to be
+/// fetched from memory only to be written over; before that it costs (`docs/results`).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Streaming {
+    /// Bytes of a send, at least.
+    pub least: u32,
+    /// While at least this many bytes of the NIC's buffers for copying sends are out.
+    pub out: u64,
+}
+
+impl Streaming {
+    /// None.
+    pub const NEVER: Streaming = Streaming { least: u32::MAX, out: u64::MAX };
+}
+
+/// Payload up to this many bytes is copied behind the header (`S15`).
+const COPY_BREAK: u32 = 256;
+
 /// Settings of an [`Engine`](crate::Engine). Everything but the address and the secrets has a default that suits
 /// a link of 1 to 100 Gbit/s.
 #[derive(Clone, Debug)]
@@ -24,6 +43,12 @@ pub struct EngineConfig {
     pub mtu: Option<u16>,
     /// IPv4 time to live, 1 to 255 (RFC 9293 MUST-49; 64 is the value assigned by IANA).
     pub ttl: u8,
+    /// Payload of up to this many bytes is copied behind the header instead of being referenced (`S15`), where a header
+    /// buffer has room: a frame of one buffer costs the driver one descriptor instead of two and spares a reference.
+    /// Default 256; `examples/copying small` measures where it pays.
+    pub copy_break: u32,
+    /// Which copying sends leave the cache alone. Default: none.
+    pub streaming: Streaming,
     /// Settings of what belongs to no connection: ports, TIME-WAIT, resets. The engine adds its network's broadcast
     /// address.
     pub endpoint: EndpointConfig,
@@ -121,6 +146,8 @@ impl EngineConfig {
             gateway: None,
             mtu: None,
             ttl: 64,
+            copy_break: COPY_BREAK,
+            streaming: Streaming::NEVER,
             endpoint: EndpointConfig::new(secrets.isn, secrets.ports),
             flow_key: FlowKey(secrets.flows),
             max_connections: 65_536,

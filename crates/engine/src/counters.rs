@@ -95,6 +95,7 @@ counters! {
     tx_soft_segmented: "Bursts segmented here, because the port does not segment them.",
     tx_linearised: "Bursts copied together, because their chain was longer than the port takes.",
     tx_payload_copied: "Bursts whose small payload was copied behind the header.",
+    tx_streamed_bytes: "Bytes of copying sends that were copied past the cache (S13).",
     tx_checksums_copying: "Frames whose TCP checksum was computed here, in the pass that copied their payload (S12).",
     tx_checksums_reading: "Frames whose TCP checksum was computed here, in a pass over payload that was not copied (S12).",
     tx_fin_split: "FINs sent in a frame of their own behind a TSO frame.",

@@ -179,6 +179,8 @@ pub(crate) struct FakeNic {
     pub(crate) headers_total: usize,
     pub(crate) tails_free: usize,
     pub(crate) tail_len: usize,
+    /// What it says is out of its tail buffers.
+    pub(crate) tail_bytes: u64,
     /// Says that most receive buffers are held.
     pub(crate) pressed: bool,
     /// Slices may be referred to only while this is above zero.
@@ -206,6 +208,7 @@ impl FakeNic {
             headers_total: 1000,
             tails_free: usize::MAX,
             tail_len: 4096,
+            tail_bytes: 0,
             pressed: false,
             references: usize::MAX,
             live: Rc::new(Cell::new(0)),
@@ -374,6 +377,10 @@ impl Nic for FakeNic {
     }
 
     fn reclaim(&mut self) {}
+
+    fn tail_bytes_out(&self) -> u64 {
+        self.tail_bytes
+    }
 
     fn alloc_tail(&mut self) -> Option<Tail> {
         self.tails_free = self.tails_free.checked_sub(1)?;

@@ -26,11 +26,6 @@ pub(crate) fn is_other_station(mac: [u8; 6], own: [u8; 6]) -> bool {
     mac[0] & 1 == 0 && mac != [0; 6] && mac != own
 }
 
-/// Payload up to this many bytes is copied behind the header (`S15`): a frame in one buffer costs the driver one
-/// descriptor instead of two and spares a reference. 256 bytes are four cache lines, about what the second
-/// descriptor and the reference counting cost.
-pub(crate) const COPY_BREAK: u32 = 256;
-
 /// Whom a frame is for.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Address {

@@ -57,7 +57,7 @@ mod tx;
 mod waits;
 mod wheel;
 
-pub use config::{Bounds, DeviceBudget, EngineConfig, FlowKey, NeighbourConfig, Secrets};
+pub use config::{Bounds, DeviceBudget, EngineConfig, FlowKey, NeighbourConfig, Secrets, Streaming};
 pub use counters::Counters;
 pub use drain::Remaining;
 pub use engine::Engine;

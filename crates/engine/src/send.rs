@@ -10,10 +10,10 @@ use core::mem;
 use tcp::conn::{SendFlags, WriteErrorKind};
 use tcp::{Offset, Payload};
 
+use crate::config::Streaming;
 use crate::engine::Engine;
 use crate::error::{SendError, SendRefusal};
 use crate::flow::ConnId;
-use crate::frame::COPY_BREAK;
 use crate::nic::{Nic, TailBuf};
 use crate::slot::Slot;
 
@@ -115,11 +115,17 @@ impl<N: Nic> Engine<N> {
     /// # Errors
     /// [`SendError`] says why nothing was taken.
     pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, SendError<()>> {
+        let Streaming { least, out } = self.cfg.streaming;
+        let streaming = bytes.len() >= least as usize && self.nic.tail_bytes_out() >= out;
         let mut rest = bytes;
         loop {
             let filled = self.send_with(id, rest.len(), |room| {
                 let n = room.len().min(rest.len());
-                room[..n].copy_from_slice(&rest[..n]);
+                if streaming {
+                    dpdk::copy_streaming(&rest[..n], room);
+                } else {
+                    room[..n].copy_from_slice(&rest[..n]);
+                }
                 Ok::<_, SendRefusal>((n, if n == rest.len() { flags } else { flags.of_a_part() }))
             });
             match filled {
@@ -127,9 +133,14 @@ impl<N: Nic> Engine<N> {
                 Err(FillError::Refused(reason) | FillError::Source(reason)) if rest.len() == bytes.len() => {
                     return Err(SendError { payload: (), reason });
                 }
-                Err(_) => return Ok(bytes.len() - rest.len()),
+                Err(_) => {
+                    let taken = bytes.len() - rest.len();
+                    self.counters.tx_streamed_bytes += if streaming { taken as u64 } else { 0 };
+                    return Ok(taken);
+                }
             }
             if rest.is_empty() {
+                self.counters.tx_streamed_bytes += if streaming { bytes.len() as u64 } else { 0 };
                 return Ok(bytes.len());
             }
         }
@@ -283,7 +294,7 @@ impl<N: Nic> Engine<N> {
             let len = payload.len();
             let last = len as u64 == readable || moved + len == max;
             let part = if last { flags } else { flags.of_a_part() };
-            let taken = if len <= COPY_BREAK as usize || self.nic.rx_pressed() {
+            let taken = if len <= self.cfg.copy_break as usize || self.nic.rx_pressed() {
                 self.send_copy(to, payload.as_slice(), part).map_err(|e| e.reason)
             } else {
                 self.send(to, payload, part).map(|_| len).map_err(|e| e.reason)

@@ -8,7 +8,7 @@ use tcp::{Burst, BurstKind, Payload};
 
 use crate::commit::Staged;
 use crate::engine::Engine;
-use crate::frame::{Address, COPY_BREAK};
+use crate::frame::Address;
 use crate::nic::{Nic, StageError, TailBuf, TxFrame};
 use crate::segment::Cuts;
 use crate::slot::Slot;
@@ -95,7 +95,7 @@ impl<N: Nic> Engine<N> {
 
         let sums = self.framer.sums();
         let behind = self.framer.fits_behind(headers, cut.len);
-        let staged = if behind && (cuts.copy || cut.len <= COPY_BREAK) {
+        let staged = if behind && (cuts.copy || cut.len <= self.cfg.copy_break) {
             let (mut at, mut sum) = (headers, Sum::ZERO);
             for (buf, range) in slot.conn.slices(&cut) {
                 let bytes = &buf.as_slice()[range];

@@ -116,6 +116,9 @@ pub struct PoolConfig {
     pub mbufs: Option<u32>,
     /// Bytes that copying sends of all connections may fill before the peers acknowledge them. Without it, 64 MiB.
     pub send_bytes: Option<u64>,
+    /// Copying sends of at least this many bytes go past the cache, so that what is in it stays; 0: none do. Without it
+    /// those of 4096 bytes or more, while `send_bytes` that are in use would fill half of the largest cache.
+    pub streaming_copies: Option<u32>,
 }
 
 /// Descriptors of the device's rings. Without a number 1024, or what the device takes.
@@ -205,7 +208,7 @@ mod tests {
         config.check_tx = true;
         config.pcap = Some("x.pcap".into());
         config.memory = MemoryConfig { hugepages: Hugepages::Off, mib: Some(256) };
-        config.pools = PoolConfig { mbufs: Some(64), send_bytes: Some(1 << 20) };
+        config.pools = PoolConfig { mbufs: Some(64), send_bytes: Some(1 << 20), ..PoolConfig::default() };
         config.rings = RingConfig { transmit: Some(32), receive: Some(64) };
         config.connection.user_timeout = Duration::from_millis(1500);
         config.connection.mss = Some(1400);

@@ -9,7 +9,9 @@ use std::time::Duration;
 use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, Traced};
-use engine::{ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets};
+use engine::{
+    ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
+};
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, Setting, State};
 use tcp::endpoint::{ListenError, ListenerId};
@@ -22,6 +24,11 @@ use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Pay
 const TAIL_SIZE: u32 = 65_536;
 /// Memory for copying sends, unless the settings say otherwise.
 const SEND_BYTES: u64 = 64 << 20;
+
+/// Copies shorter than this are not worth the fence that ends a streaming one: `docs/results`, S13.
+const STREAMED_LEAST: u32 = 4_096;
+/// What stands for a cache whose size the kernel does not tell.
+const COMMON_CACHE: u64 = 32 << 20;
 
 /// The shortest time between two ARP requests for one neighbour.
 const SHORTEST_ARP_RETRY: Nanos = Nanos::from_millis(50);
@@ -311,9 +318,29 @@ fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
         gateway: config.gateway.map(v4).transpose()?,
         mtu: config.mtu,
         max_connections: config.max_connections,
+        streaming: streaming(config, largest_cache()),
         neighbours,
         ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
     })
+}
+
+/// Which copying sends go past the cache (`S13`). `cache`: bytes of the largest one, if known.
+fn streaming(config: &Config, cache: Option<u64>) -> Streaming {
+    match config.pools.streaming_copies {
+        None => Streaming { least: STREAMED_LEAST, out: cache.unwrap_or(COMMON_CACHE) / 2 },
+        Some(0) => Streaming::NEVER,
+        Some(least) => Streaming { least, out: 0 },
+    }
+}
+
+/// Bytes of the largest cache that this machine's first CPU has a share of, as the kernel tells.
+fn largest_cache() -> Option<u64> {
+    let size = |index: u32| {
+        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text.trim().strip_suffix('K')?.parse::<u64>().ok()? << 10)
+    };
+    (0..8).map_while(size).max()
 }
 
 /// The library's settings in the device's words.
@@ -376,6 +403,17 @@ mod tests {
     fn an_ipv6_address_of_our_own_is_refused() {
         let config = Config::new("null", "2001:db8::2/64".parse().unwrap());
         assert!(matches!(engine_config(&config), Err(BuildError::Family(_))));
+    }
+
+    #[test]
+    fn s13_copies_go_past_the_cache_once_more_is_out_than_half_of_it_holds() {
+        let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        assert_eq!(streaming(&config, Some(8 << 20)), Streaming { least: 4096, out: 4 << 20 });
+        assert_eq!(streaming(&config, None), Streaming { least: 4096, out: 16 << 20 });
+        config.pools.streaming_copies = Some(65_536);
+        assert_eq!(streaming(&config, Some(8 << 20)), Streaming { least: 65_536, out: 0 });
+        config.pools.streaming_copies = Some(0);
+        assert_eq!(streaming(&config, Some(8 << 20)), Streaming::NEVER);
     }
 
     #[test]

@@ -60,6 +60,10 @@ pub(crate) struct TuningArgs {
     #[arg(long, value_name = "N")]
     pub(crate) mbufs: Option<u32>,
 
+    /// Copy sends of at least this size past the cache; 0: never [default: 4K, once half of the largest cache is in flight]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) streaming_copies: Option<Size>,
+
     /// Descriptors of the transmit ring, 32 to 32768 [default: 1024, or what the device takes]
     #[arg(long, value_name = "N")]
     pub(crate) tx_ring: Option<u16>,

@@ -56,6 +56,8 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     }
     config.mtu = device.mtu.or(config.mtu);
     config.pools.mbufs = tuning.mbufs.or(config.pools.mbufs);
+    let streaming = tuning.streaming_copies.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
+    config.pools.streaming_copies = streaming.or(config.pools.streaming_copies);
     config.rings.transmit = tuning.tx_ring.or(config.rings.transmit);
     config.rings.receive = tuning.rx_ring.or(config.rings.receive);
     check_sizes(&config)?;

@@ -84,6 +84,10 @@ impl<N: Nic> Nic for Checked<N> {
         self.inner.rx_burst(out)
     }
 
+    fn tail_bytes_out(&self) -> u64 {
+        self.inner.tail_bytes_out()
+    }
+
     fn rx_pressed(&self) -> bool {
         self.inner.rx_pressed()
     }

@@ -476,6 +476,10 @@ impl Nic for DpdkNic {
         self.queue.completed(&mut self.builder.headers);
     }
 
+    fn tail_bytes_out(&self) -> u64 {
+        self.tails.bytes_out()
+    }
+
     fn alloc_tail(&mut self) -> Option<Tail> {
         let buf = self.tails.try_alloc().or_else(|| {
             self.reclaim();

@@ -275,6 +275,10 @@ impl Nic for MemoryNic {
         }
     }
 
+    fn tail_bytes_out(&self) -> u64 {
+        self.tails.bytes_out()
+    }
+
     fn alloc_tail(&mut self) -> Option<Tail> {
         self.tails.try_alloc().map(Tail)
     }

@@ -79,6 +79,12 @@ pub trait Nic {
     /// chains the device does not take are copied together.
     fn alloc_tail(&mut self) -> Option<Self::Tail>;
 
+    /// Bytes of the buffers for copying sends that are out: being filled, waiting for an ACK, or in the device. 0 where
+    /// nobody counts.
+    fn tail_bytes_out(&self) -> u64 {
+        0
+    }
+
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.
     fn cycles(&self) -> u64;
 }

@@ -87,6 +87,10 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
         pieces
     }
 
+    fn tail_bytes_out(&self) -> u64 {
+        self.inner.tail_bytes_out()
+    }
+
     fn rx_pressed(&self) -> bool {
         self.inner.rx_pressed()
     }

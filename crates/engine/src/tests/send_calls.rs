@@ -5,7 +5,7 @@ use tcp::{Event, Nanos, Offset, Payload, SendTimeKind};
 
 use super::*;
 use crate::fake::limits;
-use crate::{FillError, Message, Piece, SendRefusal};
+use crate::{FillError, Message, Piece, SendRefusal, Streaming};
 
 const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
 
@@ -162,6 +162,29 @@ fn s1_a_source_fills_the_buffers_that_the_port_reads() {
     net.a.shutdown_write(a);
     let refused = net.a.send_with(a, 7, |_| -> Result<_, ()> { panic!("asked in vain") });
     assert_eq!(refused, Err(FillError::Refused(SendRefusal::Finished)));
+    net.finish();
+}
+
+#[test]
+fn s13_long_copies_go_past_the_cache_when_much_is_out_and_arrive_the_same() {
+    let streams = EngineConfig { streaming: Streaming { least: 4_096, out: 1 << 20 }, ..config(A) };
+    let mut net = Net::with(engine_with(streams, limits()), engine(B, limits()));
+    net.a.fake().tail_len = 1_021;
+    let (a, b) = net.connected(&cfg());
+    let data = pattern(80, 20_000);
+    let mut at = 0;
+    for (len, out, streamed) in
+        [(4_095, 1 << 20, 0), (4_096, (1 << 20) - 1, 0), (4_096, 1 << 20, 4_096), (7_713, u64::MAX, 11_809)]
+    {
+        net.a.fake().tail_bytes = out;
+        assert_eq!(net.a.send_copy(a, &data[at..at + len], SendFlags::default()).unwrap(), len);
+        assert_eq!(net.a.counters().tx_streamed_bytes, streamed, "{len} bytes with {out} out");
+        at += len;
+    }
+    net.run(Nanos::from_secs(1), |n| n.received_b(b) == data);
+    net.b.fake().tail_bytes = u64::MAX - 1;
+    net.b.send_copy(b, &data, SendFlags::default()).unwrap();
+    assert_eq!(net.b.counters().tx_streamed_bytes, 0, "never, unless it is asked for");
     net.finish();
 }
 

@@ -177,6 +177,23 @@ fn s15_small_payload_travels_behind_its_header() {
 }
 
 #[test]
+fn s15_payload_beyond_the_copy_break_is_referenced() {
+    for (copy_break, len, buffers) in [(256, 256, 1), (256, 257, 2), (0, 1, 2), (u32::MAX, 1_400, 1)] {
+        let mut net =
+            Net::with(engine_with(EngineConfig { copy_break, ..config(A) }, limits()), engine(B, limits()));
+        let (a, _) = net.connected(&ConnConfig { no_delay: true, ..cfg() });
+        net.a.sent();
+        let buf = net.a.buf(&pattern(81, len));
+        net.a.send(a, buf, SendFlags::default()).unwrap();
+        net.a.poll(net.now);
+        let sent = net.a.sent();
+        assert_eq!(sent.iter().map(|s| s.buffers).collect::<Vec<_>>(), [buffers], "{len} of {copy_break}");
+        sent.iter().for_each(|s| deliver(&mut net.b, s));
+        net.finish();
+    }
+}
+
+#[test]
 fn large_bursts_are_tso_frames_with_the_fin_in_one_of_its_own() {
     let mut net = Net::new(limits());
     let (a, b) = net.connected(&cfg());
