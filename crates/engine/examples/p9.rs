@@ -62,7 +62,7 @@ impl Bench {
         let mut engine = Engine::new(nic, cfg)?;
         let mut now = Time::ZERO + Nanos::from_millis(1);
         let to: SocketAddr = "198.18.0.1:9".parse()?;
-        let options = ConnConfig { no_delay: true, ..ConnConfig::default() };
+        let options = ConnConfig { no_delay: true, send_buffer: Some(4 << 20), ..ConnConfig::default() };
         let conn = engine.connect(now, to, &options)?;
         for _ in 0..1000 {
             now += Nanos::from_micros(10);
