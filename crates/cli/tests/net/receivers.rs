@@ -39,6 +39,26 @@ fn s29_socat_gets_a_file_sent_without_a_copy() {
 }
 
 #[test]
+fn s13_long_copies_go_past_the_cache_where_it_is_asked_for() {
+    let lab = Lab::new();
+    let _socat = lab.socat();
+    for (option, length, streamed) in [
+        ("", "64K", false),
+        ("--streaming-copies 16K", "64K", true),
+        ("--streaming-copies 16K", "8K", false),
+        ("--streaming-copies 0", "64K", false),
+    ] {
+        let words = format!("{KERNEL}:{PORT} -n 1M --length {length} {option} -J");
+        let said = lab.send(&words).ends_with(0, PATIENCE).stdout;
+        let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        // The rest of a write that found no room may be too short.
+        let bytes = json["counters"]["tx_streamed_bytes"].as_u64().expect("a number");
+        assert!(if streamed { bytes > 900_000 } else { bytes == 0 }, "{words}: {bytes}");
+    }
+    assert_eq!(lab.kernel_counter("TcpInCsumErrors"), 0);
+}
+
+#[test]
 fn s49_socat_gets_a_file_over_a_packet_socket_on_a_veth_pair() {
     let lab = Lab::new();
     let (file, hash) = lab.random_file(volume() / 4);
