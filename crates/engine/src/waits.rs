@@ -25,6 +25,11 @@ impl<N: Nic> Engine<N> {
         slot.is_some_and(|s| s.conn.take_event(Event::Connected))
     }
 
+    /// Whether there is such a listener: otherwise nobody needs to wait for it.
+    pub fn has_listener(&self, id: ListenerId) -> bool {
+        self.endpoint.has_listener(id)
+    }
+
     /// The connection that `listener` accepted first and nobody was told of; [`EngineEvent::Accepted`] is not told any
     /// more.
     pub fn take_accepted(&mut self, listener: ListenerId) -> Option<ConnId> {

@@ -90,9 +90,15 @@ impl LocalEngine {
     /// Waits for a connection to this listener.
     ///
     /// # Errors
-    /// [`Error::WaitTimedOut`] and [`Error::Cancelled`].
+    /// [`Error::WaitTimedOut`], [`Error::Cancelled`], and [`Error::Gone`] when there is no such listener.
     pub fn accept_wait(&mut self, listener: ListenerId, wait: &Wait) -> Result<ConnId, Error> {
-        self.turn_until(wait, |engine| on!(&mut engine.stack, engine => engine.take_accepted(listener)))
+        self.turn_until(wait, |engine| {
+            on!(&mut engine.stack, engine => {
+                let accepted = engine.take_accepted(listener).map(Ok);
+                accepted.or_else(|| (!engine.has_listener(listener)).then_some(Err(Error::Gone)))
+            })
+        })
+        .and_then(|accepted| accepted)
     }
 
     /// Copies all of `bytes` into the send buffer, waiting for room as often as need be; returns how many that was.
@@ -163,14 +169,14 @@ impl LocalEngine {
         }
     }
 
-    /// Waits until the peer has acknowledged everything before `upto`.
+    /// Waits until the peer has acknowledged everything before `upto`, or all that was sent if that is less.
     ///
     /// # Errors
     /// As [`send_wait`](LocalEngine::send_wait) when nothing was taken.
     pub fn acked_wait(&mut self, id: ConnId, upto: Offset, wait: &Wait) -> Result<(), Error> {
         let acked = self.turn_until(wait, |engine| {
             let Some(marks) = engine.marks(id) else { return Some(Err(Error::Gone)) };
-            if marks.acked >= upto {
+            if marks.acked >= upto.min(marks.accepted) {
                 return Some(Ok(()));
             }
             (engine.state(id) == Some(State::Closed)).then_some(Err(Error::Finished))

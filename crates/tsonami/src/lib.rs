@@ -34,7 +34,19 @@
 //!
 //! The loop need not be written out where one connection is all: [`LocalEngine::connect_wait`], [`LocalEngine::send_wait`],
 //! [`LocalEngine::read_wait`] and their like turn it until something happened, and [`LocalEngine::stream`] makes a
-//! connection a [`Read`](std::io::Read) and [`Write`](std::io::Write).
+//! connection a [`Read`](std::io::Read) and [`Write`](std::io::Write):
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use tsonami::{Config, LocalEngine, SendFlags, Wait};
+//! # let config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse()?);
+//! let mut engine = LocalEngine::builder(config).build()?;
+//! let connection = engine.connect_wait("10.77.0.1:5001".parse()?, None, &Wait::forever())?;
+//! let sent = engine.send_wait(connection, b"hello", SendFlags::default(), &Wait::at_most(Duration::from_secs(5)))?;
+//! engine.finish_wait(connection, &Wait::forever())?;
+//! # assert_eq!(sent, 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Bytes go in by copy ([`LocalEngine::send_copy`], which may take a part) or by reference
 //! ([`LocalEngine::send`], all or nothing; a refused payload comes back inside the error). How far they came is told by

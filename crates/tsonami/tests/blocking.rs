@@ -217,6 +217,8 @@ fn s2_a_receive_timeout_governs_accept_and_read() {
         go.send(()).unwrap();
         assert!(engine.read_wait(id, &patient()).unwrap().is_none(), "the peer's end");
         client.join().unwrap();
+        engine.unlisten(listener);
+        assert_eq!(engine.accept_wait(listener, &Wait::forever()), Err(Error::Gone));
         // It was told by the call; what no call told is still there.
         let events: Vec<Event> = std::iter::from_fn(|| engine.poll_event()).map(|(_, event)| event).collect();
         assert!(!events.iter().any(|e| matches!(e, Event::Accepted(_))), "{events:?}");
@@ -250,6 +252,9 @@ fn s2_before_the_handshake_a_send_would_block_and_a_waiting_one_waits() {
         assert_eq!(engine.send_payload_wait(id, refused.payload, PLAIN, &patient()).unwrap().0, 6);
         assert!(std::iter::from_fn(|| engine.poll_event()).any(|(of, e)| of == id && e == Event::Connected));
         peer.order(Order::Read);
+        engine.acked_wait(id, tsonami::Offset(10), &patient()).unwrap();
+        assert_eq!(engine.marks(id).unwrap().acked.0, 10);
+        engine.acked_wait(id, tsonami::Offset(11), &Wait::at_most(Duration::ZERO)).unwrap();
         engine.finish_wait(id, &patient()).unwrap();
         assert_eq!(peer.end(), b"early zero");
         engine.release(id);

@@ -74,6 +74,10 @@ impl Listeners {
         address.is_some_and(|address| self.by_address.remove(&address).is_some())
     }
 
+    pub(super) fn contains(&self, id: ListenerId) -> bool {
+        self.addresses.contains_key(&id)
+    }
+
     /// A listener by its name.
     pub(super) fn get_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
         self.addresses.get(&id).and_then(|address| self.by_address.get_mut(address))

@@ -208,6 +208,11 @@ impl Endpoint {
         })
     }
 
+    /// Whether there is such a listener.
+    pub fn has_listener(&self, id: ListenerId) -> bool {
+        self.listeners.contains(id)
+    }
+
     /// Ends a listener; its connections live on. False when there is no such listener.
     pub fn unlisten(&mut self, id: ListenerId) -> bool {
         self.listeners.remove(id)
