@@ -23,12 +23,15 @@ impl Ours {
         let address = format!("{SENDER}/24").parse().expect("an address");
         let mut config = Config::new(format!("af_packet:{SENDER_INTERFACE}"), address);
         config.wait = WaitStrategy::Park;
-        // What the kernel is told by sysctls.
+        // What the kernel is told by sysctls, and by an interface that takes one segment at a time.
         config.connection = ConnectOptions {
             min_rto: MIN_RTO,
             timestamps: false,
             sack: false,
             tail_loss_probe: false,
+            autocork: false,
+            tso_defer: false,
+            idle_restart: false,
             ..ConnectOptions::default()
         };
         let engine = LocalEngine::builder(config).build().expect("a packet socket needs nothing but root");
