@@ -329,8 +329,10 @@ fn connection(rng: &mut Rng, index: u32, budget: u64, hosts: &[HostPlan; 2]) -> 
         plans[0].end = End::WhenSent;
     }
     // No more than some thousand writes each.
-    for plan in &mut plans {
-        let least = (plan.total / 5_000) as usize;
+    let totals = [plans[0].total, plans[1].total];
+    for (i, plan) in plans.iter_mut().enumerate() {
+        let total = if plan.answers { totals[1 - i] } else { totals[i] };
+        let least = (total / 5_000) as usize;
         plan.chunk = (plan.chunk.0.max(least), plan.chunk.1.max(least));
     }
     let start = if index == 0 { Time::ZERO } else { Time::from_nanos(rng.log_range(1, 1_000_000_000)) };
