@@ -336,7 +336,7 @@ proptest! {
         let mut bytes = [0; 40];
         ip.emit(&mut bytes, ChecksumBy::Software);
         tcp.emit(&OptionBytes::EMPTY, &mut bytes[20..]);
-        let kind = IcmpErrorKind::PacketTooBig { mtu: None };
+        let kind = IcmpErrorKind::PacketTooBig { mtu: Some(1400) };
         let (tuple, error) = parse_quoted_v4(kind, &bytes[..28 + more]).unwrap();
         prop_assert_eq!((tuple.local.ip(), tuple.remote.ip()), (IpAddr::V4(ip.src), IpAddr::V4(ip.dst)));
         prop_assert_eq!((tuple.local.port(), tuple.remote.port()), (tcp.src_port, tcp.dst_port));
