@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use tcp::conn::{ConnConfig, SendFlags, State, WriteErrorKind};
+use tcp::conn::{ConnConfig, Keepalive, SendFlags, State, WriteErrorKind};
 use tcp::endpoint::{ConnectError, ListenerId};
 use tcp::{Nanos, Payload};
 
@@ -43,6 +43,8 @@ pub(crate) struct Socket {
 pub(crate) struct Options {
     pub(crate) reuse_address: bool,
     pub(crate) keep_alive: bool,
+    /// What keepalive is when it is on.
+    pub(crate) keepalive: Keepalive,
 }
 
 #[derive(Debug)]

@@ -41,7 +41,20 @@ impl World {
         let socket = self.get(fd)?;
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => socket.options.reuse_address = on,
-            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => socket.options.keep_alive = on,
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => {
+                socket.options.keep_alive = on;
+                self.apply_keepalive(fd)?;
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE | libc::TCP_KEEPINTVL | libc::TCP_KEEPCNT) => {
+                let n = u32::try_from(n).ok().filter(|&n| n > 0).ok_or(Errno::INVAL)?;
+                let keepalive = &mut socket.options.keepalive;
+                match name {
+                    libc::TCP_KEEPIDLE => keepalive.idle = Nanos::from_secs(n.into()),
+                    libc::TCP_KEEPINTVL => keepalive.interval = Nanos::from_secs(n.into()),
+                    _ => keepalive.probes = n,
+                }
+                self.apply_keepalive(fd)?;
+            }
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
                 // Linux doubles what it is told, to make room for its own accounting, and takes no less than this.
                 let bytes = (n.max(0) as usize * 2).max(4_608);
@@ -91,6 +104,16 @@ impl World {
         Ok(())
     }
 
+    /// Keepalive as it is set now, on this socket and its connection.
+    fn apply_keepalive(&mut self, fd: RawFd) -> Result<(), Errno> {
+        let now = self.now;
+        let socket = self.get(fd)?;
+        let keepalive = socket.options.keep_alive.then_some(socket.options.keepalive);
+        socket.cfg.keepalive = keepalive;
+        self.on_link(fd, |conn| conn.set_keepalive(now, keepalive));
+        Ok(())
+    }
+
     /// What is set on a listening socket is in force for connections to come.
     fn reconfigure_listener(&mut self, fd: RawFd) -> Result<(), Errno> {
         let socket = self.get(fd)?;
@@ -130,6 +153,13 @@ impl World {
             }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY) => i32::from(socket.cfg.no_delay),
             (libc::IPPROTO_TCP, libc::TCP_CORK) => i32::from(socket.cfg.cork),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => {
+                (socket.options.keepalive.idle.as_millis() / 1_000) as i32
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => {
+                (socket.options.keepalive.interval.as_millis() / 1_000) as i32
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => socket.options.keepalive.probes as i32,
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => socket.user_timeout.as_millis() as i32,
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
                 let bound = socket.cfg.max_mss.map_or(536, i32::from);
