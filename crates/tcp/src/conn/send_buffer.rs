@@ -56,6 +56,11 @@ impl SendBuffer {
         buffer
     }
 
+    /// It is kept smaller than it would be, for memory is short.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed && self.max.is_some()
+    }
+
     /// Bytes of limit.
     pub(crate) fn limit(&self) -> u64 {
         self.limit

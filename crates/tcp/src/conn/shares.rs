@@ -36,7 +36,7 @@ pub enum Share {
     Device,
     /// A short segment was held back: Nagle's algorithm, cork, more or autocork.
     Held,
-    /// There were no packet buffers.
+    /// There were no packet buffers, or so few that send buffers were kept small.
     Memory,
     /// All bytes were acknowledged and no more could come: our FIN, then the peer's. TIME-WAIT is no part of a life.
     Closing,
@@ -259,7 +259,7 @@ impl<P: Payload> Connection<P> {
         } else if !self.has_work() {
             Share::Idle
         } else if self.awaits_room() {
-            Share::SendBuffer
+            if self.send_buffer.is_pressed() { Share::Memory } else { Share::SendBuffer }
         } else {
             Share::Busy
         }

@@ -93,6 +93,32 @@ fn s28_send_buffer_is_while_all_is_under_way_and_a_writer_was_refused() {
 }
 
 #[test]
+fn s28_a_send_buffer_that_pressure_keeps_small_is_memorys() {
+    for (send_buffer, expected) in [(None, Memory), (Some(2128), SendBuffer)] {
+        let cfg = ConnConfig { send_buffer, initial_window: 100, ..plain() };
+        let mut s = Script::established(&cfg, 65535);
+        s.write(1000).write(1000).conn.on_memory_pressure(true);
+        while s.conn.capacity() >= 1000 {
+            s.write(1000);
+        }
+        assert_eq!(s.conn.wait_for_room(), Err(WriteErrorKind::Full));
+        s.conn.on_writer_waits(s.now);
+        s.at(150);
+        assert_eq!(s.shares(), [(Opening, 100), (expected, 50)], "a fixed one is not touched by pressure");
+    }
+}
+
+#[test]
+fn s28_a_clock_that_goes_back_takes_nothing_away() {
+    let mut s = Script::established(&plain(), 65535);
+    s.limits = TxLimits { budget: 0, ..PLAIN };
+    s.at(150).write(1000).at(170);
+    s.conn.on_held(Time::ZERO, HeldBy::Memory);
+    assert_eq!(s.shares(), [(Opening, 100), (Idle, 50), (Memory, 20)]);
+    s.conn.check_invariants();
+}
+
+#[test]
 fn s28_held_is_a_short_segment_waiting_for_company() {
     let nagle = ConnConfig { no_delay: false, ..plain() };
     let mut s = Script::established(&nagle, 65535);
