@@ -53,7 +53,7 @@ pub struct DeviceInfo {
 /// [`rest`](LocalEngine::rest) and [`shutdown`](LocalEngine::shutdown).
 pub struct LocalEngine {
     pub(crate) stack: Stack,
-    clock: Clock,
+    pub(crate) clock: Clock,
     waiter: Waiter,
     options: ConnectOptions,
     info: DeviceInfo,

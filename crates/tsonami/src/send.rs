@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use engine::{ConnId, FillError, Message, Piece};
-use tcp::Offset;
 use tcp::conn::SendFlags;
+use tcp::{Offset, Time};
 
 use crate::stack::on;
 use crate::{Error, LocalEngine, Payload, TrySendError};
@@ -33,10 +33,14 @@ impl LocalEngine {
 
     /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty.
     ///
+    /// A long send is on its way while it is copied: after every 64 KiB the engine has a turn, as by
+    /// [`poll`](LocalEngine::poll).
+    ///
     /// # Errors
     /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
     pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
-        on!(&mut self.stack, engine => engine.send_copy(id, bytes, flags)).map_err(|e| e.reason.into())
+        let clock = || Time::from_nanos(self.clock.now());
+        on!(&mut self.stack, engine => engine.send_long(id, bytes, flags, clock)).map_err(|e| e.reason.into())
     }
 
     /// Sends pieces in order, as one send: each is copied or referred to as it says, the flags are those of the end.
@@ -102,7 +106,13 @@ impl LocalEngine {
             });
             match filled {
                 Ok(0) => break,
-                Ok(n) => sent += n,
+                Ok(n) => {
+                    sent += n;
+                    // S20: what was read is on its way while the rest is.
+                    if sent < length {
+                        self.poll(self.now());
+                    }
+                }
                 Err(_) if sent > 0 => break,
                 Err(FillError::Source(e)) => return Err(e),
                 Err(FillError::Refused(reason)) => return Err(Error::from(reason).into()),

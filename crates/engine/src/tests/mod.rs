@@ -4,6 +4,7 @@ mod autocorking;
 mod bounds;
 mod chaos;
 mod input;
+mod long_sends;
 mod neighbours;
 mod send_calls;
 mod settings;

@@ -46,6 +46,8 @@ pub(crate) struct Flight {
     records: VecDeque<Record>,
     /// Bytes marked lost.
     lost: u64,
+    /// Records marked lost.
+    lost_records: usize,
 }
 
 impl Flight {
@@ -69,6 +71,11 @@ impl Flight {
     /// When the oldest burst in flight left last.
     pub(crate) fn oldest_sent(&self) -> Option<Time> {
         self.records.front().map(|record| record.last_sent)
+    }
+
+    /// Bursts in the network: those that are not lost.
+    pub(crate) fn bursts(&self) -> u64 {
+        (self.records.len() - self.lost_records) as u64
     }
 
     /// New bytes left; `again` when some of them may have left before.
@@ -107,6 +114,7 @@ impl Flight {
                 record.start = to;
                 break;
             }
+            self.lost_records -= usize::from(record.lost);
             self.records.pop_front();
         }
         if acked.retransmitted {
@@ -123,6 +131,7 @@ impl Flight {
         for record in self.records.iter_mut().take_while(|r| r.end <= to) {
             if !record.lost {
                 record.lost = true;
+                self.lost_records += 1;
                 self.lost += record.end.since(record.start);
             }
         }
@@ -134,6 +143,7 @@ impl Flight {
             record.lost = true;
         }
         self.lost = self.bytes();
+        self.lost_records = self.records.len();
     }
 
     /// The newest burst in flight: where it begins and ends.
@@ -168,6 +178,7 @@ impl Flight {
         for record in self.records.range_mut(first..).take_while(|r| r.end <= end) {
             if record.lost {
                 record.lost = false;
+                self.lost_records -= 1;
                 self.lost -= record.end.since(record.start);
             }
             record.retransmitted = true;
@@ -187,8 +198,8 @@ impl Flight {
 
     /// Nothing is in flight any more: the connection is over.
     pub(crate) fn clear(&mut self) {
+        *self = Flight { records: std::mem::take(&mut self.records), ..Flight::default() };
         self.records.clear();
-        self.lost = 0;
     }
 
     /// Makes `at` a border between records, if it lies inside of one.
@@ -199,6 +210,7 @@ impl Flight {
         {
             let head = Record { end: at, ..*record };
             record.start = at;
+            self.lost_records += usize::from(head.lost);
             self.records.insert(i, head);
         }
     }
@@ -215,6 +227,8 @@ impl Flight {
         }
         assert_eq!(at, nxt, "the records do not reach SND.NXT");
         assert_eq!(lost, self.lost, "lost bytes miscounted");
+        let lost = self.records.iter().filter(|record| record.lost).count();
+        assert_eq!(lost, self.lost_records, "lost records miscounted");
     }
 }
 

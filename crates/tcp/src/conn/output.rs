@@ -38,6 +38,9 @@ pub(crate) struct Proposed {
     pub(super) rests: Option<bool>,
 }
 
+/// Short segments that may be in the network whatever cwnd is: as many as full ones at the start (RFC 6928).
+const SHORT_SEGMENTS: u64 = 10;
+
 /// Why nothing leaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Hold {
@@ -297,6 +300,9 @@ impl<P: Payload> Connection<P> {
         }
         let wanted = data.min(room).min(goal);
         let Span { len, record, .. } = self.queue.span(start, wanted, mss, slices);
+        if record && pipe > 0 && !forced && self.are_too_many(mss) {
+            return Err(Hold::Congestion);
+        }
         // Whole segments, unless this is the rest of the range or of a record, or slices are so short that none is
         // whole.
         let len = if len < data && len > mss && !record { len - len % mss } else { len };
@@ -342,6 +348,12 @@ impl<P: Payload> Connection<P> {
             self.proposed.pushed = stop;
         }
         Ok(burst)
+    }
+
+    /// Short records could leave by the thousand while cwnd counts bytes, and be lost as soon: no more of them than full
+    /// segments, or ten where that is more. Linux's cwnd counts segments.
+    fn are_too_many(&self, mss: u64) -> bool {
+        self.flight.bursts() + u64::from(self.proposed.bursts) >= (self.cc.cwnd() / mss).max(SHORT_SEGMENTS)
     }
 
     /// The least of `waiting` bytes from `from` that is worth sending: a full segment, what is left of a record, or all
@@ -402,6 +414,9 @@ impl<P: Payload> Connection<P> {
         let tail = if span.len < least { 0 } else { span.len % mss };
         // S19: a record with another behind it cannot be joined with it, so there is nothing to wait for.
         let complete = span.record && span.len < waiting;
+        if complete && pipe > 0 && self.are_too_many(mss) {
+            return Err(Hold::Congestion);
+        }
         let whole = tail == 0 || complete || (span.len == waiting && self.may_send_short());
         let new = if whole {
             New { len: span.len, cut: span.cut }

@@ -190,3 +190,28 @@ fn s19_a_tail_probe_repeats_the_last_record_alone() {
     // Two round trips of 100 ms later: not the last 1000 bytes, which belong to two records.
     s.expect_at(300, "P. 1001:1301(300) ack 1").nothing();
 }
+
+#[test]
+fn s19_short_records_are_counted_in_segments() {
+    let mut s = Script::established(&ConnConfig { initial_window: 40, ..plain() }, 65535);
+    for _ in 0..1000 {
+        s.write_quietly(3, EOR);
+    }
+    s.flush();
+    // cwnd is forty segments, though of bytes there would be room for all of the records.
+    assert_eq!((s.sent.len(), s.cwnd()), (40, 40));
+    s.inject(". 1:1(0) ack 10");
+    assert_eq!(s.sent.drain(..).count(), 40 + 3);
+    // All lost: ten again, not as many as a full segment has bytes for.
+    let at = s.conn.next_timeout().expect("the timer");
+    s.until(at);
+    assert_eq!((s.cwnd(), s.ranges().len()), (1, 10));
+    // Each ACK lets out the next; in the end everything has left.
+    let mut acked = 9;
+    while s.conn.marks().acked.0 < 3000 {
+        acked += 3;
+        s.inject(&format!(". 1:1(0) ack {}", acked + 1));
+        // The last one has nothing behind it.
+        assert!(s.conn.flight.bursts() <= s.cwnd().max(10) + 1, "{:?}", s.conn.stats());
+    }
+}

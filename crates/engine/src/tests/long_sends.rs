@@ -1,0 +1,111 @@
+//! Long sends that transmit as they go: `S20`.
+
+use tcp::Offset;
+
+use super::*;
+use crate::fake::limits;
+use crate::long_send::BITE;
+
+/// A connection to a peer with a window of 64 KB, and room for a megabyte.
+fn to_a_small_window() -> (Net, ConnId, ConnId) {
+    let peer = ConnConfig { receive_buffer: 65_535, window_scale: false, quick_acks: 1000, ..cfg() };
+    let own = ConnConfig { send_buffer: Some(4 << 20), initial_window: 60, ..peer.clone() };
+    let mut net = Net::new(limits());
+    net.b.listen(SocketAddr::from((B, PORT)), 1, peer).expect("a listener");
+    let (a, b) = net.connected(&own);
+    net.a.sent();
+    (net, a, b)
+}
+
+#[test]
+fn s20_a_long_send_is_on_its_way_while_it_is_copied() {
+    let (mut net, a, b) = to_a_small_window();
+    let data = pattern(1, 1 << 20);
+    // An acknowledgement of something earlier waits to be received.
+    net.a.send_copy(a, &data[..1000], SendFlags::default()).unwrap();
+    net.a.poll(net.now);
+    net.a.sent().iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.b.poll(net.now);
+    net.b.sent().iter().for_each(|ack| deliver(&mut net.a, ack));
+    assert_eq!(net.a.marks(a).unwrap().acked, Offset(0));
+    let (begun, mut turns) = (net.now, 0);
+    let rest = &data[1000..];
+    let taken = net.a.send_long(a, rest, SendFlags::default(), || {
+        turns += 1;
+        begun + Nanos::from_micros(10 * turns)
+    });
+    assert_eq!(taken.unwrap(), rest.len());
+    assert_eq!(turns, (rest.len() / BITE) as u64);
+    // Nobody polled, and the window is full of it, and the acknowledgement was taken in.
+    let marks = net.a.marks(a).unwrap();
+    assert_eq!((marks.acked, marks.accepted), (Offset(1000), Offset(1 << 20)));
+    let sent = net.a.sent();
+    let lengths: Vec<usize> = sent.iter().map(|frame| payload_of(frame).len()).collect();
+    assert!((63_000..=65_535).contains(&lengths.iter().sum::<usize>()), "{lengths:?}");
+    // No bite's end is the end of a send: PSH where half the window is passed, alone.
+    let mut since = 0;
+    for frame in &sent {
+        since += payload_of(frame).len();
+        let push = tcp_of(frame).expect("a segment").psh;
+        assert_eq!(push, since > 32_767, "PSH after {since} bytes");
+        since = if push { 0 } else { since };
+    }
+    sent.iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.now = begun + Nanos::from_micros(10 * turns);
+    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    net.finish();
+}
+
+#[test]
+fn s20_a_short_send_takes_no_turn_and_what_does_not_fit_is_left() {
+    let (mut net, a, b) = to_a_small_window();
+    let now = net.now;
+    let never = || -> Time { panic!("a turn for a short send") };
+    assert_eq!(net.a.send_long(a, &pattern(1, BITE), SendFlags::default(), never).unwrap(), BITE);
+    assert!(net.a.sent().is_empty());
+    // 4 MiB of buffer, and nobody acknowledges.
+    let data = pattern(2, 8 << 20);
+    let taken = net.a.send_long(a, &data, SendFlags::default(), || now).unwrap();
+    assert!((3 << 20..4 << 20).contains(&taken), "{taken}");
+    assert!(net.a.send_long(a, &data[taken..], SendFlags::default(), || now).is_err());
+    net.a.sent().iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.run(Nanos::from_secs(20), |n| n.received_b(b).len() == BITE + taken);
+    net.finish();
+}
+
+#[test]
+fn s20_other_connections_have_their_turn_during_a_long_send() {
+    let (mut net, a, _) = to_a_small_window();
+    let (other, _) = net.connected(&ConnConfig { no_delay: true, ..cfg() });
+    net.a.sent();
+    net.a.send_copy(other, b"urgent", SendFlags::default()).unwrap();
+    let now = net.now;
+    net.a.send_long(a, &pattern(1, 1 << 20), SendFlags::default(), || now).unwrap();
+    let sent = net.a.sent();
+    let at = sent.iter().position(|frame| payload_of(frame) == b"urgent").expect("it left");
+    assert!(at <= 1, "behind {at} frames");
+    sent.iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.finish();
+}
+
+#[test]
+fn s20_the_end_of_a_bite_is_no_end_of_a_send() {
+    let own = ConnConfig { no_delay: true, initial_window: 400, send_buffer: Some(4 << 20), ..cfg() };
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&own);
+    // The window on a SYN is not scaled: with an ACK for this it is as wide as it is.
+    net.a.send_copy(a, b"hello", SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(1), |n| n.a.marks(a).unwrap().acked == Offset(5));
+    net.a.sent();
+    let now = net.now;
+    let data = pattern(1, 2 * BITE + 1000);
+    net.a.send_long(a, &data, SendFlags::default(), || now).unwrap();
+    // Nothing short leaves before the end, though nothing would hold it.
+    let (sent, mss) = (net.a.sent(), net.a.stats(a).unwrap().mss as usize);
+    assert!(sent.iter().all(|frame| payload_of(frame).len().is_multiple_of(mss)));
+    assert!(sent.iter().map(|frame| payload_of(frame).len()).sum::<usize>() > BITE);
+    sent.iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == 5 + data.len());
+    net.finish();
+}
