@@ -117,10 +117,14 @@ fn s2_s3_a_send_timeout_tells_what_was_taken_and_the_connection_goes_on() {
         let data = pattern(MUCH);
         let began = Instant::now();
         let limit = Duration::from_millis(500);
-        let taken = engine.send_wait(id, &data, PLAIN, &Wait::at_most(limit)).unwrap();
+        let mut taken = engine.send_wait(id, &data, PLAIN, &Wait::at_most(limit)).unwrap();
         assert!(taken > 0 && taken < MUCH, "{taken}");
         assert!(began.elapsed() >= limit && began.elapsed() < limit * 10);
         assert_eq!(engine.marks(id).unwrap().accepted.0, taken as u64, "to the byte");
+        // ACKs that came meanwhile may have made some room, less than a third, for which no writer is woken.
+        while let Ok(n) = engine.send_copy(id, &data[taken..], PLAIN) {
+            taken += n;
+        }
         // Nothing more is taken: as of a kernel's socket with SO_SNDTIMEO.
         let error = engine.send_wait(id, &data[taken..], PLAIN, &Wait::at_most(limit / 5)).unwrap_err();
         assert_eq!((&error, error.kind()), (&Error::WaitTimedOut, ErrorKind::WouldBlock));
