@@ -81,6 +81,14 @@ typedef struct TsonamiMarks {
   uint64_t reclaimed;
 } TsonamiMarks;
 
+// One piece of `tsonami_send_pieces`.
+typedef struct TsonamiPiece {
+  // Its bytes.
+  const void *bytes;
+  // How many.
+  size_t length;
+} TsonamiPiece;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -181,6 +189,40 @@ int32_t tsonami_release(struct Tsonami *engine, uint64_t connection);
 // never null.
 const char *tsonami_error_message(void);
 
+// Copies `count` pieces in order into the connection's send buffer, as one send; how many bytes, or a negative
+// `TsonamiError` when none: `TSONAMI_ERROR_WOULD_BLOCK` until `TSONAMI_EVENT_KIND_WRITABLE`. With `more` another send
+// follows at once, and a short segment at the end waits for it.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll); `pieces` is null or points to `count` pieces, the bytes of each of which are
+// null or `length` bytes long, and nothing of it changes during the call.
+ptrdiff_t tsonami_send_pieces(struct Tsonami *engine,
+                              uint64_t connection,
+                              const struct TsonamiPiece *pieces,
+                              size_t count,
+                              bool more);
+
+// Sends up to `length` bytes of the open file `file` from `offset` on, read straight into memory that the device reads; how
+// many, 0 at the end of the file, or a negative `TsonamiError` when none. The file's own position stays.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll); `file` is a descriptor that stays open during the call.
+ptrdiff_t tsonami_send_file(struct Tsonami *engine,
+                            uint64_t connection,
+                            int32_t file,
+                            uint64_t offset,
+                            size_t length);
+
+// Sends on `to` up to `length` bytes that `from` received and `tsonami_read` has not read, without copying them; how many,
+// 0 when there are none now, or a negative `TsonamiError` when `to` takes none. They stay unread then.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll).
+ptrdiff_t tsonami_splice(struct Tsonami *engine,
+                         uint64_t from,
+                         uint64_t to,
+                         size_t length);
+
 // Starts DPDK and the device, and makes an engine on the calling thread. `config` is TOML, as tsonami's
 // configuration files are, for example `device = "tap"` and `address = "10.77.0.2/24"` on two lines. Null on failure.
 // DPDK starts once per process.
@@ -273,6 +315,40 @@ int32_t tsonami_release(struct Tsonami *engine, uint64_t connection);
 // What the last failure on this thread was, and what mends it: UTF-8, valid until the next failure on this thread,
 // never null.
 const char *tsonami_error_message(void);
+
+// Copies `count` pieces in order into the connection's send buffer, as one send; how many bytes, or a negative
+// `TsonamiError` when none: `TSONAMI_ERROR_WOULD_BLOCK` until `TSONAMI_EVENT_KIND_WRITABLE`. With `more` another send
+// follows at once, and a short segment at the end waits for it.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll); `pieces` is null or points to `count` pieces, the bytes of each of which are
+// null or `length` bytes long, and nothing of it changes during the call.
+ptrdiff_t tsonami_send_pieces(struct Tsonami *engine,
+                              uint64_t connection,
+                              const struct TsonamiPiece *pieces,
+                              size_t count,
+                              bool more);
+
+// Sends up to `length` bytes of the open file `file` from `offset` on, read straight into memory that the device reads; how
+// many, 0 at the end of the file, or a negative `TsonamiError` when none. The file's own position stays.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll); `file` is a descriptor that stays open during the call.
+ptrdiff_t tsonami_send_file(struct Tsonami *engine,
+                            uint64_t connection,
+                            int32_t file,
+                            uint64_t offset,
+                            size_t length);
+
+// Sends on `to` up to `length` bytes that `from` received and `tsonami_read` has not read, without copying them; how many,
+// 0 when there are none now, or a negative `TsonamiError` when `to` takes none. They stay unread then.
+//
+// # Safety
+// As [`tsonami_poll`](crate::tsonami_poll).
+ptrdiff_t tsonami_splice(struct Tsonami *engine,
+                         uint64_t from,
+                         uint64_t to,
+                         size_t length);
 
 #ifdef __cplusplus
 }  // extern "C"

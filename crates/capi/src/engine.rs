@@ -12,9 +12,9 @@ use crate::event::TsonamiEvent;
 
 /// An engine. It belongs to the thread that opened it: no other may use it.
 pub struct Tsonami {
-    engine: LocalEngine,
+    pub(crate) engine: LocalEngine,
     /// What a read buffer was too small for.
-    rests: HashMap<ConnId, Payload>,
+    pub(crate) rests: HashMap<ConnId, Payload>,
 }
 
 /// How far a stream has come, in bytes: accepted ≥ sent ≥ acked ≥ reclaimed.
@@ -43,7 +43,7 @@ unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, TsonamiError> {
 
 /// # Safety
 /// `engine` is null or came from [`tsonami_open`], was not closed, and nobody else uses it during the call.
-unsafe fn opened<'a>(engine: *mut Tsonami) -> Result<&'a mut Tsonami, TsonamiError> {
+pub(crate) unsafe fn opened<'a>(engine: *mut Tsonami) -> Result<&'a mut Tsonami, TsonamiError> {
     // SAFETY: by the contract.
     unsafe { engine.as_mut() }.ok_or_else(|| note(TsonamiError::Invalid, "the engine is a null pointer"))
 }
@@ -52,7 +52,7 @@ fn code(result: Result<(), TsonamiError>) -> i32 {
     result.map_or_else(TsonamiError::code, |()| 0)
 }
 
-fn failed(error: tsonami::Error) -> TsonamiError {
+pub(crate) fn failed(error: tsonami::Error) -> TsonamiError {
     note(error.kind().into(), error)
 }
 

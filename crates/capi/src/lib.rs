@@ -7,10 +7,12 @@
 mod engine;
 mod error;
 mod event;
+mod send;
 
 pub use engine::*;
 pub use error::*;
 pub use event::*;
+pub use send::*;
 
 /// Version of this interface. It grows by one when something that was there changes; additions leave it.
 pub const TSONAMI_ABI_VERSION: u32 = 1;

@@ -16,6 +16,7 @@ fn the_header_is_what_the_code_says() {
         .with_src(here("src/engine.rs"))
         .with_src(here("src/error.rs"))
         .with_src(here("src/event.rs"))
+        .with_src(here("src/send.rs"))
         .generate()
         .expect("bindings");
     let mut made = Vec::new();
@@ -75,7 +76,7 @@ fn a_c_program_gets_its_errors_in_words() {
     let output = run(&program, config, "10.0.0.1:5001");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("connection: the peer cannot be reached"), "{said}");
+    assert!(said.contains("connection: the next hop to the peer answers no ARP"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 bytes acknowledged"));
 
     let output = run(&program, config, "10.0.0.1");
