@@ -3,7 +3,7 @@
 use tcp::Nanos;
 
 /// A timer later than this was not late for the loop's sake alone: the machine was busy with something else.
-const LATEST: Nanos = Nanos::from_millis(10);
+const LATEST: Nanos = Nanos::from_millis(4);
 
 /// The mean lateness of timers when they fire.
 ///

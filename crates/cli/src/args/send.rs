@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs};
 use crate::target::Target;
-use crate::units::{Size, parse_duration, parse_positive_duration};
+use crate::units::{BitRate, Size, parse_duration, parse_positive_duration};
 
 /// Sends bytes to any TCP receiver, and says how it went.
 ///
@@ -37,6 +37,11 @@ pub(crate) struct SendArgs {
     /// Send this file, whole, over each connection
     #[arg(long, value_name = "PATH", conflicts_with_all = ["time", "bytes"], help_heading = "What to send")]
     pub(crate) file: Option<PathBuf>,
+
+    /// Send at this rate, in bits of payload per second of all connections together; e.g. 10M, 2.5G
+    /// [default: as fast as windows and the device allow]
+    #[arg(short, long, value_name = "RATE", help_heading = "What to send")]
+    pub(crate) bitrate: Option<BitRate>,
 
     /// Connections at the same time
     #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50_000),

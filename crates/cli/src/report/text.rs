@@ -44,6 +44,11 @@ impl fmt::Display for Summary {
                 Rate(self.bits_per_second),
             ),
         )?;
+        if let Some(asked) = self.asked_bits_per_second {
+            let asked = asked as f64;
+            let off = (self.bits_per_second - asked) / asked * 100.0;
+            row(f, "bitrate", format_args!("{} asked for, {off:+.2} %", Rate(asked)))?;
+        }
         if self.acknowledged_bytes < self.accepted_bytes {
             let lost = self.accepted_bytes - self.acknowledged_bytes;
             row(f, "not acknowledged", format_args!("{} bytes", Grouped(lost)))?;
@@ -90,6 +95,10 @@ impl fmt::Display for Summary {
         }
         if !self.device.tcp_checksum_offload {
             row(f, "checksums", format_args!("in software: the device does not compute TCP's"))?;
+        }
+        if let Some(rate) = self.delivery_bits_per_second {
+            let by = if self.delivery_rate_app_limited { "what was written" } else { "the path or the rate" };
+            row(f, "delivery rate", format_args!("{}, limited by {by}", Rate(rate as f64)))?;
         }
         row(f, "ring full", format_args!("{} times", Grouped(self.ring_full_events)))?;
         if self.no_buffer_events > 0 {
@@ -147,6 +156,9 @@ mod tests {
             accepted_bytes: 512 << 20,
             acknowledged_bytes: 512 << 20,
             bits_per_second: 3.436e9,
+            asked_bits_per_second: None,
+            delivery_bits_per_second: Some(3_500_000_000),
+            delivery_rate_app_limited: false,
             sent_segments: 374_000,
             retransmitted_bytes: 0,
             retransmitted_segments: 0,
@@ -185,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_run_reads_in_seven_lines() {
+    fn a_clean_run_reads_in_eight_lines() {
         assert_eq!(
             summary().to_string(),
             "acknowledged      536 870 912 bytes (512 MiB) in 1.25 s, 3.44 Gbit/s\n\
@@ -193,6 +205,7 @@ mod tests {
              time              nowhere\n\
              round trip        min 1.0 µs, p50 500 µs, p90 900 µs, p99 990 µs, p99.9 999 µs, max 1.00 ms\n\
              TSO bursts        12 000, mean 43.7 KiB\n\
+             delivery rate     3.50 Gbit/s, limited by the path or the rate\n\
              ring full         3 times\n\
              core              87.3 % busy, 3.94 Gbit/s per busy core\n"
         );
@@ -203,6 +216,8 @@ mod tests {
         let mut summary = summary();
         summary.acknowledged_bytes -= 1000;
         summary.no_buffer_events = 9;
+        summary.asked_bits_per_second = Some(3_500_000_000);
+        summary.delivery_rate_app_limited = true;
         let options = ConnectOptions { no_delay: true, mss: Some(1000), ..ConnectOptions::default() };
         summary.options = Options::new(&options, &ConnectOptions::default());
         summary.rtt = None;
@@ -213,6 +228,8 @@ mod tests {
         for line in [
             "not acknowledged  1 000 bytes",
             "pool empty        9 times",
+            "bitrate           3.50 Gbit/s asked for, -1.83 %",
+            "delivery rate     3.50 Gbit/s, limited by what was written",
             "options           mss = 1000, no_delay = true",
             "round trip        none measured",
             "TSO bursts        none: the device does not segment",

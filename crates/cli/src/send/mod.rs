@@ -1,5 +1,6 @@
 //! `tsonami send`: opens connections, keeps them full, waits until everything is acknowledged, and tells how it went.
 
+mod bitrate;
 mod flow;
 mod run;
 mod source;
@@ -28,6 +29,9 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
     let write = write_length(args)?;
     settings::connection::set_sending(&mut config, &args.connection)?;
+    if let Some(total) = args.bitrate {
+        bitrate::share(&mut config, total, args.parallel)?;
+    }
     if args.zerocopy {
         // Nothing is copied but what this program never sends.
         config.pools.send_bytes.get_or_insert(1 << 20);

@@ -120,7 +120,7 @@ const SHORTEST_KEEPALIVE: Duration = Duration::from_millis(1);
 const LONGEST_ACK_DELAY: Duration = Duration::from_millis(499);
 
 /// The lowest rate a connection is paced at, bits per second.
-const SLOWEST_RATE: u64 = 8_000;
+pub(crate) const SLOWEST_RATE: u64 = 8_000;
 /// The longest time a paced burst may stand for.
 const LONGEST_BURST: Duration = Duration::from_millis(100);
 

@@ -158,6 +158,7 @@ impl<P: Payload> Connection<P> {
         match hold {
             Hold::Pacing => self.wait_for_departure(now, limits),
             Hold::Device => return,
+            Hold::Window | Hold::Congestion if !self.is_rate_controlled() => return,
             Hold::Cork => {
                 self.bound_cork(now);
                 self.note_app_limit();

@@ -4,7 +4,8 @@
 //! advances by exactly what was sent, fractions of a nanosecond included, from where it stood and not from when the
 //! burst really left: a loop that comes late sends the next burst the sooner, and in the long run the rate is met
 //! whatever the loop does. What may be made up for so is bounded twice: to the last [`MAX_DEBT`], and in speed, to
-//! twice the rate. Time in which we did not want to send, or the network did not let us, is not made up for.
+//! twice the rate. Time in which the application had nothing to send is not made up for; nor is, where the rate is the
+//! controller's, time in which a window was full. A user's cap is an average, and survives a peer that pauses.
 //!
 //! What counts is payload, first time or again. ACKs and probes are neither held back nor counted.
 
@@ -23,8 +24,11 @@ const SLOW_START_PERCENT: u64 = 200;
 /// See [`SLOW_START_PERCENT`].
 const AVOIDANCE_PERCENT: u64 = 120;
 
-/// Bursts in a round trip, at least, where the loop is fast enough for it.
+/// Bursts in a round trip, at least.
 const BURSTS_PER_ROUND_TRIP: u64 = 8;
+
+/// However short the round trip, a burst may stand for this much: shorter ones cost more than they smooth.
+const SHORTEST_BURST: Nanos = Nanos::from_micros(100);
 
 /// Segments of a burst that pacing always allows (Linux: `tcp_min_tso_segs`).
 const MIN_SEGMENTS: u64 = 2;
@@ -78,6 +82,11 @@ impl<P: Payload> Connection<P> {
         }
     }
 
+    /// The rate is the controller's, and no cap of the user's is below it.
+    pub(super) fn is_rate_controlled(&self) -> bool {
+        self.pacing_rate() != self.cfg.max_pacing_rate
+    }
+
     fn rate_of_window(&self) -> Option<Rate> {
         let cwnd = self.cc.cwnd();
         let percent = if cwnd < self.cc.ssthresh() / 2 { SLOW_START_PERCENT } else { AVOIDANCE_PERCENT };
@@ -88,8 +97,8 @@ impl<P: Payload> Connection<P> {
     /// ([`autosize`](super::ConnConfig::autosize)), less where the round trip is short, but no less than passes while
     /// the loop is elsewhere, and two segments.
     pub fn paced_burst(&self, rate: Rate, limits: &TxLimits) -> u64 {
-        let shortest = self.rtt.srtt().map_or(Nanos::MAX, |srtt| srtt / BURSTS_PER_ROUND_TRIP);
-        let time = self.cfg.autosize.min(shortest).max(limits.loop_period);
+        let part = self.rtt.srtt().map_or(Nanos::MAX, |srtt| srtt / BURSTS_PER_ROUND_TRIP);
+        let time = self.cfg.autosize.min(part.max(SHORTEST_BURST)).max(limits.loop_period);
         rate.bytes_in(time).max(MIN_SEGMENTS * u64::from(self.mss()))
     }
 
