@@ -26,7 +26,16 @@ fn the_example_is_the_defaults() {
 fn the_example_shows_the_defaults_of_connections() {
     let shown = Config::from_toml(&with_every_key()).expect("every key exists").connection;
     let defaults = Config::from_toml(EXAMPLE).expect("the example is right").connection;
-    assert_eq!(tsonami::ConnectOptions { mss: None, linger: None, keepalive: None, ..shown }, defaults);
+    let set = tsonami::ConnectOptions {
+        mss: None,
+        send_buffer: None,
+        notsent_lowat: None,
+        max_pacing_rate: None,
+        linger: None,
+        keepalive: None,
+        ..shown
+    };
+    assert_eq!(set, defaults);
 }
 
 #[test]

@@ -57,6 +57,10 @@ pub(crate) struct SendArgs {
     #[arg(short = 'Z', long, help_heading = "How to write")]
     pub(crate) zerocopy: bool,
 
+    /// End a record with each write: no segment holds bytes of two
+    #[arg(long, help_heading = "How to write")]
+    pub(crate) eor: bool,
+
     #[command(flatten)]
     pub(crate) connection: SendingArgs,
 

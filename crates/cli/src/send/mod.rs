@@ -7,7 +7,7 @@ mod source;
 
 use std::time::Duration;
 
-use tsonami::{Config, LocalEngine};
+use tsonami::{Config, LocalEngine, SendFlags};
 
 use crate::args::{DEFAULT_PORT, SendArgs};
 use crate::console::Console;
@@ -50,7 +50,8 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
         (None, Some(size)) => run::Quota::Shared(size.0),
         (None, None) => run::Quota::Time(args.time.unwrap_or(run::DEFAULT_TIME)),
     };
-    let source = source(args, write, file, &mut engine, &config)?;
+    let source = source(args, write, file, &mut engine, &config)?
+        .with(SendFlags { eor: args.eor, ..SendFlags::default() });
     let run = run::Run::new(args, console, &signals, peer, quota, &config);
     let (summary, failure) = run.go(&mut engine, source);
     let failure = failure

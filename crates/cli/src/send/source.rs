@@ -18,6 +18,7 @@ pub(crate) struct Source {
     content: Content,
     /// Bytes of each write.
     write: usize,
+    flags: SendFlags,
 }
 
 enum Content {
@@ -84,7 +85,7 @@ impl Source {
     /// A pattern, in writes of `write` bytes.
     pub(crate) fn pattern(write: usize) -> Source {
         let blocks = (0..BLOCKS).map(|i| pattern_block(i as u64 + 1, write)).collect();
-        Source { content: Content::Pattern(blocks), write }
+        Source { content: Content::Pattern(blocks), write, flags: SendFlags::default() }
     }
 
     /// A pattern in buffers of `pool`, in writes of `write` bytes.
@@ -99,23 +100,28 @@ impl Source {
         if blocks.is_empty() {
             return Err(Failure::new(Exit::Start, "the pool of registered buffers is empty"));
         }
-        Ok(Source { content: Content::PatternInPlace(blocks), write })
+        Ok(Source { content: Content::PatternInPlace(blocks), write, flags: SendFlags::default() })
     }
 
     /// A file, in writes of `write` bytes.
     pub(crate) fn file(file: FileSource, write: usize) -> Source {
-        Source { content: Content::File(file), write }
+        Source { content: Content::File(file), write, flags: SendFlags::default() }
     }
 
     /// A file through buffers of `pool`, in writes of `write` bytes.
     pub(crate) fn file_in_place(file: FileSource, pool: BufPool, write: usize) -> Source {
-        Source { content: Content::FileInPlace { file, pool }, write }
+        Source { content: Content::FileInPlace { file, pool }, write, flags: SendFlags::default() }
+    }
+
+    /// The same, with each write ending as `flags` say.
+    pub(crate) fn with(self, flags: SendFlags) -> Source {
+        Source { flags, ..self }
     }
 
     /// Does one write of `flow`, whole or in part; returns the bytes that were taken.
     pub(crate) fn write(&mut self, engine: &mut LocalEngine, flow: &mut Flow) -> Result<usize, Stop> {
         let length = flow.next_write(self.write);
-        let flags = SendFlags::default();
+        let flags = self.flags;
         match &mut self.content {
             Content::Pattern(blocks) => {
                 // A write that was taken in part goes on where it stopped: the stream does not depend on luck.

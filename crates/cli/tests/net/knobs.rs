@@ -90,6 +90,14 @@ const ROWS: &[Row] = &[
         shows: |without, with| without > 2 && with <= 1,
     },
     Row {
+        option: "eor",
+        peer: Peer::Reads,
+        common: "-n 20K --length 1000",
+        with: "--eor",
+        figure: short_frames,
+        shows: |without, with| without <= 3 && with >= 20,
+    },
+    Row {
         option: "no-autocork",
         peer: Peer::Reads,
         common: "-n 20K --length 100 --no-delay",
