@@ -419,6 +419,19 @@ impl Slice {
         follows
     }
 
+    /// Bytes of the whole buffer, which stays as long as any handle on any part of it.
+    #[inline]
+    pub fn buffer_size(&self) -> usize {
+        // SAFETY: the pool is alive while a buffer of it is out.
+        unsafe { (*self.owner.buffer().pool).size as usize }
+    }
+
+    /// True when both are parts of one buffer.
+    #[inline]
+    pub fn same_buffer(&self, other: &Slice) -> bool {
+        self.owner.0 == other.owner.0
+    }
+
     /// True while a device holds a reference to the buffer, any part of it.
     #[inline]
     pub fn in_device(&self) -> bool {

@@ -119,6 +119,18 @@ impl RxSlice {
         follows
     }
 
+    /// Bytes of the whole buffer, which stays as long as any handle on any part of it.
+    #[inline]
+    pub fn buffer_size(&self) -> usize {
+        usize::from(self.view().buf_len)
+    }
+
+    /// True when both are parts of one buffer.
+    #[inline]
+    pub fn same_buffer(&self, other: &RxSlice) -> bool {
+        self.mbuf == other.mbuf
+    }
+
     /// True while an outgoing frame still refers to the buffer.
     #[inline]
     pub fn in_device(&self) -> bool {

@@ -110,8 +110,13 @@ impl<N: Nic> Engine<N> {
                 }
                 continue;
             };
+            let handed = slot.memory_ready;
             if let Some(event) = slot.next_event() {
                 self.app_active = true;
+                if handed {
+                    // Looked after again once the application had its chance: what it does not use goes to others.
+                    self.touch(index);
+                }
                 return Some((id, event));
             }
             slot.eventful = false;
@@ -264,6 +269,7 @@ impl<N: Nic> Engine<N> {
     /// The application did something with this connection.
     pub(crate) fn used(&mut self, index: u32) {
         self.app_active = true;
+        self.charge_queue(index);
         self.enqueue(index);
         self.touch(index);
     }
@@ -286,7 +292,7 @@ impl<N: Nic> Slot<N> {
             // Not complete yet: the application does not know of it.
             return None;
         }
-        if std::mem::take(&mut self.tail_ready) {
+        if std::mem::take(&mut self.memory_ready) {
             return Some(EngineEvent::Conn(Event::Writable));
         }
         match self.conn.poll_event()? {

@@ -60,6 +60,9 @@ pub struct EngineConfig {
     pub bounds: Bounds,
     /// How much may wait in the port (`S24`).
     pub device: DeviceBudget,
+    /// Bytes of memory that the send queues of all connections together may hold, as each send buffer counts them (`S5`).
+    /// Where it is short, buffers that tune themselves shrink and senders wait. `None`: as much as each of them may.
+    pub queued_bytes: Option<u64>,
     /// Address resolution.
     pub neighbours: NeighbourConfig,
     /// How long the port may refuse every frame of a connection before the connection is given up.
@@ -153,6 +156,7 @@ impl EngineConfig {
             max_connections: 65_536,
             bounds: Bounds::default(),
             device: DeviceBudget::default(),
+            queued_bytes: None,
             neighbours: NeighbourConfig::default(),
             stuck_timeout: Nanos::from_secs(30),
         }

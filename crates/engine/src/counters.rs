@@ -106,6 +106,13 @@ counters! {
     copied_bytes: "Bytes that sends put into buffers of the connection's own: all but those by reference.",
     tail_exhausted: "Copying sends that found no buffer to copy into.",
 
+    memory_pressure_entered: "Times memory for sending became short (S5): send buffers shrink until it ends.",
+    memory_pressure_left: "Times that was over.",
+    memory_full: "Times it was so short that only connections with nothing queued got any.",
+    memory_waits: "Sends that had to wait for memory.",
+    mbuf_pressure_entered: "Times header buffers became too few to keep a reserve: new data waits.",
+    mbuf_pressure_left: "Times that was over.",
+
     timers_fired: "Timers that were due.",
     timers_moved: "Timer entries that moved down a level or were armed again for a later deadline.",
     timers_bounded: "Iterations in which more timers were due than one iteration may handle.",

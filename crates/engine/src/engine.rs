@@ -17,6 +17,7 @@ use crate::lateness::Lateness;
 use crate::neigh::{Action, Neighbours};
 use crate::nic::{Nic, RxPiece};
 use crate::occupancy::PortQueue;
+use crate::pressure::Pressure;
 use crate::reserve::Reserve;
 use crate::route::Routes;
 use crate::rx::RX_BURST;
@@ -32,8 +33,6 @@ const MAX_RECLAIMS_EACH: usize = 64;
 const MAX_WOKEN: usize = 256;
 /// Connections looked after at a time.
 pub(crate) const MAX_SETTLED: usize = 4096;
-/// Connections that get a buffer to copy into in one iteration.
-const MAX_TAILS: usize = 64;
 /// Neighbours looked after in one iteration.
 const MAX_NEIGHBOUR_ACTIONS: usize = 32;
 
@@ -69,6 +68,7 @@ pub struct Engine<N: Nic> {
     /// What the port had completed before we came.
     completed_before: u64,
     pub(crate) reserve: Reserve<N::Header>,
+    pub(crate) pressure: Pressure,
     pub(crate) counters: Counters,
     pub(crate) rtt: Histogram<u64>,
     iterations: Histogram<u64>,
@@ -89,8 +89,8 @@ pub struct Engine<N: Nic> {
     pub(crate) events: VecDeque<u32>,
     /// Connections with buffers to return.
     pub(crate) reclaims: VecDeque<u32>,
-    /// Connections that wait for a buffer to copy into.
-    pub(crate) tail_waiters: VecDeque<u32>,
+    /// Connections that wait for memory.
+    pub(crate) memory_waiters: VecDeque<u32>,
 
     pub(crate) staged: Vec<Staged>,
     pub(crate) staged_frames: u16,
@@ -153,6 +153,7 @@ impl<N: Nic> Engine<N> {
             neighbours: Neighbours::new(cfg.neighbours, Time::ZERO),
             completed_before: nic.tx_completed().unwrap_or(0),
             reserve: Reserve::new(),
+            pressure: Pressure::new(cfg.queued_bytes),
             counters: Counters::default(),
             rtt: histogram(),
             iterations: histogram(),
@@ -164,7 +165,7 @@ impl<N: Nic> Engine<N> {
             touched: VecDeque::new(),
             events: VecDeque::new(),
             reclaims: VecDeque::new(),
-            tail_waiters: VecDeque::new(),
+            memory_waiters: VecDeque::new(),
             staged: Vec::with_capacity(usize::from(limits.tx_batch)),
             staged_frames: 0,
             staged_bytes: 0,
@@ -244,7 +245,7 @@ impl<N: Nic> Engine<N> {
         let starved = (!self.starved.is_empty()).then(|| self.reserve.retry_at().max(self.now));
         let port_bound = !self.parked.is_empty() || !self.queue_waiters.is_empty();
         let parked = port_bound.then(|| self.port.next().unwrap_or(self.now).max(self.backoff.retry_at()));
-        let reclaims = if self.reclaims.is_empty() && self.tail_waiters.is_empty() {
+        let reclaims = if self.reclaims.is_empty() && self.memory_waiters.is_empty() {
             None
         } else {
             Some(self.reclaim_at.max(self.now))
@@ -421,7 +422,8 @@ impl<N: Nic> Engine<N> {
         }
         if returned {
             self.reclaim_pause = RECLAIM_INTERVAL;
-        } else if (!self.reclaims.is_empty() || !self.tail_waiters.is_empty()) && self.reclaim_at <= self.now
+        } else if (!self.reclaims.is_empty() || !self.memory_waiters.is_empty())
+            && self.reclaim_at <= self.now
         {
             // The port may be idle and so never look by itself; asking costs it time, so not every iteration does,
             // and ever fewer where it does not help.
@@ -429,31 +431,9 @@ impl<N: Nic> Engine<N> {
             self.reclaim_pause = (self.reclaim_pause * 2).min(MAX_RECLAIM_INTERVAL);
             self.nic.reclaim();
         }
-        *more |= self.serve_tail_waiters();
+        self.look_at_memory();
+        *more |= self.serve_memory_waiters();
         returned
-    }
-
-    /// Gives tail buffers to connections that wait for one, while there are any. True when there may be more, for those
-    /// whose turn comes in the next iteration.
-    fn serve_tail_waiters(&mut self) -> bool {
-        for _ in 0..MAX_TAILS {
-            let Some(&index) = self.tail_waiters.front() else { return false };
-            let waits = self.slots.get(index).is_some_and(|s| s.wants_tail && !s.is_over());
-            if waits {
-                let Some(tail) = self.nic.alloc_tail() else { return false };
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.tail = Some(tail);
-                    slot.tail_ready = true;
-                    slot.conn.has_memory(self.now);
-                }
-                self.tell(index);
-            }
-            self.tail_waiters.pop_front();
-            if let Some(slot) = self.slots.get_mut(index) {
-                slot.wants_tail = false;
-            }
-        }
-        !self.tail_waiters.is_empty()
     }
 
     /// What the connection's owner is to hear.

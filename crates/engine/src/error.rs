@@ -107,8 +107,11 @@ pub enum SendRefusal {
     /// The send buffer is full, or the handshake is not complete. A `Writable` or `Connected` event follows.
     #[error("the send buffer is full: wait for the Writable event")]
     Full,
-    /// No buffer to copy into. A `Writable` event follows when there is one again.
-    #[error("no buffer is free to copy into: wait for the Writable event, or give the pool more buffers")]
+    /// Memory is short (`S5`): no buffer to copy into, or all connections together have queued as much as they may. A
+    /// `Writable` event follows when there is some again.
+    #[error(
+        "memory for sending is short: wait for the Writable event, or give it more (send_bytes, queued_bytes)"
+    )]
     NoBuffers,
     /// The sending direction was closed, by us or with the connection.
     #[error("the sending direction is closed")]

@@ -86,6 +86,14 @@ impl Payload for Buf {
         continues
     }
 
+    fn footprint(&self) -> usize {
+        self.bytes.data.len()
+    }
+
+    fn shares_buffer(&self, other: &Buf) -> bool {
+        Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
     fn in_device(&self) -> bool {
         self.bytes.in_device.get() > 0
     }

@@ -43,6 +43,7 @@ mod long_send;
 mod neigh;
 pub mod nic;
 mod occupancy;
+mod pressure;
 mod reply;
 mod reserve;
 mod route;

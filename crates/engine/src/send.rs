@@ -14,7 +14,7 @@ use crate::config::Streaming;
 use crate::engine::Engine;
 use crate::error::{SendError, SendRefusal};
 use crate::flow::ConnId;
-use crate::nic::{Nic, TailBuf};
+use crate::nic::{Nic, SMALL_TAIL, TailBuf};
 use crate::slot::Slot;
 
 /// A handle that a send can refer to: the NIC's own, or one that wraps it.
@@ -89,7 +89,14 @@ impl<N: Nic> Engine<N> {
     /// # Errors
     /// [`SendError`] hands `buf` back and says why.
     pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
-        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
+        if self.slots.find_mut(id).is_none_or(|s| s.released) {
+            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
+        }
+        if !self.memory_for(id.index) {
+            self.wait_for_memory(id.index, false);
+            return Err(SendError { payload: buf, reason: SendRefusal::NoBuffers });
+        }
+        let Some(slot) = self.slots.find_mut(id) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
         if let Some(reason) = not_open(slot) {
@@ -97,6 +104,7 @@ impl<N: Nic> Engine<N> {
         }
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
+                slot.wants_memory = false;
                 self.used(id.index);
                 Ok(offset)
             }
@@ -158,15 +166,16 @@ impl<N: Nic> Engine<N> {
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(usize, SendFlags), E>,
     ) -> Result<usize, FillError<E>> {
-        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
-            return Err(FillError::Refused(SendRefusal::NoSuchConnection));
-        };
+        let gone = || FillError::Refused(SendRefusal::NoSuchConnection);
+        let slot = self.slots.find(id).filter(|s| !s.released).ok_or_else(gone)?;
         if max == 0 {
             return Ok(0);
         }
         if let Some(reason) = not_open(slot) {
             return Err(FillError::Refused(reason));
         }
+        let memory = self.memory_for(id.index);
+        let slot = self.slots.find_mut(id).ok_or_else(gone)?;
         // The connection itself knows why there is no room, if so, and that somebody waits for it.
         if let Err(reason) = slot.conn.wait_for_room() {
             slot.conn.on_writer_waits(self.now);
@@ -174,17 +183,20 @@ impl<N: Nic> Engine<N> {
             return Err(FillError::Refused(refusal(reason)));
         }
         let room = slot.conn.capacity().min(max);
-        slot.tail_ready = false;
-        if slot.tail.as_mut().is_none_or(|t| t.spare().is_empty()) {
-            slot.tail = self.nic.alloc_tail();
+        slot.memory_ready = false;
+        let spent = slot.tail.as_mut().is_none_or(|t| t.spare().is_empty());
+        if spent {
+            // Little that a quiet connection sends shall not hold a large buffer.
+            let marks = slot.conn.marks();
+            slot.tail = match max <= SMALL_TAIL && marks.acked == marks.accepted {
+                _ if !memory => None,
+                true => self.nic.alloc_small_tail(),
+                false => self.nic.alloc_tail(),
+            };
         }
         let Some(tail) = &mut slot.tail else {
-            self.counters.tail_exhausted += 1;
-            slot.conn.wait_for_memory(self.now);
-            if !slot.wants_tail {
-                slot.wants_tail = true;
-                self.tail_waiters.push_back(id.index);
-            }
+            self.counters.tail_exhausted += u64::from(memory);
+            self.wait_for_memory(id.index, true);
             return Err(FillError::Refused(SendRefusal::NoBuffers));
         };
         let spare = tail.spare();
@@ -198,8 +210,12 @@ impl<N: Nic> Engine<N> {
         if let Err(e) = slot.conn.write(piece, flags) {
             return Err(FillError::Refused(refusal(e.reason)));
         }
+        slot.wants_memory = false;
         self.counters.copied_bytes += n as u64;
         self.used(id.index);
+        if spent {
+            self.look_at_memory();
+        }
         Ok(n)
     }
 

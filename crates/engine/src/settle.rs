@@ -21,6 +21,7 @@ impl<N: Nic> Engine<N> {
     }
 
     fn settle(&mut self, index: u32, now: Time) {
+        self.charge_queue(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.touched = false;
 
@@ -59,9 +60,20 @@ impl<N: Nic> Engine<N> {
             slot.reclaiming = true;
             self.reclaims.push_back(index);
         }
-        if marks.acked == marks.accepted && !slot.tail_ready {
-            // An idle connection holds no memory.
-            slot.tail = None;
+        if marks.acked == marks.accepted {
+            if slot.wants_memory && self.pressure.is_full() {
+                // Nothing is queued any more, and there is something left for those: it need not wait its turn (`S5`).
+                if slot.wants_tail && slot.tail.is_none() {
+                    slot.tail = self.nic.alloc_small_tail();
+                }
+                if slot.tail.is_some() || !slot.wants_tail {
+                    (slot.memory_ready, slot.wants_memory) = (true, false);
+                    slot.conn.has_memory(now);
+                }
+            } else if !slot.memory_ready && !slot.wants_memory {
+                // An idle connection holds no memory.
+                slot.tail = None;
+            }
         }
         match slot.deadline() {
             Some(at) => self.timers.insert_no_later(index, at),
@@ -86,6 +98,7 @@ impl<N: Nic> Engine<N> {
 
     fn free(&mut self, index: u32) {
         if let Some(slot) = self.slots.remove(index) {
+            self.pressure.charge(slot.charged, 0);
             self.neighbours.release(slot.neighbour);
             self.counters.connections_closed += 1;
         }

@@ -52,10 +52,18 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) starved: bool,
     /// Waiting for its neighbour's address.
     pub(crate) waiting: bool,
-    /// Waiting for a buffer to copy into.
+    /// In the queue of those that wait for memory.
+    pub(crate) in_memory_queue: bool,
+    /// It still does.
+    pub(crate) wants_memory: bool,
+    /// What it wants is a buffer to copy into.
     pub(crate) wants_tail: bool,
-    /// A buffer came: the application is to hear `Writable`.
-    pub(crate) tail_ready: bool,
+    /// Memory came: the application is to hear `Writable`.
+    pub(crate) memory_ready: bool,
+    /// Its send buffer was told that memory is short.
+    pub(crate) pressed: bool,
+    /// What its queue counted for in the core's memory.
+    pub(crate) charged: u64,
 
     /// The driver rejected a frame of it: build plain ones until one is taken.
     pub(crate) plain: bool,
@@ -100,8 +108,12 @@ impl<N: Nic> Slot<N> {
             waits_for_queue: false,
             starved: false,
             waiting: false,
+            in_memory_queue: false,
+            wants_memory: false,
             wants_tail: false,
-            tail_ready: false,
+            memory_ready: false,
+            pressed: false,
+            charged: 0,
             plain: false,
             slices: u16::MAX,
             stuck: false,

@@ -44,7 +44,9 @@ impl<N: Nic> Engine<N> {
                 }
             }
         }
-        let urgent = matches!(burst.kind, BurstKind::Retransmit | BurstKind::WindowProbe);
+        // Nor must new data wait for a buffer to be copied together in when it is queued data that has them all (`S5`).
+        let urgent = matches!(burst.kind, BurstKind::Retransmit | BurstKind::WindowProbe)
+            || (cuts.copy && self.pressure.is_full());
         if frames == 0 && shortage == Some(Shortage::Buffers) && urgent {
             // No buffer to refer to its payload, but one for headers: copy a segment behind them.
             cuts = self.cutter.last_resort(&burst);

@@ -31,6 +31,7 @@ impl<N: Nic> Engine<N> {
     pub(crate) fn transmit(&mut self, now: Time) -> u32 {
         let before = self.counters.tx_frames;
         let ample = self.reserve.refill(&mut self.nic, now);
+        self.pressure.mbufs(ample, &mut self.counters);
         if ample && self.reserve.retry_at() <= now {
             for _ in 0..self.starved.len().min(MAX_RESUMED) {
                 let Some(index) = self.starved.pop_front() else { break };

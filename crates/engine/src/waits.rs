@@ -14,7 +14,7 @@ impl<N: Nic> Engine<N> {
     /// room or of a buffer, and no [`Event::Writable`] was due since.
     pub fn must_wait(&self, id: ConnId) -> bool {
         self.live(id).is_some_and(|s| {
-            let waits = s.conn.state().is_opening() || s.wants_tail || s.conn.awaits_room();
+            let waits = s.conn.state().is_opening() || s.wants_memory || s.conn.awaits_room();
             waits && s.conn.write_closed().is_none()
         })
     }

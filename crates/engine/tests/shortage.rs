@@ -3,7 +3,7 @@
 
 use dpdk::{DeviceSpec, Eal, EalConfig};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
-use engine::nic::{Buf, Nic, RxPiece, StageError, TailBuf, TxFrame, TxMeta};
+use engine::nic::{Buf, Nic, RxPiece, SMALL_TAIL, StageError, TailBuf, TxFrame, TxMeta};
 use tcp::Payload;
 
 fn meta(payload_len: u32) -> TxMeta {
@@ -17,7 +17,7 @@ fn frame(nic: &mut DpdkNic, payload_len: u32) -> Option<TxFrame<engine::nic::Hea
 }
 
 #[test]
-fn a_port_with_64_mbufs_says_when_they_are_out_and_goes_on_when_they_are_back() {
+fn s10_a_port_short_of_mbufs_says_so_and_gives_small_buffers_for_large_ones() {
     let device: DeviceSpec = "vdev:net_ring0".parse().expect("a device");
     let eal = Eal::start(EalConfig {
         no_huge: true,
@@ -27,17 +27,36 @@ fn a_port_with_64_mbufs_says_when_they_are_out_and_goes_on_when_they_are_back() 
         ..EalConfig::default()
     })
     .expect("EAL starts without hugepages");
-    let small =
-        DpdkConfig { headers: 64, links: 64, rx_buffers: 64, tail_buffers: 1, ..DpdkConfig::default() };
+    let small = DpdkConfig {
+        headers: 64,
+        links: 64,
+        rx_buffers: 64,
+        tail_buffers: 1,
+        small_tail_buffers: 1,
+        ..DpdkConfig::default()
+    };
     let bad = DpdkConfig { header_room: 100, ..small.clone() };
     assert!(DpdkNic::open(&eal, &device, &bad).expect_err("too small").to_string().contains("256 bytes"));
     let mut nic = DpdkNic::open(&eal, &device, &small).expect("a port");
 
-    let mut tail = nic.alloc_tail().expect("the only buffer");
-    assert!(nic.alloc_tail().is_none(), "memory pressure is a `None`");
+    // S10: small ones where there is no large one, and the other way round.
+    let all = (65_536 + SMALL_TAIL) as u64;
+    assert_eq!((nic.tail_bytes(), nic.tail_bytes_out()), (Some(all), 0));
+    let (mut small, mut large) =
+        (nic.alloc_small_tail().expect("it"), nic.alloc_small_tail().expect("the large"));
+    assert_eq!((small.spare().len(), large.spare().len()), (SMALL_TAIL, 65_536));
+    drop((small, large));
+    let mut tail = nic.alloc_tail().expect("the large one");
+    let mut small = nic.alloc_tail().expect("the small one in its place");
+    assert_eq!((tail.spare().len(), small.spare().len()), (65_536, SMALL_TAIL));
+    assert!(nic.alloc_tail().is_none() && nic.alloc_small_tail().is_none(), "memory pressure is a `None`");
+    assert_eq!(nic.tail_bytes_out(), all);
     let payload = tail.freeze(1000);
+    // A piece that was copied counts for itself, one of the application's for all that it keeps (S4).
+    assert_eq!(payload.footprint(), 1000);
     drop(tail);
     assert!(nic.alloc_tail().is_none(), "a piece of it is still there");
+    drop(small);
 
     for round in 0..3 {
         // Sent frames keep their header mbufs until somebody takes the frames out of the ring.

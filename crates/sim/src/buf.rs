@@ -133,6 +133,15 @@ impl Payload for SimBuf {
         true
     }
 
+    fn footprint(&self) -> usize {
+        // What is copied has memory of its own, piece by piece.
+        self.data.len()
+    }
+
+    fn shares_buffer(&self, other: &SimBuf) -> bool {
+        self.same_buffer(other)
+    }
+
     fn in_device(&self) -> bool {
         self.region.device.get() > 0
     }

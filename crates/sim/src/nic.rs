@@ -5,7 +5,9 @@ use core::cell::Cell;
 use core::ops::Range;
 use std::collections::VecDeque;
 
-use engine::nic::{Nic, NicLimits, RxChecksum, RxPiece, StageError, TxFrame, TxMeta, TxOutcome, TxStop};
+use engine::nic::{
+    Nic, NicLimits, RxChecksum, RxPiece, SMALL_TAIL, StageError, TxFrame, TxMeta, TxOutcome, TxStop,
+};
 use tcp::{Nanos, Payload, Time};
 
 use crate::buf::{DeviceRef, Pool, SimBuf, SimHeader, SimTail};
@@ -36,6 +38,8 @@ pub struct NicConfig {
     pub rx_piece: usize,
     /// Bytes of a buffer for copying sends.
     pub tail_len: usize,
+    /// How many of those there are.
+    pub tail_buffers: usize,
     /// Header buffers, and payload references in the ring, at most.
     pub tx_buffers: usize,
     /// What goes wrong by chance.
@@ -129,6 +133,7 @@ pub struct SimNic {
     now: Time,
     down_until: Time,
     pool: Pool,
+    tails: Pool,
     headers: Pool,
     references: usize,
     rx_pool: Pool,
@@ -150,6 +155,7 @@ impl SimNic {
             now: Time::ZERO,
             down_until: Time::ZERO,
             pool: Pool::default(),
+            tails: Pool::default(),
             headers: Pool::default(),
             references: 0,
             rx_pool: Pool::default(),
@@ -221,7 +227,7 @@ impl SimNic {
 
     /// Buffers of any pool that somebody still has.
     pub fn live_buffers(&self) -> usize {
-        self.pool.live() + self.headers.live() + self.rx_pool.live()
+        self.pool.live() + self.tails.live() + self.headers.live() + self.rx_pool.live()
     }
 
     /// Frames the device still holds references of.
@@ -414,7 +420,24 @@ impl Nic for SimNic {
         if self.rng.chance(self.cfg.faults.no_tail) {
             return self.denied();
         }
-        Some(self.pool.tail(self.cfg.tail_len))
+        if self.tails.live() >= self.cfg.tail_buffers {
+            return self.denied();
+        }
+        Some(self.tails.tail(self.cfg.tail_len))
+    }
+
+    fn alloc_small_tail(&mut self) -> Option<SimTail> {
+        let tail = self.alloc_tail()?;
+        drop(tail);
+        Some(self.tails.tail(self.cfg.tail_len.min(SMALL_TAIL)))
+    }
+
+    fn tail_bytes(&self) -> Option<u64> {
+        Some(self.cfg.tail_buffers as u64 * self.cfg.tail_len as u64)
+    }
+
+    fn tail_bytes_out(&self) -> u64 {
+        self.tails.live() as u64 * self.cfg.tail_len as u64
     }
 
     fn cycles(&self) -> u64 {

@@ -34,6 +34,8 @@ pub struct HostPlan {
     pub conn: ConnConfig,
     /// Time one turn of its loop takes: it sees nothing of the world in between.
     pub loop_time: Nanos,
+    /// Memory that the send queues of all its connections may hold.
+    pub queued_bytes: Option<u64>,
     /// Its clock is this far ahead.
     pub clock: Nanos,
 }
@@ -124,12 +126,14 @@ impl Scenario {
                 rx_buffers: 100_000,
                 rx_piece: 2_048,
                 tail_len: 32_768,
+                tail_buffers: 1_000_000,
                 tx_buffers: 1_000_000,
                 faults: Faults::default(),
             },
             nic_rate: 10_000_000_000,
             conn: ConnConfig { time_wait: Nanos::from_secs(1), ..ConnConfig::default() },
             loop_time: Nanos::ZERO,
+            queued_bytes: None,
             clock: Nanos::from_secs(1_000),
         };
         let plan = |total| Plan {
@@ -194,6 +198,7 @@ fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
         nic_rate,
         conn,
         loop_time: Nanos::from_nanos(rng.pick(&[0, 0, 0, 500, 20_000, 2_000_000])),
+        queued_bytes: rng.chance(0.2).then(|| rng.log_range(10_000, 1_000_000)),
         clock: Nanos::from_nanos(rng.log_range(1, 1 << 50)),
     }
 }
@@ -272,14 +277,17 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
     };
     let faulty = rng.chance(0.3);
     let fault = |rng: &mut Rng, most: f64| if faulty && rng.chance(0.5) { rng.unit() * most } else { 0.0 };
+    let release = match rng.range(0, 4) {
+        0 => Release::Batches(rng.range(2, 32) as usize),
+        1 => Release::After(Nanos::from_nanos(rng.log_range(1_000, 2_000_000_000))),
+        2 => Release::WhenFull,
+        _ => Release::Prompt,
+    };
+    // A device may keep finished frames until others push them out: with fewer buffers than that nobody could go on.
+    let keeps = matches!(release, Release::Batches(_) | Release::WhenFull);
     NicConfig {
         mac: [2, 0, 0, 0, 0, 1 + index],
-        release: match rng.range(0, 4) {
-            0 => Release::Batches(rng.range(2, 32) as usize),
-            1 => Release::After(Nanos::from_nanos(rng.log_range(1_000, 2_000_000_000))),
-            2 => Release::WhenFull,
-            _ => Release::Prompt,
-        },
+        release,
         reports_completions: rng.chance(0.5),
         reclaims: rng.chance(0.5),
         rx_checksum: rng.chance(0.5),
@@ -287,6 +295,7 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
         rx_buffers: 100_000,
         rx_piece: rng.pick(&[140, 700, 2_048, 2_048, 10_000]).max(usize::from(mtu) / 16),
         tail_len,
+        tail_buffers: if keeps { 1_000_000 } else { rng.pick(&[4, 16, 100, 1_000_000]) },
         tx_buffers: 1_000_000,
         faults: Faults {
             ring_full: fault(rng, 0.3),

@@ -41,6 +41,10 @@ pub struct Outcome {
     pub frames: u64,
     /// Virtual time it took.
     pub time: Nanos,
+    /// Times that memory for sending became short on a host, and that it was no more.
+    pub pressure: (u64, u64),
+    /// Sends that had to wait for memory.
+    pub memory_waits: u64,
 }
 
 /// A run that went wrong.
@@ -284,6 +288,10 @@ impl World {
         for (i, host) in self.hosts.drain(..).enumerate() {
             outcome.bytes += host.sessions.iter().map(Session::received).sum::<u64>();
             drop(host.sessions);
+            let c = host.engine.counters();
+            outcome.pressure.0 += c.memory_pressure_entered;
+            outcome.pressure.1 += c.memory_pressure_left;
+            outcome.memory_waits += c.memory_waits;
             let open = host.engine.connections();
             if open != 0 {
                 return Err(format!("host {i}: {open} connections are left"));
@@ -417,6 +425,7 @@ fn host(scenario: &Scenario, index: usize, rng: &mut Rng) -> Host {
     // As with connections, nobody gives up: ARP goes on until it gets through.
     cfg.neighbours.attempts = u8::MAX;
     cfg.stuck_timeout = Nanos::from_secs(3_600);
+    cfg.queued_bytes = plan.queued_bytes;
     let nic = Checked::new(SimNic::new(plan.nic.clone(), rng.fork()));
     let engine = match Engine::new(nic, cfg) {
         Ok(engine) => engine,

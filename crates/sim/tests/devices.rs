@@ -93,6 +93,7 @@ impl Lab {
             rx_buffers: 100_000,
             rx_piece: 2_048,
             tail_len: 65_536,
+            tail_buffers: 1_000_000,
             tx_buffers: 1_000_000,
             faults: Faults::default(),
         };

@@ -36,6 +36,7 @@ fn config() -> NicConfig {
         rx_buffers: 100,
         rx_piece: 2048,
         tail_len: 1000,
+        tail_buffers: 1_000_000,
         tx_buffers: 100,
         faults: Faults::default(),
     }

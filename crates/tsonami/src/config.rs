@@ -116,6 +116,9 @@ pub struct PoolConfig {
     pub mbufs: Option<u32>,
     /// Bytes that copying sends of all connections may fill before the peers acknowledge them. Without it, 64 MiB.
     pub send_bytes: Option<u64>,
+    /// Memory that the send queues of all connections together may hold, bytes, as each send buffer counts them: what is
+    /// copied and what is referred to. Without it, as much as each of them may.
+    pub queued_bytes: Option<u64>,
     /// Copying sends of at least this many bytes go past the cache, so that what is in it stays; 0: none do. Without it
     /// those of 4096 bytes or more, while `send_bytes` that are in use would fill half of the largest cache.
     pub streaming_copies: Option<u32>,

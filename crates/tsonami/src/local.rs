@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
-use engine::nic::{Checked, NicLimits, Traced};
+use engine::nic::{Checked, NicLimits, SMALL_TAIL, Traced};
 use engine::{
     ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
 };
@@ -318,6 +318,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
         gateway: config.gateway.map(v4).transpose()?,
         mtu: config.mtu,
         max_connections: config.max_connections,
+        queued_bytes: config.pools.queued_bytes,
         streaming: streaming(config, largest_cache()),
         neighbours,
         ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
@@ -357,6 +358,8 @@ fn device_config(config: &Config) -> DpdkConfig {
         links: mbufs.unwrap_or(default.links),
         tail_buffers: u32::try_from(send_bytes.div_ceil(u64::from(TAIL_SIZE))).unwrap_or(u32::MAX).max(1),
         tail_size: TAIL_SIZE,
+        // An eighth as much again in small ones.
+        small_tail_buffers: u32::try_from((send_bytes / 8 / SMALL_TAIL as u64).max(16)).unwrap_or(u32::MAX),
         ..default
     }
 }

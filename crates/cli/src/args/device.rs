@@ -64,6 +64,14 @@ pub(crate) struct TuningArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) streaming_copies: Option<Size>,
 
+    /// Memory that copying sends of all connections fill [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) send_memory: Option<Size>,
+
+    /// Memory that the send queues of all connections together may hold [default: no bound but each one's]
+    #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive)]
+    pub(crate) queue_memory: Option<Size>,
+
     /// Descriptors of the transmit ring, 32 to 32768 [default: 1024, or what the device takes]
     #[arg(long, value_name = "N")]
     pub(crate) tx_ring: Option<u16>,

@@ -58,6 +58,8 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     config.pools.mbufs = tuning.mbufs.or(config.pools.mbufs);
     let streaming = tuning.streaming_copies.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
     config.pools.streaming_copies = streaming.or(config.pools.streaming_copies);
+    config.pools.send_bytes = tuning.send_memory.map(|size| size.0).or(config.pools.send_bytes);
+    config.pools.queued_bytes = tuning.queue_memory.map(|size| size.0).or(config.pools.queued_bytes);
     config.rings.transmit = tuning.tx_ring.or(config.rings.transmit);
     config.rings.receive = tuning.rx_ring.or(config.rings.receive);
     check_sizes(&config)?;

@@ -9,6 +9,7 @@ mod frames;
 mod knobs;
 mod lab;
 mod path_mtu;
+mod pressure;
 mod receivers;
 mod scripts;
 mod shares;

@@ -12,6 +12,9 @@ use super::TailBuf;
 pub enum Buf {
     /// Of a buffer that the application filled.
     Pool(Slice),
+    /// Of a buffer that copying sends of one connection fill from end to end: a piece stands for its own bytes, and the
+    /// core counts the buffer (`S5`).
+    Copied(Slice),
     /// Of a received frame, still where the port put it. Holding it keeps a receive buffer from the port.
     Rx(RxSlice),
 }
@@ -32,7 +35,7 @@ impl Payload for Buf {
     #[inline]
     fn len(&self) -> usize {
         match self {
-            Buf::Pool(s) => s.len(),
+            Buf::Pool(s) | Buf::Copied(s) => s.len(),
             Buf::Rx(s) => s.len(),
         }
     }
@@ -40,7 +43,7 @@ impl Payload for Buf {
     #[inline]
     fn as_slice(&self) -> &[u8] {
         match self {
-            Buf::Pool(s) => s.as_slice(),
+            Buf::Pool(s) | Buf::Copied(s) => s.as_slice(),
             Buf::Rx(s) => s.as_slice(),
         }
     }
@@ -49,6 +52,7 @@ impl Payload for Buf {
     fn slice(&self, range: Range<usize>) -> Buf {
         match self {
             Buf::Pool(s) => Buf::Pool(s.slice(range)),
+            Buf::Copied(s) => Buf::Copied(s.slice(range)),
             Buf::Rx(s) => Buf::Rx(s.slice(range)),
         }
     }
@@ -56,8 +60,26 @@ impl Payload for Buf {
     #[inline]
     fn try_merge(&mut self, next: &Buf) -> bool {
         match (self, next) {
-            (Buf::Pool(a), Buf::Pool(b)) => a.try_merge(b),
+            (Buf::Pool(a), Buf::Pool(b)) | (Buf::Copied(a), Buf::Copied(b)) => a.try_merge(b),
             (Buf::Rx(a), Buf::Rx(b)) => a.try_merge(b),
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn footprint(&self) -> usize {
+        match self {
+            Buf::Pool(s) => s.buffer_size(),
+            Buf::Copied(s) => s.len(),
+            Buf::Rx(s) => s.buffer_size(),
+        }
+    }
+
+    #[inline]
+    fn shares_buffer(&self, other: &Buf) -> bool {
+        match (self, other) {
+            (Buf::Pool(a), Buf::Pool(b)) => a.same_buffer(b),
+            (Buf::Rx(a), Buf::Rx(b)) => a.same_buffer(b),
             _ => false,
         }
     }
@@ -65,7 +87,7 @@ impl Payload for Buf {
     #[inline]
     fn in_device(&self) -> bool {
         match self {
-            Buf::Pool(s) => s.in_device(),
+            Buf::Pool(s) | Buf::Copied(s) => s.in_device(),
             Buf::Rx(s) => s.in_device(),
         }
     }
@@ -91,6 +113,6 @@ impl TailBuf for Tail {
 
     #[inline]
     fn freeze(&mut self, n: usize) -> Buf {
-        Buf::Pool(self.0.freeze(n))
+        Buf::Copied(self.0.freeze(n))
     }
 }

@@ -80,7 +80,7 @@ impl Builder {
                 range.start = part.end;
                 let link = self.links.take().ok_or(StageError::NoBuffers)?;
                 let attached = match buf {
-                    Buf::Pool(slice) => chain.attach(link, slice, part),
+                    Buf::Pool(slice) | Buf::Copied(slice) => chain.attach(link, slice, part),
                     Buf::Rx(slice) => chain.attach_rx(link, slice, part),
                 };
                 attached.map_err(|e| match e {

@@ -137,6 +137,14 @@ impl<N: Nic> Nic for Checked<N> {
         self.inner.alloc_tail()
     }
 
+    fn alloc_small_tail(&mut self) -> Option<N::Tail> {
+        self.inner.alloc_small_tail()
+    }
+
+    fn tail_bytes(&self) -> Option<u64> {
+        self.inner.tail_bytes()
+    }
+
     fn cycles(&self) -> u64 {
         self.inner.cycles()
     }

@@ -6,8 +6,8 @@ mod rx;
 use core::ops::Range;
 
 use ::dpdk::{
-    BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError, Port,
-    PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles, release,
+    BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError,
+    Port, PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles, release,
 };
 
 use self::nudge::Nudge;
@@ -16,7 +16,7 @@ use self::rx::RxSide;
 use super::chain::Builder;
 use super::check::{Checker, MbufFacts, TsoSum};
 use super::profile::{self, Setup};
-use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, StageError, Tail, TxFrame};
+use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, SMALL_TAIL, StageError, Tail, TxFrame};
 use super::{TxMeta, TxOutcome, TxStop};
 
 /// How to open a port, and how much memory each of its queues gets. Sizes are per queue.
@@ -43,6 +43,8 @@ pub struct DpdkConfig {
     pub tail_buffers: u32,
     /// Bytes of each.
     pub tail_size: u32,
+    /// Buffers of [`SMALL_TAIL`] bytes, for connections that send little, and for when the large ones are out.
+    pub small_tail_buffers: u32,
     /// Let the port segment, where it can.
     pub tso: bool,
     /// Let the port compute checksums, where it can.
@@ -62,6 +64,7 @@ impl Default for DpdkConfig {
             links: 8192,
             tail_buffers: 256,
             tail_size: 65536,
+            small_tail_buffers: 512,
             tso: true,
             checksums: true,
         }
@@ -103,6 +106,7 @@ pub struct DpdkNic {
     queue: QueuePair,
     port: PortHandle,
     tails: BufPool,
+    small_tails: BufPool,
     rx: RxSide,
     pools: Pools,
     nudge: Option<Nudge>,
@@ -116,6 +120,7 @@ struct Pools {
     headers: Mempool,
     links: Mempool,
     tails: BufPool,
+    small_tails: BufPool,
     rx_copies: BufPool,
 }
 
@@ -222,6 +227,7 @@ impl DpdkNic {
                     queue,
                     port: port.clone(),
                     tails: pools.tails.clone(),
+                    small_tails: pools.small_tails.clone(),
                     pools,
                     nudge: known.frees_on_send.then(Nudge::default),
                     check: None,
@@ -264,6 +270,15 @@ impl DpdkNic {
     /// What [`check_prepared`](DpdkNic::check_prepared) found.
     pub fn check_report(&self) -> Option<&CheckReport> {
         self.check.as_ref()
+    }
+
+    /// A buffer from `take`; when there is none, once more after the device was asked for finished frames.
+    fn tail(&mut self, take: impl Fn(&DpdkNic) -> Option<BufMut>) -> Option<Tail> {
+        let buf = take(self).or_else(|| {
+            self.reclaim();
+            take(self)
+        });
+        buf.map(Tail)
     }
 
     /// Sends a frame of no meaning, where only that makes the driver let go of earlier ones, and there are any.
@@ -368,6 +383,15 @@ impl Pools {
                 eal,
                 &BufPoolConfig { name: "tail", count: config.tail_buffers, size: config.tail_size, socket },
             )?,
+            small_tails: BufPool::new(
+                eal,
+                &BufPoolConfig {
+                    name: "small-tail",
+                    count: config.small_tail_buffers.max(1),
+                    size: SMALL_TAIL as u32,
+                    socket,
+                },
+            )?,
             rx_copies: BufPool::new(eal, &BufPoolConfig { name: "rx-copy", count: 16, size: 65536, socket })?,
         })
     }
@@ -380,6 +404,7 @@ impl Pools {
             mbufs("header", &self.headers),
             mbufs("link", &self.links),
             bufs("tail", &self.tails),
+            bufs("small-tail", &self.small_tails),
             bufs("rx-copy", &self.rx_copies),
         ]
     }
@@ -477,15 +502,20 @@ impl Nic for DpdkNic {
     }
 
     fn tail_bytes_out(&self) -> u64 {
-        self.tails.bytes_out()
+        self.tails.bytes_out() + self.small_tails.bytes_out()
+    }
+
+    fn tail_bytes(&self) -> Option<u64> {
+        let bytes = |pool: &BufPool| u64::from(pool.count()) * u64::from(pool.buffer_size());
+        Some(bytes(&self.tails) + bytes(&self.small_tails))
     }
 
     fn alloc_tail(&mut self) -> Option<Tail> {
-        let buf = self.tails.try_alloc().or_else(|| {
-            self.reclaim();
-            self.tails.try_alloc()
-        });
-        buf.map(Tail)
+        self.tail(|nic| nic.tails.try_alloc().or_else(|| nic.small_tails.try_alloc()))
+    }
+
+    fn alloc_small_tail(&mut self) -> Option<Tail> {
+        self.tail(|nic| nic.small_tails.try_alloc().or_else(|| nic.tails.try_alloc()))
     }
 
     #[inline]

@@ -79,6 +79,17 @@ pub trait Nic {
     /// chains the device does not take are copied together.
     fn alloc_tail(&mut self) -> Option<Self::Tail>;
 
+    /// Like [`alloc_tail`](Nic::alloc_tail), of [`SMALL_TAIL`] bytes where there are such, for a connection that sends little.
+    /// Each gives the other's when it has none of its own (`S10`).
+    fn alloc_small_tail(&mut self) -> Option<Self::Tail> {
+        self.alloc_tail()
+    }
+
+    /// Bytes of all the buffers for copying sends; `None` where there is no bound.
+    fn tail_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Bytes of the buffers for copying sends that are out: being filled, waiting for an ACK, or in the device. 0 where
     /// nobody counts.
     fn tail_bytes_out(&self) -> u64 {
@@ -88,6 +99,9 @@ pub trait Nic {
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.
     fn cycles(&self) -> u64;
 }
+
+/// Bytes of a small buffer for copying sends.
+pub const SMALL_TAIL: usize = 4096;
 
 /// A buffer that is filled from the front and frozen piece by piece. Frozen pieces that follow each other merge
 /// (`S11`), so that many small copying sends become few slices.

@@ -6,6 +6,7 @@ mod chaos;
 mod input;
 mod long_sends;
 mod neighbours;
+mod partial;
 mod send_calls;
 mod settings;
 mod shares;

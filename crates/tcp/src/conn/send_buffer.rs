@@ -218,10 +218,16 @@ impl<P: Payload> Connection<P> {
     /// waits for memory).
     fn refuse_write(&mut self, wanted: u64, shared: bool) {
         self.send_buffer.refused(wanted, shared);
+        self.push_before_waiting();
+        self.tell_writable();
+    }
+
+    /// A writer waits for memory that its connection knows nothing of: what is queued is let out before, as when the send
+    /// buffer is full. It makes [`poll_transmit`](Connection::poll_transmit) productive.
+    pub fn push_before_waiting(&mut self) {
         if self.queue.nxt() < self.queue.end() {
             self.cork.push_out();
         }
-        self.tell_writable();
     }
 
     /// After room was made: tells a writer that was refused.
@@ -236,13 +242,13 @@ impl<P: Payload> Connection<P> {
     pub(super) fn tune_send_buffer(&mut self) {
         if self.send_buffer.is_short_for(self.cc.cwnd()) {
             self.grow_send_buffer(0);
-            self.tell_writable();
         }
     }
 
     fn grow_send_buffer(&mut self, wanted: u64) {
         let (cwnd, mss) = (self.cc.cwnd(), u64::from(self.mss()));
         self.send_buffer.grow(&self.queue, cwnd, mss, wanted);
+        self.tell_writable();
     }
 
     /// Tells whether memory is short where this connection lives (`S5`). While it is, a send buffer that tunes itself

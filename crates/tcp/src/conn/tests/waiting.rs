@@ -148,6 +148,21 @@ fn s4_the_buffer_grows_for_whole_writes_that_do_not_fit() {
 }
 
 #[test]
+fn s4_a_buffer_that_grows_for_another_write_wakes_who_was_refused_before() {
+    let cfg = ConnConfig { send_buffer_max: 400_000, ..plain() };
+    let mut s = Script::established(&cfg, 8000);
+    s.write(50_000);
+    // Memory is short, so the buffer does not grow; then it may.
+    s.conn.on_memory_pressure(true);
+    refuse(&mut s, 60_000);
+    assert_eq!(s.events(), []);
+    s.conn.on_memory_pressure(false);
+    s.write_quietly(60_000, SendFlags::default());
+    assert_eq!(s.events(), [Event::Writable]);
+    s.conn.check_invariants();
+}
+
+#[test]
 fn s5_an_empty_queue_takes_a_byte_however_small_the_buffer() {
     for send_buffer in [0, 1, 64, 65] {
         let mut s = Script::established(&ConnConfig { send_buffer: Some(send_buffer), ..plain() }, 8000);

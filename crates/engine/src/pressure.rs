@@ -1,0 +1,249 @@
+//! How short the core is of memory for what is queued, and what follows from it (`S5`).
+//!
+//! Two things are scarce: the NIC's buffers that copying sends fill, and, where the configuration bounds it, the memory
+//! that all send queues together hold. Whichever is used more counts. The marks are those of Linux's `tcp_mem`:
+//!
+//! - at three quarters, *pressure* begins: a connection that writes has its send buffer shrunk, unless the user fixed its
+//!   size, and no buffer grows;
+//! - at fifteen sixteenths it is *full*: a connection that has something queued gets no more, so that one with nothing
+//!   queued still gets a segment's worth;
+//! - below a half everything is as before.
+//!
+//! Writers that were refused for it wait in a queue of their own and are woken in turn, each with the buffer it waited for.
+//! Linux cannot queue them at the memory and lets each sleep for 2 to 200 ms at random; here nobody is woken in vain,
+//! and nobody is overtaken.
+//!
+//! Mbufs are another matter: frames in the port hold them, not what is queued, so smaller send buffers would free
+//! none. Of these a [reserve](crate::reserve) is kept, new data waits while it is not full, and that counts as pressure.
+
+use crate::counters::Counters;
+use crate::engine::Engine;
+use crate::nic::Nic;
+
+/// Waiters woken in one iteration.
+const MAX_WOKEN: usize = 64;
+
+/// How short of memory it is.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Level {
+    Easy,
+    Pressed,
+    Full,
+}
+
+impl Level {
+    /// Where `used` of `total` is, coming from `before`.
+    fn of(used: u64, total: u64, before: Level) -> Level {
+        let begins = if before == Level::Easy { total - total / 4 } else { total / 2 + 1 };
+        match used {
+            _ if used >= total - total / 16 => Level::Full,
+            _ if used >= begins => Level::Pressed,
+            _ => Level::Easy,
+        }
+    }
+}
+
+/// The state of the core's memory.
+#[derive(Debug)]
+pub(crate) struct Pressure {
+    level: Level,
+    /// Memory that all send queues together may hold.
+    bound: Option<u64>,
+    /// What they do.
+    queued: u64,
+    /// The reserve of mbufs could not be filled.
+    mbufs_short: bool,
+}
+
+impl Pressure {
+    pub(crate) fn new(bound: Option<u64>) -> Pressure {
+        Pressure { level: Level::Easy, bound, queued: 0, mbufs_short: false }
+    }
+
+    /// Neither pressure nor worse.
+    pub(crate) fn is_easy(&self) -> bool {
+        self.level == Level::Easy
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.level == Level::Full
+    }
+
+    /// What the queues hold is counted.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// A queue that held `before` holds `now`.
+    pub(crate) fn charge(&mut self, before: u64, now: u64) {
+        self.queued = (self.queued + now).saturating_sub(before);
+    }
+
+    /// Looks at what is in use; `copies` of `total` bytes of the buffers that copying sends fill.
+    fn look(&mut self, copies: u64, total: Option<u64>, counters: &mut Counters) {
+        let before = self.level;
+        let copies = total.map_or(Level::Easy, |total| Level::of(copies, total, before));
+        let queues = self.bound.map_or(Level::Easy, |bound| Level::of(self.queued, bound, before));
+        self.level = copies.max(queues);
+        if self.level != before {
+            counters.memory_pressure_entered += u64::from(before == Level::Easy);
+            counters.memory_pressure_left += u64::from(self.level == Level::Easy);
+            counters.memory_full += u64::from(self.level == Level::Full);
+        }
+    }
+
+    /// Whether header buffers are `ample`: the reserve is full.
+    pub(crate) fn mbufs(&mut self, ample: bool, counters: &mut Counters) {
+        if self.mbufs_short == ample {
+            self.mbufs_short = !ample;
+            counters.mbuf_pressure_entered += u64::from(!ample);
+            counters.mbuf_pressure_left += u64::from(ample);
+        }
+    }
+}
+
+impl<N: Nic> Engine<N> {
+    /// Looks at the memory in use.
+    #[inline]
+    pub(crate) fn look_at_memory(&mut self) {
+        self.pressure.look(self.nic.tail_bytes_out(), self.nic.tail_bytes(), &mut self.counters);
+    }
+
+    /// Before a connection writes: its buffer follows the core's memory. False when there is none for it now.
+    #[inline]
+    pub(crate) fn memory_for(&mut self, index: u32) -> bool {
+        match self.slots.get(index) {
+            Some(slot) if slot.pressed || !self.pressure.is_easy() => self.memory_under_pressure(index),
+            _ => true,
+        }
+    }
+
+    #[cold]
+    fn memory_under_pressure(&mut self, index: u32) -> bool {
+        self.look_at_memory();
+        let (pressed, full) = (!self.pressure.is_easy(), self.pressure.is_full());
+        let Some(slot) = self.slots.get_mut(index) else { return true };
+        slot.pressed = pressed;
+        slot.conn.on_memory_pressure(pressed);
+        let marks = slot.conn.marks();
+        !full || marks.acked == marks.accepted
+    }
+
+    /// A write was refused for want of memory: its connection waits, for a buffer to copy into when it wants a `tail`. What
+    /// it has queued leaves before, however short it is.
+    pub(crate) fn wait_for_memory(&mut self, index: u32, tail: bool) {
+        self.counters.memory_waits += 1;
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.conn.push_before_waiting();
+        slot.conn.wait_for_memory(self.now);
+        (slot.wants_memory, slot.wants_tail) = (true, tail);
+        if !slot.in_memory_queue {
+            slot.in_memory_queue = true;
+            self.memory_waiters.push_back(index);
+        }
+        self.used(index);
+    }
+
+    /// Wakes connections that wait for memory, first come first served, while there is some. True when there may be more,
+    /// for those whose turn comes in the next iteration.
+    pub(crate) fn serve_memory_waiters(&mut self) -> bool {
+        for _ in 0..MAX_WOKEN {
+            let Some(&index) = self.memory_waiters.front() else { return false };
+            if let Some(slot) = self.slots.get(index).filter(|s| s.wants_memory && !s.is_over()) {
+                let marks = slot.conn.marks();
+                if self.pressure.is_full() && marks.acked != marks.accepted {
+                    return false;
+                }
+                let tail = if slot.wants_tail && slot.tail.is_none() {
+                    let Some(tail) = self.nic.alloc_small_tail() else { return false };
+                    Some(tail)
+                } else {
+                    None
+                };
+                let Some(slot) = self.slots.get_mut(index) else { return false };
+                if tail.is_some() {
+                    slot.tail = tail;
+                }
+                (slot.memory_ready, slot.wants_memory) = (true, false);
+                slot.conn.has_memory(self.now);
+                self.tell(index);
+                self.look_at_memory();
+            }
+            self.memory_waiters.pop_front();
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.in_memory_queue = false;
+            }
+        }
+        !self.memory_waiters.is_empty()
+    }
+
+    /// What the connection's queue holds counts for the core's memory.
+    #[inline]
+    pub(crate) fn charge_queue(&mut self, index: u32) {
+        if self.pressure.is_bounded()
+            && let Some(slot) = self.slots.get_mut(index)
+        {
+            let now = slot.conn.queued_memory();
+            self.pressure.charge(slot.charged, now);
+            slot.charged = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_pressure_begins_at_three_quarters_and_ends_below_a_half() {
+        let (mut p, mut c) = (Pressure::new(None), Counters::default());
+        let mut level = |used: u64| {
+            p.look(used, Some(1600), &mut c);
+            p.level
+        };
+        use Level::{Easy, Full, Pressed};
+        for (used, expected) in [
+            (0, Easy),
+            (1199, Easy),
+            (1200, Pressed),
+            (1499, Pressed),
+            (1500, Full),
+            (1499, Pressed),
+            (801, Pressed),
+            (800, Easy),
+            (1199, Easy),
+            (1600, Full),
+            (0, Easy),
+        ] {
+            assert_eq!(level(used), expected, "{used}");
+        }
+        assert_eq!((c.memory_pressure_entered, c.memory_pressure_left, c.memory_full), (2, 2, 2));
+    }
+
+    #[test]
+    fn s5_the_scarcer_of_copies_and_queues_counts() {
+        let (mut p, mut c) = (Pressure::new(Some(1000)), Counters::default());
+        p.charge(0, 800);
+        p.look(0, Some(100), &mut c);
+        assert_eq!(p.level, Level::Pressed);
+        p.charge(800, 100);
+        p.look(80, Some(100), &mut c);
+        assert_eq!(p.level, Level::Pressed);
+        p.look(0, Some(100), &mut c);
+        assert!(p.is_easy());
+        // A NIC that knows no bound puts nobody under pressure.
+        let mut p = Pressure::new(None);
+        p.charge(0, u64::MAX / 2);
+        p.look(0, None, &mut c);
+        assert!(p.is_easy());
+    }
+
+    #[test]
+    fn s5_mbuf_pressure_is_counted_when_it_begins_and_ends() {
+        let (mut p, mut c) = (Pressure::new(None), Counters::default());
+        for ample in [true, false, false, true, true, false] {
+            p.mbufs(ample, &mut c);
+        }
+        assert_eq!((c.mbuf_pressure_entered, c.mbuf_pressure_left), (2, 1));
+    }
+}
