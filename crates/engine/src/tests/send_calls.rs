@@ -54,15 +54,24 @@ fn s1_each_piece_is_copied_or_referenced_as_it_says() {
 
 #[test]
 fn s1_the_flags_of_a_vectored_send_are_those_of_its_end() {
-    for (flags, push) in [(SendFlags::default(), true), (MORE, false)] {
-        let mut net = Net::new(limits());
+    // A frame for each segment, and a piece for each frame.
+    let plain = NicLimits { tso_max_len: 0, ..limits() };
+    for (flags, pushed) in [(SendFlags::default(), [false, false, true]), (MORE, [false; 3])] {
+        let mut net = Net::new(plain.clone());
         let (a, _) = net.connected(&ConnConfig { no_delay: true, ..cfg() });
-        let data = pattern(71, 2_896);
-        let mut pieces: Vec<Piece<'_, Buf>> = data.chunks(362).map(Piece::Copy).collect();
-        assert_eq!(net.a.send_pieces(a, &mut pieces, flags), Ok(2_896));
-        let pushed: Vec<bool> = frames(&mut net).iter().map(pushes).collect();
-        // Two whole segments in one frame: the end of a piece pushes nothing.
-        assert_eq!(pushed, [push]);
+        let data = pattern(71, 3 * 1_448);
+        let mut pieces: Vec<Piece<'_, Buf>> = data.chunks(1_448).map(Piece::Copy).collect();
+        let ask = SendFlags { timestamp: true, ..flags };
+        assert_eq!(net.a.send_pieces(a, &mut pieces, ask), Ok(3 * 1_448));
+        let sent = frames(&mut net);
+        assert_eq!(sent.iter().map(pushes).collect::<Vec<_>>(), pushed, "the end of a piece pushes nothing");
+        let times: Vec<_> = std::iter::from_fn(|| net.a.poll_event())
+            .filter_map(|(_, e)| match e {
+                EngineEvent::Conn(Event::SendTime(t)) => Some(t.end),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(times, [Offset(3 * 1_448)], "one send, one time");
         net.finish();
     }
 }
