@@ -1,6 +1,8 @@
 //! The applications at both ends: what they write, how they read, how they end, and whether what they read is
 //! what the other wrote.
 
+use std::net::SocketAddrV4;
+
 use engine::{ConnId, Engine, EngineEvent, SendRefusal};
 use tcp::conn::{Linger, SendFlags, Setting, State};
 use tcp::{
@@ -62,6 +64,8 @@ pub enum End {
 pub struct Session {
     /// The engine's handle.
     pub id: ConnId,
+    /// Its own address and the peer's.
+    pub path: Option<(SocketAddrV4, SocketAddrV4)>,
     plan: Plan,
     /// What this side writes, and what it must read.
     writes: Stream,
@@ -76,6 +80,10 @@ pub struct Session {
     /// Pieces read so far.
     pieces: usize,
     reclaimed: u64,
+    /// Ends of records among what was written, which the observer has yet to be told.
+    records: Vec<u64>,
+    /// The last write asked for PSH.
+    pushes: bool,
     /// A refused zero-copy payload, or bytes read and to be sent back.
     pending: Option<SimBuf>,
     may_write: bool,
@@ -133,6 +141,7 @@ impl Session {
     ) -> Session {
         Session {
             id,
+            path: None,
             plan,
             writes,
             reads,
@@ -144,6 +153,8 @@ impl Session {
             received: 0,
             pieces: 0,
             reclaimed: 0,
+            records: Vec::new(),
+            pushes: false,
             pending: None,
             may_write: connected,
             may_read: connected,
@@ -354,8 +365,8 @@ impl Session {
             } else {
                 match engine.send_copy(self.id, &bytes, flags) {
                     Ok(0) => return Err("send_copy took nothing and did not say why".into()),
-                    Ok(n) => {
-                        self.written += n as u64;
+                    Ok(taken) => {
+                        self.wrote(taken, if taken == n { flags } else { flags.of_a_part() });
                         busy = true;
                     }
                     Err(error) => self.refused(error.reason)?,
@@ -366,6 +377,26 @@ impl Session {
             }
         }
         Ok(busy)
+    }
+
+    /// The engine took `n` bytes as a send with these flags.
+    fn wrote(&mut self, n: usize, flags: SendFlags) {
+        self.written += n as u64;
+        self.pushes = !flags.more;
+        if flags.eor {
+            self.records.push(self.written);
+        }
+    }
+
+    /// Where records end that were written since this was last asked.
+    pub fn take_records(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.records)
+    }
+
+    /// Where the stream ends, when its last byte must carry PSH (`S14`): it was delivered whole, and the last write did
+    /// not say that more was coming.
+    pub fn push_at_end(&self) -> Option<u64> {
+        (self.finished && self.pushes && self.written > 0).then_some(self.written)
     }
 
     /// Changes a setting of the live connection.
@@ -397,7 +428,7 @@ impl Session {
         let rest = (len < buf.len()).then(|| buf.slice(len..buf.len()));
         match engine.send(self.id, buf.slice(0..len), flags) {
             Ok(offset) if offset.0 == self.written => {
-                self.written += len as u64;
+                self.wrote(len, flags);
                 self.pending = rest;
                 Ok(true)
             }

@@ -3,7 +3,7 @@
 //! It knows nothing of the hosts' insides: it sees each frame as it leaves a NIC, and each as it reaches one, and
 //! from these works out what a sender may send. So it also catches faults that both of our ends share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
 
 use crate::packet::{Decoded, Packet, decode};
@@ -26,6 +26,10 @@ struct Half {
     bytes: Vec<u8>,
     /// Offset of the FIN.
     fin: Option<u64>,
+    /// Where records end (`S19`): no segment may reach across.
+    records: BTreeSet<i64>,
+    /// The highest end of a segment with PSH.
+    pushed: i64,
     /// The highest acknowledgement sent, as an offset in the peer's stream.
     acked: i64,
     /// The right edge of the window offered, as an offset in the peer's stream.
@@ -57,6 +61,27 @@ impl Observer {
     /// TCP segments seen leaving.
     pub fn segments(&self) -> u64 {
         self.segments
+    }
+
+    /// The application at `src` ended a record at this offset of its stream to `dst`.
+    pub fn record_ends(&mut self, src: SocketAddrV4, dst: SocketAddrV4, at: u64) {
+        if let Some(half) = self.halves.get_mut(&(src, dst)) {
+            half.records.insert(at as i64);
+        }
+    }
+
+    /// Judges a stream from `src` to `dst` that was delivered whole and whose last write, which ended at `end`, asked for
+    /// PSH.
+    ///
+    /// # Errors
+    /// When its last segment had none.
+    pub fn ended(&self, src: SocketAddrV4, dst: SocketAddrV4, end: u64) -> Result<(), String> {
+        match self.halves.get(&(src, dst)) {
+            Some(half) if half.bytes.len() as u64 == end && half.pushed < end as i64 => {
+                Err(format!("{src} > {dst}: the stream ends at {end}, the last PSH was at {}", half.pushed))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A frame leaves a NIC.
@@ -175,6 +200,12 @@ impl Half {
         let end = start + p.payload.len() as i64;
         if start > sent + i64::from(self.fin.is_some()) {
             return Err(format!("a gap: byte {start} before {sent}"));
+        }
+        if let Some(at) = self.records.range(start + 1..end.max(start + 1)).next() {
+            return Err(format!("bytes {start} to {end} reach across the end of a record at {at}"));
+        }
+        if p.psh {
+            self.pushed = self.pushed.max(end);
         }
         if end > sent && !p.payload.is_empty() {
             if self.fin.is_some() {
@@ -316,6 +347,7 @@ mod tests {
             syn: false,
             fin: false,
             rst: false,
+            psh: false,
             window: 1000,
             ip_len: 40 + payload.len(),
             options_len: 0,
@@ -367,9 +399,18 @@ mod tests {
         talk.0.sent(&data(110, b"k")).unwrap();
         talk.wrong(packet(A, B, 111, Some(501), &[]), "only 0 arrived");
         talk.wrong(Packet { window: 999, ..data(111, &[]) }, "right edge");
-        talk.0.sent(&Packet { fin: true, ..data(111, &[]) }).unwrap();
-        talk.wrong(data(111, b"l"), "behind the FIN");
-        talk.wrong(Packet { fin: true, ..data(110, &[]) }, "FIN at 10, before at 11");
+        talk.0.halves.get_mut(&(A, B)).unwrap().limit = 1000;
+        talk.0.record_ends(A, B, 13);
+        talk.0.sent(&data(111, b"lm")).unwrap();
+        talk.wrong(data(111, b"lmn"), "reach across the end of a record at 13");
+        talk.wrong(data(112, b"mn"), "reach across");
+        talk.0.sent(&data(113, b"n")).unwrap();
+        assert!(talk.0.ended(A, B, 14).unwrap_err().contains("the last PSH was at 0"));
+        talk.0.sent(&Packet { psh: true, ..data(113, b"n") }).unwrap();
+        talk.0.ended(A, B, 14).unwrap();
+        talk.0.sent(&Packet { fin: true, ..data(114, &[]) }).unwrap();
+        talk.wrong(data(114, b"o"), "behind the FIN");
+        talk.wrong(Packet { fin: true, ..data(113, &[]) }, "FIN at 13, before at 14");
         talk.wrong(Packet { timestamps: Some((1, 1)), ..data(112, &[]) }, "negotiated: false");
         talk.wrong(Packet { sack: vec![(500, 501)], ..data(112, &[]) }, "SACK was not negotiated");
         talk.0.halves.get_mut(&(A, B)).unwrap().acked = 3;

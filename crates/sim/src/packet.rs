@@ -21,6 +21,8 @@ pub struct Packet {
     pub fin: bool,
     /// RST.
     pub rst: bool,
+    /// PSH.
+    pub psh: bool,
     /// The window field.
     pub window: u16,
     /// Bytes of IP packet.
@@ -82,6 +84,7 @@ pub fn decode(frame: &[u8]) -> Decoded {
         syn: tcp.syn(),
         fin: tcp.fin(),
         rst: tcp.rst(),
+        psh: tcp.psh(),
         window: tcp.window_size(),
         ip_len: usize::from(header.total_len()),
         options_len: tcp.options().len(),

@@ -230,6 +230,10 @@ impl World {
                 .step(&mut host.engine, self.now)
                 .map_err(|what| format!("{:?}: {what}", session.id))?;
         }
+        for session in &mut host.sessions {
+            let Some((src, dst)) = session.path else { continue };
+            session.take_records().into_iter().for_each(|at| self.observer.record_ends(src, dst, at));
+        }
         host.again = busy;
         host.loop_busy = self.now + host.plan.loop_time;
         host.checks()
@@ -282,6 +286,11 @@ impl World {
                 self.opened.len(),
                 self.describe()
             ));
+        }
+        for session in self.hosts.iter().flat_map(|h| &h.sessions) {
+            if let (Some((src, dst)), Some(end)) = (session.path, session.push_at_end()) {
+                self.observer.ended(src, dst, end)?;
+            }
         }
         let mut outcome = Outcome { segments: self.observer.segments(), ..Outcome::default() };
         outcome.time = self.now.since(Time::ZERO);
@@ -359,6 +368,11 @@ impl Host {
             rng,
             now,
         ));
+        if let (Some(session), Some(tuple)) = (self.sessions.last_mut(), self.engine.tuple(id))
+            && let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (tuple.local, tuple.remote)
+        {
+            session.path = Some((local, remote));
+        }
     }
 
     fn events(&mut self, scenario: &Scenario, now: Time) -> Result<bool, String> {
