@@ -566,9 +566,7 @@ impl<P: Payload> Connection<P> {
         let stamp = self.delivery.on_sent(now, self.flight.is_empty());
         self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);
         self.quiet_since = now;
-        if !self.tail_probe.is_due() {
-            self.on_paced_sent(now, len);
-        }
+        self.on_paced_sent(now, len);
         self.counts.bytes_sent += len;
         self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
         if len > 0 {
@@ -618,9 +616,7 @@ impl<P: Payload> Connection<P> {
         let stamp = self.delivery.on_sent(now, false);
         self.flight.on_retransmitted(burst.offset, end, now, stamp);
         self.quiet_since = now;
-        if !self.tail_probe.is_due() {
-            self.on_paced_sent(now, len);
-        }
+        self.on_paced_sent(now, len);
         let pipe = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
         if self.recovery.is_forced() {
             self.counts.recovery_exceptions += u64::from(pipe > cwnd);

@@ -7,7 +7,8 @@
 //! twice the rate. Time in which the application had nothing to send is not made up for; nor is, where the rate is the
 //! controller's, time in which a window was full. A user's cap is an average, and survives a peer that pauses.
 //!
-//! What counts is payload, first time or again. ACKs and probes are neither held back nor counted.
+//! What counts is payload, first time or again. ACKs and window probes are neither held back nor counted; a tail loss
+//! probe is not held back, but counts.
 
 use super::Connection;
 use super::cc::Controller;

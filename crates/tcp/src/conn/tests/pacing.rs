@@ -123,6 +123,21 @@ fn s25_retransmissions_are_held_and_counted_and_acks_are_not() {
 }
 
 #[test]
+fn s25_a_tail_loss_probe_is_not_held_back_and_counts() {
+    let cfg = ConnConfig { sack: true, min_rto: ms(1_000), ..capped(16_000) };
+    let mut s = Script::connect(&cfg);
+    s.expect("S 0:0(0)")
+        .at(100)
+        .inject("S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>")
+        .expect(". 1:1(0) ack 1");
+    // A thousand bytes are half a second. The probe comes before the second thousand may leave, and brings them.
+    s.write(3000).expect(". 1:1001(1000) ack 1").silence_until(499);
+    s.expect_at(500, ". 1001:2001(1000) ack 1");
+    // Two thousand bytes after the first: a second.
+    s.silence_until(1_099).expect_at(1_100, "P. 2001:3001(1000) ack 1");
+}
+
+#[test]
 fn s25_what_is_refused_is_not_counted_and_what_is_only_proposed_is() {
     let mut s = Script::established(&capped(1_000_000), 65535);
     s.write_quietly(10_000, Default::default());
