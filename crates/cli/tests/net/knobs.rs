@@ -125,23 +125,6 @@ const ROWS: &[Row] = &[
         shows: |without, with| without > 8 << 10 && with <= 8 << 10 && with > 0,
     },
     Row {
-        option: "send-buffer-max",
-        peer: Peer::Reads,
-        common: "-n 300K",
-        with: "--send-buffer-max 8K",
-        figure: |run| run.json["connections"][0]["stats"]["send_buffer_bytes"].as_u64().expect("a number"),
-        shows: |without, with| without >= 128 << 10 && with == 8 << 10,
-    },
-    Row {
-        option: "notsent-lowat",
-        peer: Peer::LosesPayload,
-        common: "-n 100K --timeout 300ms",
-        with: "--notsent-lowat 4K",
-        figure: |run| run.json["connections"][0]["accepted_bytes"].as_u64().expect("a number"),
-        // What the first window lets out, and the bound.
-        shows: |without, with| without > 60 << 10 && with <= 20 << 10 && with > 4 << 10,
-    },
-    Row {
         option: "timeout",
         peer: Peer::Silent,
         common: "--initial-rto 200ms",
