@@ -109,8 +109,11 @@ impl SendBuffer {
     /// unsent's bound. Less would wake it for every ACK, and again at once.
     pub(crate) fn wakes<P: Payload>(&self, queue: &SendQueue<P>) -> bool {
         self.waiter.is_some_and(|Waiter { wanted, shared }| {
-            let free = self.limit.saturating_sub(queue.charge(!shared) + CHUNK_COST);
-            let room = free.saturating_mul(3) >= self.limit && free + CHUNK_COST >= wanted;
+            // A limit that the least write exceeds has no third that could be free.
+            let room = self
+                .limit
+                .checked_sub(queue.charge(!shared) + CHUNK_COST)
+                .is_some_and(|free| free.saturating_mul(3) >= self.limit && free + CHUNK_COST >= wanted);
             queue.is_empty() || (room && unsent(queue).saturating_mul(2) < self.lowat)
         })
     }

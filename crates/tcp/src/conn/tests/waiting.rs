@@ -220,3 +220,16 @@ fn nonsense_in_a_configuration_is_brought_into_range() {
     s.sent.clear();
     s.inject(". 1:2(1) ack 2001").expect_at(699, ". 2001:2001(0) ack 2");
 }
+
+#[test]
+fn s5_a_writer_that_a_tiny_buffer_refuses_is_not_woken_before_the_queue_is_empty() {
+    for bytes in [0, 64, 128] {
+        let mut s = Script::established(&ConnConfig { send_buffer: Some(bytes), ..plain() }, 9000);
+        s.write(1).expect("P. 1:2(1) ack 1");
+        assert_eq!(s.conn.capacity(), 0);
+        assert_eq!(s.conn.wait_for_room(), Err(WriteErrorKind::Full));
+        assert_eq!(s.events(), [], "{bytes}");
+        s.inject(". 1:1(0) ack 2");
+        assert_eq!(s.events(), [Event::Acked, Event::Writable], "{bytes}");
+    }
+}
