@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn s27_what_took_longer_to_send_than_to_be_acknowledged_is_as_slow_as_it_was_sent() {
+        let mut d = Delivery::default();
+        let a = (d.on_sent(ms(0), true), ms(0));
+        d.on_acked(ms(10), 1000, Some(a), None);
+        // It left 20 ms after the one before, and was acknowledged 11 ms after that one.
+        let b = (d.on_sent(ms(20), false), ms(20));
+        assert_eq!(rate(d.on_acked(ms(21), 1000, Some(b), None)), Some((50, false)));
+    }
+
+    #[test]
     fn s27_samples_are_marked_until_what_was_limited_is_delivered() {
         let mut d = Delivery::default();
         let a = (d.on_sent(ms(0), true), ms(0));

@@ -151,3 +151,18 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s25_fractions_of_a_nanosecond_add_up() {
+        let (mut pacer, rate) = (Pacer::new(), Rate::from_bps(7_777_777));
+        for _ in 0..1_111_111 {
+            pacer.on_sent(Time::ZERO, 7, rate);
+        }
+        // 62 222 216 bits: eight seconds to the nanosecond.
+        assert_eq!(pacer.next, Time::ZERO + Nanos::from_secs(8));
+    }
+}
