@@ -295,7 +295,12 @@ fn nic(rng: &mut Rng, index: u8, mtu: u16, rate: u64) -> NicConfig {
         rx_buffers: 100_000,
         rx_piece: rng.pick(&[140, 700, 2_048, 2_048, 10_000]).max(usize::from(mtu) / 16),
         tail_len,
-        tail_buffers: if keeps { 1_000_000 } else { rng.pick(&[4, 16, 100, 1_000_000]) },
+        // A few segments' worth at least: with less runs take for ever.
+        tail_buffers: if keeps {
+            1_000_000
+        } else {
+            rng.pick(&[4, 16, 100, 1_000_000]).max(20_000 / tail_len)
+        },
         tx_buffers: 1_000_000,
         faults: Faults {
             ring_full: fault(rng, 0.3),
