@@ -50,7 +50,7 @@ pub struct DeviceInfo {
 ///
 /// It has no thread: its owner calls [`poll`](LocalEngine::poll) again and again, and uses connections in between. It
 /// belongs to the thread that built it (`!Send`). Nothing it does blocks, except
-/// [`rest`](LocalEngine::rest) and [`shutdown`](LocalEngine::shutdown).
+/// [`rest`](LocalEngine::rest), [`shutdown`](LocalEngine::shutdown) and the calls that wait, whose names say so.
 pub struct LocalEngine {
     pub(crate) stack: Stack,
     pub(crate) clock: Clock,
