@@ -177,13 +177,15 @@ impl<N: Nic> Engine<N> {
         !self.memory_waiters.is_empty()
     }
 
-    /// What the connection's queue holds counts for the core's memory.
+    /// What the connection's queue holds counts for the core's memory. Nothing once it is over: what it had queued goes back
+    /// to its owners as fast as devices let go of it, and whoever keeps the handle of a dead connection takes nothing from
+    /// the others.
     #[inline]
     pub(crate) fn charge_queue(&mut self, index: u32) {
         if self.pressure.is_bounded()
             && let Some(slot) = self.slots.get_mut(index)
         {
-            let now = slot.conn.queued_memory();
+            let now = if slot.is_over() { 0 } else { slot.conn.queued_memory() };
             self.pressure.charge(slot.charged, now);
             slot.charged = now;
         }

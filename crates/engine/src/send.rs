@@ -89,19 +89,18 @@ impl<N: Nic> Engine<N> {
     /// # Errors
     /// [`SendError`] hands `buf` back and says why.
     pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
-        if self.slots.find_mut(id).is_none_or(|s| s.released) {
-            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
-        }
-        if !self.memory_for(id.index) {
-            self.wait_for_memory(id.index, false);
-            return Err(SendError { payload: buf, reason: SendRefusal::NoBuffers });
-        }
-        let Some(slot) = self.slots.find_mut(id) else {
+        let Some(slot) = self.slots.find(id).filter(|s| !s.released) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
         if let Some(reason) = not_open(slot) {
             return Err(SendError { payload: buf, reason });
         }
+        if !self.memory_for(id.index) {
+            return Err(SendError { payload: buf, reason: self.without_memory(id.index) });
+        }
+        let Some(slot) = self.slots.find_mut(id) else {
+            return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
+        };
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
                 slot.wants_memory = false;
@@ -113,6 +112,18 @@ impl<N: Nic> Engine<N> {
                 // What is queued may leave now, to make room.
                 self.used(id.index);
                 Err(SendError { payload: e.payload, reason: refusal(e.reason) })
+            }
+        }
+    }
+
+    /// There is no memory for a send by reference: it waits for some, unless its connection takes nothing anyway.
+    #[cold]
+    fn without_memory(&mut self, index: u32) -> SendRefusal {
+        match self.slots.get(index).and_then(|s| s.conn.write_closed()) {
+            Some(reason) => refusal(reason),
+            None => {
+                self.wait_for_memory(index, false);
+                SendRefusal::NoBuffers
             }
         }
     }

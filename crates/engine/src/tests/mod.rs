@@ -7,6 +7,7 @@ mod input;
 mod long_sends;
 mod neighbours;
 mod partial;
+mod pressure;
 mod send_calls;
 mod settings;
 mod shares;
