@@ -97,15 +97,22 @@ fn s20_the_end_of_a_bite_is_no_end_of_a_send() {
     // The window on a SYN is not scaled: with an ACK for this it is as wide as it is.
     net.a.send_copy(a, b"hello", SendFlags::default()).unwrap();
     net.run(Nanos::from_secs(1), |n| n.a.marks(a).unwrap().acked == Offset(5));
-    net.a.sent();
+    // An ACK of something earlier comes between two bites.
+    net.a.send_copy(a, &pattern(2, 2000), SendFlags::default()).unwrap();
+    net.a.poll(net.now);
+    net.a.sent().iter().for_each(|frame| deliver(&mut net.b, frame));
+    net.b.poll(net.now);
+    net.b.sent().iter().for_each(|ack| deliver(&mut net.a, ack));
     let now = net.now;
     let data = pattern(1, 2 * BITE + 1000);
     net.a.send_long(a, &data, SendFlags::default(), || now).unwrap();
+    assert!(net.a.marks(a).unwrap().acked > Offset(5));
     // Nothing short leaves before the end, though nothing would hold it.
     let (sent, mss) = (net.a.sent(), net.a.stats(a).unwrap().mss as usize);
-    assert!(sent.iter().all(|frame| payload_of(frame).len().is_multiple_of(mss)));
-    assert!(sent.iter().map(|frame| payload_of(frame).len()).sum::<usize>() > BITE);
+    let lengths: Vec<usize> = sent.iter().map(|frame| payload_of(frame).len()).collect();
+    assert!(lengths.iter().all(|len| len.is_multiple_of(mss)), "{lengths:?}");
+    assert!(lengths.iter().sum::<usize>() > BITE);
     sent.iter().for_each(|frame| deliver(&mut net.b, frame));
-    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == 5 + data.len());
+    net.run(Nanos::from_secs(10), |n| n.received_b(b).len() == 2005 + data.len());
     net.finish();
 }

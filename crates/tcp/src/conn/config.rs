@@ -162,7 +162,7 @@ pub struct SendFlags {
     /// there is another behind it, which it cannot be joined with anyway.
     pub eor: bool,
     /// These are not the last bytes of the send: the rest follows at once, by further calls. Their end is no end of a
-    /// send, and has no PSH for that (`S14`).
+    /// send: it has no PSH for that (`S14`), and a short segment at it waits for the rest, though ACKs come (`S20`).
     pub part: bool,
 }
 

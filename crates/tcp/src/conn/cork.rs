@@ -1,11 +1,12 @@
 //! Holding back the short segment at the end of the queue (`S17`).
 //!
-//! Two things hold it: the `cork` setting, until it is unset, and the `more` flag of a send, until anything else
-//! happens: another send, or an ACK. Both end after a retransmission timeout, 200 ms at least, with nothing in flight.
-//! Whole segments leave all the time.
+//! Three things hold it: the `cork` setting, until it is unset; the `more` flag of a send, until anything else happens:
+//! another send, or an ACK; and the end of a part of a send, until the rest comes. All end when the writer waits for room,
+//! and after a retransmission timeout, 200 ms at least, with nothing in flight. Whole segments leave all the time.
 
 use super::timers::Timer;
 use super::{Connection, Fin};
+use crate::conn::SendFlags;
 use crate::{Nanos, Payload, Time};
 
 /// The least time that a cork holds: a retransmission timeout of a datacentre would end it before the application comes
@@ -17,6 +18,9 @@ const LEAST_WAIT: Nanos = Nanos::from_millis(200);
 pub(crate) struct Cork {
     /// The last send said that more is coming at once.
     more: bool,
+    /// The rest of the last send has not come yet. No ACK says that it will not: those that come between two parts are
+    /// for what left before (`S20`).
+    part: bool,
     /// What is queued leaves all the same, short or not.
     release: bool,
     /// The wait was over: the released segment has PSH.
@@ -25,8 +29,8 @@ pub(crate) struct Cork {
 
 impl Cork {
     /// The application wrote.
-    pub(super) fn on_write(&mut self, more: bool) {
-        *self = Cork { more, release: false, push: false };
+    pub(super) fn on_write(&mut self, SendFlags { more, part, .. }: SendFlags) {
+        *self = Cork { more, part, release: false, push: false };
     }
 
     /// The peer acknowledged, maybe nothing new: a send whose `more` was not followed by anything waits no longer.
@@ -68,7 +72,7 @@ impl Cork {
 impl<P: Payload> Connection<P> {
     /// A short segment stays for now. Not in front of a FIN.
     pub(super) fn is_corked(&self) -> bool {
-        (self.cfg.cork || self.cork.more) && !self.cork.release && self.fin == Fin::Open
+        (self.cfg.cork || self.cork.more || self.cork.part) && !self.cork.release && self.fin == Fin::Open
     }
 
     /// A short segment is held and nothing is in flight whose ACK would release it: bounds the wait.

@@ -373,7 +373,7 @@ impl<P: Payload> Connection<P> {
             return Err(WriteError { payload, reason: WriteErrorKind::Full });
         }
         let at = self.queue.write(payload, flags);
-        self.cork.on_write(flags.more);
+        self.cork.on_write(flags);
         self.autocork.on_write(at, flags.part);
         self.shares.writer_starves = false;
         if flags.timestamp && at < self.queue.end() {

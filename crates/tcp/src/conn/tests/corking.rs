@@ -58,6 +58,26 @@ fn s17_more_holds_for_one_send_and_until_an_ack() {
 }
 
 #[test]
+fn s17_no_ack_lets_out_the_end_of_a_part() {
+    let part = SendFlags::default().of_a_part();
+    let mut s = Script::established(&plain(), 65535);
+    s.write(200).expect("P. 1:201(200) ack 1");
+    // The rest of the send is on its way here: an ACK tells nothing of it.
+    s.write_quietly(1100, part).flush().expect(". 201:1201(1000) ack 1").nothing();
+    s.inject(". 1:1(0) ack 1201").silence_until(150);
+    s.write(1900).expect(". 1201:2201(1000) ack 1").expect("P. 2201:3201(1000) ack 1").nothing();
+    // Whoever never comes with the rest has it wait as long as any other, from when nothing is in flight.
+    s.write_quietly(100, part).flush().at(200).inject(". 1:1(0) ack 3201");
+    let due = s.now + s.conn.stats().rto;
+    s.nothing().until(due).expect("P. 3201:3301(100) ack 1");
+    // Or until the writer waits for us.
+    s.at(600).inject(". 1:1(0) ack 3301");
+    s.write_quietly(100, part).flush().nothing();
+    s.conn.push_before_waiting();
+    s.flush().expect("P. 3301:3401(100) ack 1");
+}
+
+#[test]
 fn s16_setting_no_delay_flushes_what_nagle_cork_and_more_hold() {
     let mut s = Script::established(&ConnConfig { no_delay: false, ..plain() }, 65535);
     s.write(100).expect("P. 1:101(100) ack 1");
