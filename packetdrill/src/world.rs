@@ -31,6 +31,7 @@ const PLAIN: TxLimits = TxLimits {
     max_segments: 1,
     max_slices: u16::MAX,
     min_tso_mss: 0,
+    cut_below_mss: 0,
     budget: u32::MAX,
     held: 0,
     loop_period: Nanos::ZERO,

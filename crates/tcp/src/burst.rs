@@ -78,6 +78,9 @@ pub struct TxLimits {
     pub max_slices: u16,
     /// Below this MSS the device cannot segment: bursts are then one MSS long.
     pub min_tso_mss: u16,
+    /// Below this MSS it is the caller who cuts a burst into frames of one segment each: a longer burst saves nothing on
+    /// the wire, so no segment waits for company (`S8`, `S18`, `S22`). `u16::MAX`: always, the device never segments.
+    pub cut_below_mss: u16,
     /// Payload bytes the connection may still hand to the port (`S24`). Retransmissions and bursts without
     /// payload are not bound by it.
     pub budget: u32,

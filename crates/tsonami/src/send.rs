@@ -20,7 +20,9 @@ impl LocalEngine {
     /// stream. It must not be changed until it is reclaimed, which the types see to.
     ///
     /// # Errors
-    /// The payload comes back inside the error. [`Error::Full`]: later; an [`Event::Writable`](crate::Event::Writable) tells when.
+    /// The payload comes back inside the error. [`Error::Full`]: later; an [`Event::Writable`] tells when.
+    ///
+    /// [`Event::Writable`]: crate::Event::Writable
     pub fn send(
         &mut self,
         id: ConnId,
@@ -37,7 +39,9 @@ impl LocalEngine {
     /// [`poll`](LocalEngine::poll).
     ///
     /// # Errors
-    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`](crate::Event::Writable) tells when.
+    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
+    ///
+    /// [`Event::Writable`]: crate::Event::Writable
     pub fn send_copy(&mut self, id: ConnId, bytes: &[u8], flags: SendFlags) -> Result<usize, Error> {
         let clock = || Time::from_nanos(self.clock.now());
         on!(&mut self.stack, engine => engine.send_long(id, bytes, flags, clock)).map_err(|e| e.reason.into())
@@ -48,9 +52,9 @@ impl LocalEngine {
     /// same slice may be passed again for the rest.
     ///
     /// # Errors
-    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`](crate::Event::Writable) tells when.
+    /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
     ///
-    /// [`Event::Writable`](crate::Event::Writable): crate::Event::Writable
+    /// [`Event::Writable`]: crate::Event::Writable
     pub fn send_pieces(
         &mut self,
         id: ConnId,
@@ -126,10 +130,10 @@ impl LocalEngine {
     /// held by somebody: slow readers of `to` do not silence the device.
     ///
     /// # Errors
-    /// When `to` takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`](crate::Event::Writable) of `to` tells
+    /// When `to` takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] of `to` tells
     /// when.
     ///
-    /// [`Event::Writable`](crate::Event::Writable): crate::Event::Writable
+    /// [`Event::Writable`]: crate::Event::Writable
     pub fn splice(&mut self, from: ConnId, to: ConnId, max: usize, flags: SendFlags) -> Result<usize, Error> {
         on!(&mut self.stack, engine => engine.splice(from, to, max, flags)).map_err(Error::from)
     }

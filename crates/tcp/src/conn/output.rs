@@ -406,7 +406,9 @@ impl<P: Payload> Connection<P> {
             return Err(Hold::Pacing);
         }
         let goal = self.size_goal(mss, limits);
-        if self.defers(now, mss, Prospect { room: room.min(usable), goal, waiting }) {
+        // Segments are worth waiting for only up to a burst that the device cuts.
+        let company = if mss < u64::from(limits.cut_below_mss) { mss } else { goal };
+        if self.defers(now, mss, Prospect { room: room.min(usable), goal: company, waiting }) {
             return Err(Hold::Defer);
         }
         let wanted = waiting.min(usable).min(room).min(budget).min(goal);
@@ -427,7 +429,9 @@ impl<P: Payload> Connection<P> {
         match new.len {
             0 if self.is_corked() => Err(Hold::Cork),
             0 => Err(Hold::Nagle),
-            len if len == waiting && self.is_autocorked(from, len, goal, limits.held) => Err(Hold::Autocork),
+            len if len == waiting && self.is_autocorked(from, len, company, limits.held) => {
+                Err(Hold::Autocork)
+            }
             _ => Ok(new),
         }
     }

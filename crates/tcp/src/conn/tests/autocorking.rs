@@ -65,6 +65,11 @@ fn s18_a_full_burst_does_not_wait() {
     s.limits.max_slices = 3;
     s.write(1000).write(1000).write(1000).nothing();
     s.write(1000).expect("P. 5001:8001(3000) ack 1").nothing();
+    // Nor a full segment where the caller cuts bursts, the device segmenting none: company saves no frame.
+    let mut s = held(&plain());
+    s.limits.cut_below_mss = u16::MAX;
+    s.write(999).nothing();
+    s.write(1001).expect("P. 5001:7001(2000) ack 1").nothing();
 }
 
 #[test]

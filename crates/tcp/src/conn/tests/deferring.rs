@@ -45,6 +45,11 @@ fn s22_off_or_without_tso_nothing_waits() {
     s.limits = PLAIN;
     s.until(us(200_100)).inject(". 1:1(0) ack 2001");
     assert_eq!((s.ranges().len(), s.conn.stats().deferrals), (2, 0));
+    // Nor where bursts are long but cut by the caller, the device segmenting none of this MSS.
+    let mut s = acked_one(&plain());
+    s.limits.cut_below_mss = 1001;
+    s.until(us(200_100)).inject(". 1:1(0) ack 2001").expect(". 12001:14001(2000) ack 1");
+    assert_eq!(s.conn.stats().deferrals, 0);
 }
 
 #[test]

@@ -152,6 +152,7 @@ impl Net {
             max_segments: 20,
             max_slices: slices,
             min_tso_mss: 64,
+            cut_below_mss: 0,
             budget: u32::MAX,
             held: 0,
             loop_period: Nanos::ZERO,
