@@ -89,8 +89,8 @@ pub struct Engine<N: Nic> {
     pub(crate) events: VecDeque<u32>,
     /// Connections with buffers to return.
     pub(crate) reclaims: VecDeque<u32>,
-    /// Connections that wait for memory.
-    pub(crate) memory_waiters: VecDeque<u32>,
+    /// Connections that wait for memory: for a send by reference, and for a buffer to copy into.
+    pub(crate) memory_waiters: [VecDeque<u32>; 2],
 
     pub(crate) staged: Vec<Staged>,
     pub(crate) staged_frames: u16,
@@ -165,7 +165,7 @@ impl<N: Nic> Engine<N> {
             touched: VecDeque::new(),
             events: VecDeque::new(),
             reclaims: VecDeque::new(),
-            memory_waiters: VecDeque::new(),
+            memory_waiters: [VecDeque::new(), VecDeque::new()],
             staged: Vec::with_capacity(usize::from(limits.tx_batch)),
             staged_frames: 0,
             staged_bytes: 0,
@@ -245,7 +245,7 @@ impl<N: Nic> Engine<N> {
         let starved = (!self.starved.is_empty()).then(|| self.reserve.retry_at().max(self.now));
         let port_bound = !self.parked.is_empty() || !self.queue_waiters.is_empty();
         let parked = port_bound.then(|| self.port.next().unwrap_or(self.now).max(self.backoff.retry_at()));
-        let reclaims = if self.reclaims.is_empty() && self.memory_waiters.is_empty() {
+        let reclaims = if self.reclaims.is_empty() && !self.has_memory_waiters() {
             None
         } else {
             Some(self.reclaim_at.max(self.now))
@@ -422,9 +422,7 @@ impl<N: Nic> Engine<N> {
         }
         if returned {
             self.reclaim_pause = RECLAIM_INTERVAL;
-        } else if (!self.reclaims.is_empty() || !self.memory_waiters.is_empty())
-            && self.reclaim_at <= self.now
-        {
+        } else if (!self.reclaims.is_empty() || self.has_memory_waiters()) && self.reclaim_at <= self.now {
             // The port may be idle and so never look by itself; asking costs it time, so not every iteration does,
             // and ever fewer where it does not help.
             self.reclaim_at = self.now + self.reclaim_pause;

@@ -189,6 +189,8 @@ pub(crate) struct FakeNic {
     pub(crate) tail_len: usize,
     /// What it says is out of its tail buffers.
     pub(crate) tail_bytes: u64,
+    /// What it says these have together.
+    pub(crate) tail_total: Option<u64>,
     /// Says that most receive buffers are held.
     pub(crate) pressed: bool,
     /// Slices may be referred to only while this is above zero.
@@ -217,6 +219,7 @@ impl FakeNic {
             tails_free: usize::MAX,
             tail_len: 4096,
             tail_bytes: 0,
+            tail_total: None,
             pressed: false,
             references: usize::MAX,
             live: Rc::new(Cell::new(0)),
@@ -388,6 +391,10 @@ impl Nic for FakeNic {
 
     fn tail_bytes_out(&self) -> u64 {
         self.tail_bytes
+    }
+
+    fn tail_bytes(&self) -> Option<u64> {
+        self.tail_total
     }
 
     fn alloc_tail(&mut self) -> Option<Tail> {

@@ -1,7 +1,8 @@
 //! How short the core is of memory for what is queued, and what follows from it (`S5`).
 //!
 //! Two things are scarce: the NIC's buffers that copying sends fill, and, where the configuration bounds it, the memory
-//! that all send queues together hold. Whichever is used more counts. The marks are those of Linux's `tcp_mem`:
+//! that all send queues together hold. For whoever copies, that of which more is used counts; a send by reference takes
+//! none of the former, and only the latter counts for it. The marks are those of Linux's `tcp_mem`:
 //!
 //! - at three quarters, *pressure* begins: a connection that writes has its send buffer shrunk, unless the user fixed its
 //!   size, and no buffer grows;
@@ -9,7 +10,8 @@
 //!   queued still gets a segment's worth;
 //! - below a half everything is as before.
 //!
-//! Writers that were refused for it wait in a queue of their own and are woken in turn, each with the buffer it waited for.
+//! Writers that were refused for it wait, those for a buffer to copy into in one queue and those by reference in another, and
+//! are woken in turn, each with the buffer it waited for.
 //! Linux cannot queue them at the memory and lets each sleep for 2 to 200 ms at random; here nobody is woken in vain,
 //! and nobody is overtaken.
 //!
@@ -19,6 +21,7 @@
 use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::nic::Nic;
+use crate::slot::Slot;
 
 /// Waiters woken in one iteration.
 const MAX_WOKEN: usize = 64;
@@ -46,7 +49,10 @@ impl Level {
 /// The state of the core's memory.
 #[derive(Debug)]
 pub(crate) struct Pressure {
-    level: Level,
+    /// Of the buffers that copies fill.
+    copies: Level,
+    /// Of what all queues may hold.
+    queues: Level,
     /// Memory that all send queues together may hold.
     bound: Option<u64>,
     /// What they do.
@@ -57,16 +63,17 @@ pub(crate) struct Pressure {
 
 impl Pressure {
     pub(crate) fn new(bound: Option<u64>) -> Pressure {
-        Pressure { level: Level::Easy, bound, queued: 0, mbufs_short: false }
+        Pressure { copies: Level::Easy, queues: Level::Easy, bound, queued: 0, mbufs_short: false }
     }
 
-    /// Neither pressure nor worse.
-    pub(crate) fn is_easy(&self) -> bool {
-        self.level == Level::Easy
+    /// How short it is of what a send needs that `copies`, or does not.
+    fn level(&self, copies: bool) -> Level {
+        if copies { self.copies.max(self.queues) } else { self.queues }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.level == Level::Full
+    /// A send that `copies`, or does not, gets nothing behind what its connection has queued.
+    pub(crate) fn is_full(&self, copies: bool) -> bool {
+        self.level(copies) == Level::Full
     }
 
     /// What the queues hold is counted.
@@ -81,14 +88,14 @@ impl Pressure {
 
     /// Looks at what is in use; `copies` of `total` bytes of the buffers that copying sends fill.
     fn look(&mut self, copies: u64, total: Option<u64>, counters: &mut Counters) {
-        let before = self.level;
-        let copies = total.map_or(Level::Easy, |total| Level::of(copies, total, before));
-        let queues = self.bound.map_or(Level::Easy, |bound| Level::of(self.queued, bound, before));
-        self.level = copies.max(queues);
-        if self.level != before {
+        let before = self.level(true);
+        self.copies = total.map_or(Level::Easy, |total| Level::of(copies, total, self.copies));
+        self.queues = self.bound.map_or(Level::Easy, |bound| Level::of(self.queued, bound, self.queues));
+        let now = self.level(true);
+        if now != before {
             counters.memory_pressure_entered += u64::from(before == Level::Easy);
-            counters.memory_pressure_left += u64::from(self.level == Level::Easy);
-            counters.memory_full += u64::from(self.level == Level::Full);
+            counters.memory_pressure_left += u64::from(now == Level::Easy);
+            counters.memory_full += u64::from(now == Level::Full);
         }
     }
 
@@ -109,24 +116,27 @@ impl<N: Nic> Engine<N> {
         self.pressure.look(self.nic.tail_bytes_out(), self.nic.tail_bytes(), &mut self.counters);
     }
 
-    /// Before a connection writes: its buffer follows the core's memory. False when there is none for it now.
+    /// Before a connection writes something that it `copies`, or does not: its buffer follows the core's memory. False when
+    /// there is none for it now.
     #[inline]
-    pub(crate) fn memory_for(&mut self, index: u32) -> bool {
+    pub(crate) fn memory_for(&mut self, index: u32, copies: bool) -> bool {
         match self.slots.get(index) {
-            Some(slot) if slot.pressed || !self.pressure.is_easy() => self.memory_under_pressure(index),
+            Some(slot) if slot.pressed || self.pressure.level(copies) != Level::Easy => {
+                self.memory_under_pressure(index, copies)
+            }
             _ => true,
         }
     }
 
     #[cold]
-    fn memory_under_pressure(&mut self, index: u32) -> bool {
+    fn memory_under_pressure(&mut self, index: u32, copies: bool) -> bool {
         self.look_at_memory();
-        let (pressed, full) = (!self.pressure.is_easy(), self.pressure.is_full());
+        let level = self.pressure.level(copies);
         let Some(slot) = self.slots.get_mut(index) else { return true };
-        slot.pressed = pressed;
-        slot.conn.on_memory_pressure(pressed);
+        slot.pressed = level != Level::Easy;
+        slot.conn.on_memory_pressure(slot.pressed);
         let marks = slot.conn.marks();
-        !full || marks.acked == marks.accepted
+        level != Level::Full || marks.acked == marks.accepted
     }
 
     /// A write was refused for want of memory: its connection waits, for a buffer to copy into when it wants a `tail`. What
@@ -137,24 +147,37 @@ impl<N: Nic> Engine<N> {
         slot.conn.push_before_waiting();
         slot.conn.wait_for_memory(self.now);
         (slot.wants_memory, slot.wants_tail) = (true, tail);
-        if !slot.in_memory_queue {
-            slot.in_memory_queue = true;
-            self.memory_waiters.push_back(index);
+        let queue = usize::from(tail);
+        if !slot.in_memory_queue[queue] {
+            slot.in_memory_queue[queue] = true;
+            self.memory_waiters[queue].push_back(index);
         }
         self.used(index);
+    }
+
+    /// Somebody waits for memory.
+    pub(crate) fn has_memory_waiters(&self) -> bool {
+        self.memory_waiters.iter().any(|queue| !queue.is_empty())
     }
 
     /// Wakes connections that wait for memory, first come first served, while there is some. True when there may be more,
     /// for those whose turn comes in the next iteration.
     pub(crate) fn serve_memory_waiters(&mut self) -> bool {
+        self.serve_waiters_for(false) | self.serve_waiters_for(true)
+    }
+
+    /// Those that want a buffer to copy into, or those that do not.
+    fn serve_waiters_for(&mut self, copies: bool) -> bool {
+        let queue = usize::from(copies);
         for _ in 0..MAX_WOKEN {
-            let Some(&index) = self.memory_waiters.front() else { return false };
-            if let Some(slot) = self.slots.get(index).filter(|s| s.wants_memory && !s.is_over()) {
+            let Some(&index) = self.memory_waiters[queue].front() else { return false };
+            let wants = |s: &&Slot<N>| s.wants_memory && s.wants_tail == copies && !s.is_over();
+            if let Some(slot) = self.slots.get(index).filter(wants) {
                 let marks = slot.conn.marks();
-                if self.pressure.is_full() && marks.acked != marks.accepted {
+                if self.pressure.is_full(copies) && marks.acked != marks.accepted {
                     return false;
                 }
-                let tail = if slot.wants_tail && slot.tail.is_none() {
+                let tail = if copies && slot.tail.is_none() {
                     let Some(tail) = self.nic.alloc_small_tail() else { return false };
                     Some(tail)
                 } else {
@@ -169,12 +192,12 @@ impl<N: Nic> Engine<N> {
                 self.tell(index);
                 self.look_at_memory();
             }
-            self.memory_waiters.pop_front();
+            self.memory_waiters[queue].pop_front();
             if let Some(slot) = self.slots.get_mut(index) {
-                slot.in_memory_queue = false;
+                slot.in_memory_queue[queue] = false;
             }
         }
-        !self.memory_waiters.is_empty()
+        !self.memory_waiters[queue].is_empty()
     }
 
     /// What the connection's queue holds counts for the core's memory. Nothing once it is over: what it had queued goes back
@@ -201,7 +224,7 @@ mod tests {
         let (mut p, mut c) = (Pressure::new(None), Counters::default());
         let mut level = |used: u64| {
             p.look(used, Some(1600), &mut c);
-            p.level
+            p.level(true)
         };
         use Level::{Easy, Full, Pressed};
         for (used, expected) in [
@@ -227,17 +250,21 @@ mod tests {
         let (mut p, mut c) = (Pressure::new(Some(1000)), Counters::default());
         p.charge(0, 800);
         p.look(0, Some(100), &mut c);
-        assert_eq!(p.level, Level::Pressed);
+        assert_eq!((p.level(true), p.level(false)), (Level::Pressed, Level::Pressed));
         p.charge(800, 100);
         p.look(80, Some(100), &mut c);
-        assert_eq!(p.level, Level::Pressed);
+        assert_eq!(
+            (p.level(true), p.level(false)),
+            (Level::Pressed, Level::Easy),
+            "copies bother copies only"
+        );
         p.look(0, Some(100), &mut c);
-        assert!(p.is_easy());
+        assert_eq!(p.level(true), Level::Easy);
         // A NIC that knows no bound puts nobody under pressure.
         let mut p = Pressure::new(None);
         p.charge(0, u64::MAX / 2);
         p.look(0, None, &mut c);
-        assert!(p.is_easy());
+        assert_eq!(p.level(true), Level::Easy);
     }
 
     #[test]

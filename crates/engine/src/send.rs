@@ -95,7 +95,7 @@ impl<N: Nic> Engine<N> {
         if let Some(reason) = not_open(slot) {
             return Err(SendError { payload: buf, reason });
         }
-        if !self.memory_for(id.index) {
+        if !self.memory_for(id.index, false) {
             return Err(SendError { payload: buf, reason: self.without_memory(id.index) });
         }
         let Some(slot) = self.slots.find_mut(id) else {
@@ -185,7 +185,7 @@ impl<N: Nic> Engine<N> {
         if let Some(reason) = not_open(slot) {
             return Err(FillError::Refused(reason));
         }
-        let memory = self.memory_for(id.index);
+        let memory = self.memory_for(id.index, true);
         let slot = self.slots.find_mut(id).ok_or_else(gone)?;
         // The connection itself knows why there is no room, if so, and that somebody waits for it.
         if let Err(reason) = slot.conn.wait_for_room() {

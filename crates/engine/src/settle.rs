@@ -61,7 +61,7 @@ impl<N: Nic> Engine<N> {
             self.reclaims.push_back(index);
         }
         if marks.acked == marks.accepted {
-            if slot.wants_memory && self.pressure.is_full() {
+            if slot.wants_memory && self.pressure.is_full(slot.wants_tail) {
                 // Nothing is queued any more, and there is something left for those: it need not wait its turn (`S5`).
                 if slot.wants_tail && slot.tail.is_none() {
                     slot.tail = self.nic.alloc_small_tail();

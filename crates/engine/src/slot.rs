@@ -52,8 +52,8 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) starved: bool,
     /// Waiting for its neighbour's address.
     pub(crate) waiting: bool,
-    /// In the queue of those that wait for memory.
-    pub(crate) in_memory_queue: bool,
+    /// In the queues of those that wait for memory: for a send by reference, and for a buffer to copy into.
+    pub(crate) in_memory_queue: [bool; 2],
     /// It still does.
     pub(crate) wants_memory: bool,
     /// What it wants is a buffer to copy into.
@@ -108,7 +108,7 @@ impl<N: Nic> Slot<N> {
             waits_for_queue: false,
             starved: false,
             waiting: false,
-            in_memory_queue: false,
+            in_memory_queue: [false; 2],
             wants_memory: false,
             wants_tail: false,
             memory_ready: false,

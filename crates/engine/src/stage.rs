@@ -46,7 +46,7 @@ impl<N: Nic> Engine<N> {
         }
         // Nor must new data wait for a buffer to be copied together in when it is queued data that has them all (`S5`).
         let urgent = matches!(burst.kind, BurstKind::Retransmit | BurstKind::WindowProbe)
-            || (cuts.copy && self.pressure.is_full());
+            || (cuts.copy && self.pressure.is_full(true));
         if frames == 0 && shortage == Some(Shortage::Buffers) && urgent {
             // No buffer to refer to its payload, but one for headers: copy a segment behind them.
             cuts = self.cutter.last_resort(&burst);

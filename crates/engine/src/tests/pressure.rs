@@ -60,3 +60,52 @@ fn s3_a_send_by_reference_on_a_dead_connection_is_finished_though_memory_is_full
     net.a.shutdown_write(other);
     assert_eq!(refer(&mut net, other), Err(SendRefusal::Finished));
 }
+
+#[test]
+fn s5_a_send_by_reference_needs_none_of_what_copies_fill() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&cfg());
+    // Nothing is acknowledged.
+    net.filter = Box::new(|_, from_a| from_a);
+    (net.a.fake().tail_bytes, net.a.fake().tail_total) = (1000, Some(1000));
+    refer(&mut net, a).unwrap();
+    net.a.poll(net.now);
+    let limit = net.a.stats(a).unwrap().send_buffer;
+    for _ in 0..3 {
+        refer(&mut net, a).unwrap();
+    }
+    assert_eq!(net.a.stats(a).unwrap().send_buffer, limit, "nor does its buffer shrink");
+    let e = net.a.send_copy(a, b"copied", SendFlags::default()).unwrap_err();
+    assert_eq!(e.reason, SendRefusal::Full, "for a copy it does");
+    assert!(net.a.stats(a).unwrap().send_buffer < limit);
+    // Whoever waits for a copy may go on by reference, and copies again when there is room.
+    refer(&mut net, a).unwrap();
+    net.a.fake().tail_bytes = 0;
+    net.filter = Box::new(|_, _| true);
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == 5000);
+    assert_eq!(net.a.send_copy(a, b"copied", SendFlags::default()).unwrap(), 6);
+    net.finish();
+}
+
+#[test]
+fn s5_whoever_waits_for_queue_memory_does_not_wait_behind_those_who_wait_for_a_copy() {
+    let (mut net, filler, b) = full();
+    (net.a.fake().tail_bytes, net.a.fake().tail_total) = (1000, Some(1000));
+    let open = |net: &mut Net| net.connected(&ConnConfig { send_buffer: Some(200_000), ..cfg() }).0;
+    let (copies, refers) = (open(&mut net), open(&mut net));
+    net.filter = Box::new(|s, from_a| from_a || tcp_of(s).is_some_and(|t| t.rst));
+    for id in [copies, refers] {
+        refer(&mut net, id).unwrap();
+    }
+    net.a.poll(net.now);
+    let e = net.a.send_copy(copies, b"copied", SendFlags::default()).unwrap_err();
+    assert_eq!((e.reason, refer(&mut net, refers)), (SendRefusal::NoBuffers, Err(SendRefusal::NoBuffers)));
+    // What queues may hold is free again, what copies fill is not.
+    reset(&mut net, filler, b);
+    net.run(Nanos::from_secs(1), |n| n.has_a(refers, EngineEvent::Conn(Event::Writable)));
+    refer(&mut net, refers).unwrap();
+    assert!(!net.has_a(copies, EngineEvent::Conn(Event::Writable)));
+    net.a.fake().tail_bytes = 0;
+    net.run(Nanos::from_secs(1), |n| n.has_a(copies, EngineEvent::Conn(Event::Writable)));
+    assert_eq!(net.a.send_copy(copies, b"copied", SendFlags::default()).unwrap(), 6);
+}
