@@ -351,10 +351,15 @@ impl<P: Payload> Connection<P> {
         Ok(burst)
     }
 
-    /// Short records could leave by the thousand while cwnd counts bytes, and be lost as soon: no more of them than full
-    /// segments, or ten where that is more. Linux's cwnd counts segments.
+    /// Short segments could leave by the thousand while cwnd counts bytes, and be lost as soon: no more of them than of
+    /// full ones, or ten where that is more. Linux's cwnd counts segments.
     fn are_too_many(&self, mss: u64) -> bool {
-        self.flight.bursts() + u64::from(self.proposed.bursts) >= (self.cc.cwnd() / mss).max(SHORT_SEGMENTS)
+        let bursts = self.flight.bursts() + u64::from(self.proposed.bursts);
+        if bursts < SHORT_SEGMENTS {
+            return false;
+        }
+        // Duplicate ACKs tell of segments that arrived.
+        bursts >= self.recovery.credit() / mss + (self.cc.cwnd() / mss).max(SHORT_SEGMENTS)
     }
 
     /// The least of `waiting` bytes from `from` that is worth sending: a full segment, what is left of a record, or all
@@ -417,9 +422,6 @@ impl<P: Payload> Connection<P> {
         let tail = if span.len < least { 0 } else { span.len % mss };
         // S19: a record with another behind it cannot be joined with it, so there is nothing to wait for.
         let complete = span.record && span.len < waiting;
-        if complete && pipe > 0 && self.are_too_many(mss) {
-            return Err(Hold::Congestion);
-        }
         let whole = tail == 0 || complete || (span.len == waiting && self.may_send_short());
         let new = if whole {
             New { len: span.len, cut: span.cut }
@@ -429,6 +431,7 @@ impl<P: Payload> Connection<P> {
         match new.len {
             0 if self.is_corked() => Err(Hold::Cork),
             0 => Err(Hold::Nagle),
+            len if (complete || len < mss) && self.are_too_many(mss) => Err(Hold::Congestion),
             len if len == waiting && self.is_autocorked(from, len, company, limits.held) => {
                 Err(Hold::Autocork)
             }
@@ -635,10 +638,11 @@ impl<P: Payload> Connection<P> {
         }
     }
 
-    /// Remembers up to where the window was what held us back, and the most that was in the network at once in the
-    /// last window of data.
+    /// Remembers up to where the window was what held us back, in bytes or in segments, and the most that was in the
+    /// network at once in the last window of data.
     fn note_cwnd_limit(&mut self, pipe: u64, cwnd: u64) {
-        if pipe + u64::from(self.mss()) > cwnd {
+        let mss = u64::from(self.mss());
+        if pipe + mss > cwnd || self.are_too_many(mss) {
             self.limited_until = self.snd_nxt();
         }
         if pipe > self.peak || self.snd_una() >= self.peak_until {

@@ -192,6 +192,57 @@ fn s19_a_tail_probe_repeats_the_last_record_alone() {
 }
 
 #[test]
+fn s21_short_segments_at_the_limit_of_their_number_let_cwnd_grow() {
+    let mut s = Script::established(&plain(), 65535);
+    for _ in 0..200 {
+        s.write_quietly(100, EOR);
+    }
+    s.flush();
+    assert_eq!((s.ranges().len(), s.conn.stats().cwnd), (10, 10_000));
+    // cwnd is not full in bytes, and was the limit all the same: slow start adds what each ACK acknowledges.
+    let rounds = (1..=11).map(|round| {
+        let out = s.conn.marks().sent.0;
+        s.at(100 + 100 * round).inject(&format!(". 1:1(0) ack {}", out + 1));
+        s.ranges().len()
+    });
+    assert_eq!(rounds.collect::<Vec<_>>(), [11, 12, 13, 14, 16, 17, 19, 21, 23, 25, 19]);
+    // Two segments out of ten are no limit.
+    let mut s = Script::established(&plain(), 65535);
+    for round in 1..=10 {
+        s.write_quietly(100, EOR).write_quietly(100, EOR).flush();
+        s.at(100 + 100 * round).inject(&format!(". 1:1(0) ack {}", 200 * round + 1));
+    }
+    assert_eq!(s.conn.stats().cwnd, 10_000);
+}
+
+#[test]
+fn s21_any_short_segment_counts_as_one() {
+    // Each has left before the next is written.
+    let mut s = Script::established(&plain(), 65535);
+    for _ in 0..200 {
+        s.write(1);
+    }
+    assert_eq!(s.ranges(), (0..10).map(|i| (i, i + 1)).collect::<Vec<_>>());
+    // What waits joins; an ACK for three makes room for it.
+    s.limits = TxLimits { max_slices: 190, ..PLAIN };
+    s.inject(". 1:1(0) ack 4").expect("P. 11:201(190) ack 1").nothing();
+    // A duplicate ACK tells that one arrived, and lets out one (RFC 3042), not as many as it has bytes for.
+    let mut s = Script::established(&plain(), 65535);
+    s.limits = TxLimits { max_slices: 1, ..PLAIN };
+    for _ in 0..30 {
+        s.write(1);
+    }
+    s.sent.clear();
+    s.inject(". 1:1(0) ack 1").expect("P. 11:12(1) ack 1").nothing();
+    s.inject(". 1:1(0) ack 1").expect("P. 12:13(1) ack 1").nothing();
+    // Full ones are bounded by their bytes alone, and a short one behind fewer than ten leaves.
+    let mut s = Script::established(&plain(), 65535);
+    s.write(9100);
+    assert_eq!(s.ranges().len(), 10);
+    s.write(1000).nothing();
+}
+
+#[test]
 fn s19_short_records_are_counted_in_segments() {
     let mut s = Script::established(&ConnConfig { initial_window: 40, ..plain() }, 65535);
     for _ in 0..1000 {

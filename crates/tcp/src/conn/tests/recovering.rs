@@ -148,7 +148,7 @@ fn rfc6582_fast_retransmit_partial_acks_and_the_way_out() {
 
 #[test]
 fn rfc6582_a_partial_ack_repeats_nothing_that_this_recovery_sent_again() {
-    let mut s = Script::established(&plain(), 65535);
+    let mut s = Script::established(&ConnConfig { initial_window: 150, ..plain() }, 65535);
     // Each write is a segment of its own: a burst takes one slice.
     s.limits = TxLimits { max_slices: 1, ..PLAIN };
     for _ in 0..150 {
