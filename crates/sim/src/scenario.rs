@@ -211,7 +211,7 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         max_mss: rng.chance(0.2).then(|| rng.range(88, 2_000) as u16),
         send_buffer: rng.chance(0.5).then(|| rng.log_range(4_000, 1_000_000) as usize),
         send_buffer_max: rng.log_range(4_000, 4_000_000) as usize,
-        notsent_lowat: rng.chance(0.2).then(|| rng.log_range(2_000, 200_000) as usize),
+        notsent_lowat: rng.chance(0.2).then(|| rng.log_range(1, 200_000) as usize),
         receive_buffer: rng.log_range(4_000, 1_000_000) as usize,
         no_delay: rng.chance(0.5),
         cork: rng.chance(0.1),

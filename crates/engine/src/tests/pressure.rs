@@ -109,3 +109,17 @@ fn s5_whoever_waits_for_queue_memory_does_not_wait_behind_those_who_wait_for_a_c
     net.run(Nanos::from_secs(1), |n| n.has_a(copies, EngineEvent::Conn(Event::Writable)));
     assert_eq!(net.a.send_copy(copies, b"copied", SendFlags::default()).unwrap(), 6);
 }
+
+#[test]
+fn s5_a_copy_into_the_smallest_buffer_is_a_segment() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&ConnConfig { send_buffer: Some(1), ..cfg() });
+    let mss = net.a.stats(a).unwrap().mss as usize;
+    let data = pattern(53, 5000);
+    assert_eq!(net.a.send_copy(a, &data, SendFlags::default()).unwrap(), mss);
+    assert!(net.a.send_copy(a, &data[mss..], SendFlags::default()).is_err(), "and one only");
+    send_all(&mut net, a, &data[mss..]);
+    net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
+    assert!(net.received_b(b) == data);
+    net.finish();
+}

@@ -17,14 +17,14 @@ pub struct ConnConfig {
     pub max_mss: Option<u16>,
     /// Bytes of memory that may wait in the send queue, sent or not, until the peer acknowledges them (`S4`): the
     /// payload, 64 bytes for each piece, and what buffers hold beside it ([`Payload::footprint`](crate::Payload)).
-    /// However little that is, an empty queue takes a byte. `None`: from 128 KiB up, as much as the congestion window
+    /// However little that is, an empty queue takes a segment. `None`: from 128 KiB up, as much as the congestion window
     /// can use, and less while the core is short of memory (`S5`). A number is kept to, whatever happens. Default
     /// `None`.
     pub send_buffer: Option<usize>,
     /// The most that a send buffer grows to by itself, bytes; no matter where `send_buffer` is set. Default 4 MiB.
     pub send_buffer_max: usize,
     /// No more is taken from the application while this many bytes were never sent: they wait where they can still be
-    /// changed. At least 1; 0 is raised to that. Default: no bound.
+    /// changed. While it is fewer, a write of a segment is taken. At least 1; 0 is raised to that. Default: no bound.
     pub notsent_lowat: Option<usize>,
     /// Bytes that may wait for the application to read; also what the receive window offers at most. Brought into
     /// 1 byte to 1 GiB (RFC 7323 §2.3). Default 1 MiB.

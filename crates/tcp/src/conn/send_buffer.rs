@@ -81,12 +81,17 @@ impl SendBuffer {
         self.waiter.is_some() && self.lowat != u64::MAX
     }
 
-    /// Bytes a write may bring now. An empty queue has room for a byte at least, whatever the limit (`S5`): nobody
-    /// would ever wake a writer that waits for one to empty.
-    pub(crate) fn room<P: Payload>(&self, queue: &SendQueue<P>) -> u64 {
+    /// Bytes a write may bring now, where a segment has `mss`. An empty queue has room for a segment, whatever the limit
+    /// (`S5`): nobody would ever wake a writer that waits for one to empty, and bytes one by one help nobody. So does one
+    /// with less unsent than the bound on that, as far as there is memory: what is cut shorter leaves as a short segment
+    /// when its writer waits.
+    pub(crate) fn room<P: Payload>(&self, queue: &SendQueue<P>, mss: u64) -> u64 {
         let free = self.limit.saturating_sub(queue.charge(true) + CHUNK_COST);
-        let room = free.min(self.lowat.saturating_sub(unsent(queue)));
-        room.max(u64::from(queue.is_empty()))
+        match self.lowat.saturating_sub(unsent(queue)) {
+            _ if queue.is_empty() => free.min(self.lowat).max(mss),
+            0 => 0,
+            below => free.min(below.max(mss)),
+        }
     }
 
     /// Whether `payload` is taken, as a whole. An empty queue takes any length: what is larger than the limit would
@@ -174,7 +179,7 @@ fn unsent<P: Payload>(queue: &SendQueue<P>) -> u64 {
 impl<P: Payload> Connection<P> {
     /// Bytes that a [`write`](Connection::write) may bring now.
     pub fn capacity(&self) -> usize {
-        usize::try_from(self.send_buffer.room(&self.queue)).unwrap_or(usize::MAX)
+        usize::try_from(self.send_buffer.room(&self.queue, self.mss().into())).unwrap_or(usize::MAX)
     }
 
     /// A write was refused and its [`Event::Writable`] is outstanding (`S4`).
@@ -312,7 +317,7 @@ mod tests {
         assert_eq!(taken, 100);
         acknowledge(&mut q, 40);
         // What is acknowledged is charged no more, though it was not reclaimed.
-        assert_eq!(b.room(&q), 6500 - 60 - 61 * CHUNK_COST);
+        assert_eq!(b.room(&q, 10), 6500 - 60 - 61 * CHUNK_COST);
     }
 
     #[test]

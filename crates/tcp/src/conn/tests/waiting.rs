@@ -92,7 +92,7 @@ fn s4_no_more_is_taken_while_much_was_never_sent() {
     s.write(2000).expect(". 1:1001(1000) ack 1").expect("P. 1001:2001(1000) ack 1");
     assert_eq!(s.conn.capacity(), 3000, "what was sent does not count");
     s.write(2500).nothing();
-    assert_eq!(s.conn.capacity(), 500);
+    assert_eq!(s.conn.capacity(), 1000, "500 are left, and a segment may be begun");
     // A whole write is taken while less than that is unsent, as Linux does.
     s.write(1000).nothing();
     assert_eq!(s.conn.capacity(), 0);
@@ -163,19 +163,35 @@ fn s4_a_buffer_that_grows_for_another_write_wakes_who_was_refused_before() {
 }
 
 #[test]
-fn s5_an_empty_queue_takes_a_byte_however_small_the_buffer() {
+fn s5_an_empty_queue_takes_a_segment_however_small_the_buffer() {
     for send_buffer in [0, 1, 64, 65] {
         let mut s = Script::established(&ConnConfig { send_buffer: Some(send_buffer), ..plain() }, 8000);
         for n in 1..4 {
-            assert_eq!(s.conn.capacity(), 1, "{send_buffer}");
+            assert_eq!(s.conn.capacity(), 1000, "{send_buffer}");
             s.write(1).expect(&format!("P. {n}:{}(1) ack 1", n + 1));
             assert_eq!((s.conn.capacity(), s.conn.wait_for_room()), (0, Err(WriteErrorKind::Full)));
             s.inject(&format!(". 1:1(0) ack {} win 8000", n + 1));
             assert!(s.events().contains(&Event::Writable));
         }
+        s.write(s.conn.capacity()).expect("P. 4:1004(1000) ack 1").inject(". 1:1(0) ack 1004 win 8000");
         // And so after the buffer was made smaller.
         s.conn.set_send_buffer(0);
-        assert_eq!(s.conn.capacity(), 1);
+        assert_eq!(s.conn.capacity(), 1000);
+    }
+}
+
+#[test]
+fn s4_a_bound_on_the_unsent_below_a_segment_cuts_no_segment_short() {
+    for lowat in [1, 999, 1001] {
+        let cfg = ConnConfig { notsent_lowat: Some(lowat), no_delay: false, ..plain() };
+        let mut s = Script::established(&cfg, 8000);
+        // A copying writer writes what there is room for, and after that waits for more.
+        s.write(s.conn.capacity().min(1000)).expect("P. 1:1001(1000) ack 1");
+        assert!(s.conn.capacity() >= 1000, "{lowat}");
+        s.write(1000).expect("P. 1001:2001(1000) ack 1");
+        // What Nagle's algorithm holds back fills the bound, and nothing more is taken.
+        s.write_quietly(lowat.min(999), SendFlags { more: true, ..SendFlags::default() }).flush().nothing();
+        assert_eq!(s.conn.capacity(), if lowat > 999 { 1000 } else { 0 }, "{lowat}");
     }
 }
 
