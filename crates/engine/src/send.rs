@@ -230,6 +230,16 @@ impl<N: Nic> Engine<N> {
         Ok(n)
     }
 
+    /// Ends the send of which parts were sent ([`SendFlags::part`]) where they end, with these flags: for whoever learns
+    /// afterwards that there is no more. Does nothing when the last send has its end.
+    pub fn end_send(&mut self, id: ConnId, flags: SendFlags) {
+        let now = self.now;
+        if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
+            slot.conn.end_send(flags, now);
+            self.used(id.index);
+        }
+    }
+
     /// Sends pieces in order, as one send: the flags are those of its end. Returns how many bytes were taken, more than
     /// 0 unless there are none. What was taken is taken out of `pieces`, so that the same slice may be passed again for
     /// the rest: a piece that was taken whole is empty then, one that was copied in part lacks its beginning, and

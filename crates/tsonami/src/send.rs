@@ -85,7 +85,8 @@ impl LocalEngine {
     }
 
     /// Sends up to `length` bytes of `file` from `offset` on; returns how many, fewer where the send buffer or the file
-    /// ends. The kernel reads them straight into memory that the device reads from.
+    /// ends. Where the file does, there ends the send, with these flags. The kernel reads them straight into memory that
+    /// the device reads from.
     ///
     /// That is one copy, out of the page cache. Without it the device would have to read the page cache itself: pages
     /// that others may write to while they wait to be sent again, that may vanish when the file is cut short, and that
@@ -101,6 +102,13 @@ impl LocalEngine {
         length: usize,
         flags: SendFlags,
     ) -> io::Result<usize> {
+        let known = file.metadata()?;
+        let length = match known.len().saturating_sub(offset) {
+            // Those below /proc say that they are empty and are not.
+            _ if !known.is_file() || known.len() == 0 => length,
+            // Behind the end a read says so.
+            left => length.min(usize::try_from(left).unwrap_or(usize::MAX).max(1)),
+        };
         let mut sent = 0;
         while sent < length {
             let left = length - sent;
@@ -109,7 +117,11 @@ impl LocalEngine {
                 Ok::<_, io::Error>((n, if n == left { flags } else { flags.of_a_part() }))
             });
             match filled {
-                Ok(0) => break,
+                // What is there was sent as a part of more.
+                Ok(0) => {
+                    on!(&mut self.stack, engine => engine.end_send(id, flags));
+                    break;
+                }
                 Ok(n) => {
                     sent += n;
                     // S20: what was read is on its way while the rest is.
@@ -117,8 +129,11 @@ impl LocalEngine {
                         self.poll(self.now());
                     }
                 }
+                Err(FillError::Source(e)) => {
+                    on!(&mut self.stack, engine => engine.end_send(id, flags));
+                    return if sent > 0 { Ok(sent) } else { Err(e) };
+                }
                 Err(_) if sent > 0 => break,
-                Err(FillError::Source(e)) => return Err(e),
                 Err(FillError::Refused(reason)) => return Err(Error::from(reason).into()),
             }
         }

@@ -135,7 +135,8 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
         if let Some((_, Event::SendTime(time))) = event {
             times.push((time.kind, time.end.0));
         }
-        match engine.send_file(sink, &file, at, filed.len() - at as usize, ask) {
+        // More than there is: the send ends where the file does.
+        match engine.send_file(sink, &file, at, usize::MAX, ask) {
             Ok(n) => at += n as u64,
             Err(e) => assert!(e.kind() == std::io::ErrorKind::WouldBlock, "{e}"),
         }
@@ -143,6 +144,20 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
     });
     assert_eq!(engine.send_file(sink, &file, at, 1_000, ask).expect("the end of the file"), 0);
     let end = (taken + through.len() + filed.len()) as u64;
+    assert_eq!(times, [(SendTimeKind::Sent, end), (SendTimeKind::Acked, end)]);
+    // And where that is known only when it has been read: the length of this one is 0.
+    let unsized_file = std::fs::File::open("/proc/version").expect("a kernel");
+    let version = std::fs::read("/proc/version").expect("a kernel");
+    let n = engine.send_file(sink, &unsized_file, 0, 64 << 10, ask).expect("room");
+    assert_eq!(n, version.len());
+    times.clear();
+    run(&mut engine, "the file of unknown length", |_, event| {
+        if let Some((_, Event::SendTime(time))) = event {
+            times.push((time.kind, time.end.0));
+        }
+        times.len() == 2
+    });
+    let end = end + version.len() as u64;
     assert_eq!(times, [(SendTimeKind::Sent, end), (SendTimeKind::Acked, end)]);
     engine.shutdown_write(sink);
     engine.shutdown_write(source);
@@ -154,7 +169,7 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
     engine.shutdown(Duration::from_secs(10)).expect("everything comes home");
     client.join().expect("the client");
     let got = server.join().expect("the server");
-    let expected = [head, body, through, filed].concat();
+    let expected = [head, body, through, filed, version].concat();
     assert_eq!(got.len(), expected.len());
     assert!(got == expected, "other bytes arrived");
 }

@@ -33,6 +33,11 @@ impl Autocork {
         self.open = part;
     }
 
+    /// The newest send is a part of one, whose rest has not come.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Something left.
     pub(super) fn on_sent(&mut self) {
         self.over = false;

@@ -75,6 +75,24 @@ impl<P: Payload> Connection<P> {
         (self.cfg.cork || self.cork.more || self.cork.part) && !self.cork.release && self.fin == Fin::Open
     }
 
+    /// The send of which a [part](SendFlags::part) was written last ends there after all, with these flags: no rest comes.
+    /// Does nothing behind a send that has its end. What left already has no PSH any more. It makes
+    /// [`poll_transmit`](Connection::poll_transmit) productive.
+    pub fn end_send(&mut self, flags: SendFlags, now: Time) {
+        if !self.autocork.is_open() || self.fin != Fin::Open {
+            return;
+        }
+        let end = self.queue.end();
+        self.queue.end_send(flags);
+        self.cork.on_write(flags);
+        self.autocork.on_write(end, flags.part);
+        if flags.timestamp {
+            self.send_times.ask(end);
+            // It may have left, and more.
+            self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
+        }
+    }
+
     /// A short segment is held and nothing is in flight whose ACK would release it: bounds the wait.
     pub(super) fn bound_cork(&mut self, now: Time) {
         if self.flight.is_empty() && self.proposed.bursts == 0 {

@@ -200,6 +200,16 @@ impl<P: Payload> SendQueue<P> {
         start
     }
 
+    /// What was written last is the end of its send after all.
+    pub(crate) fn end_send(&mut self, SendFlags { more, eor, part, .. }: SendFlags) {
+        if eor {
+            self.records = self.end;
+        }
+        if let Some(tail) = self.chunks.back_mut() {
+            (tail.push, tail.eor, tail.part) = (!more, eor, part);
+        }
+    }
+
     /// Moves SND.NXT over `len` bytes that left.
     pub(crate) fn commit(&mut self, len: u64) {
         self.nxt = self.moved(self.nxt, self.nxt.offset + len);

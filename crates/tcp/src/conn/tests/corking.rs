@@ -1,6 +1,7 @@
 //! Short segments held back on purpose, and let go: `S16`, `S17`.
 
 use super::script::*;
+use crate::Event;
 use crate::conn::{ConnConfig, SendFlags};
 
 const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
@@ -75,6 +76,34 @@ fn s17_no_ack_lets_out_the_end_of_a_part() {
     s.write_quietly(100, part).flush().nothing();
     s.conn.push_before_waiting();
     s.flush().expect("P. 3301:3401(100) ack 1");
+}
+
+#[test]
+fn s1_a_send_of_unknown_length_ends_when_it_is_known_to() {
+    let part = SendFlags::default().of_a_part();
+    let last = SendFlags { eor: true, timestamp: true, ..SendFlags::default() };
+    let mut s = Script::established(&plain(), 65535);
+    s.write_quietly(1100, part).flush().expect(". 1:1001(1000) ack 1").nothing();
+    s.conn.end_send(last, s.now);
+    s.flush().expect("P. 1001:1101(100) ack 1").nothing();
+    assert_eq!(s.events().len(), 1, "it left");
+    s.inject(". 1:1(0) ack 1101");
+    assert!(matches!(s.events()[..], [Event::SendTime(_), ..]));
+    // Nothing joins the record.
+    s.write_quietly(100, part);
+    s.conn.end_send(last, s.now);
+    s.write_quietly(100, SendFlags::default()).flush();
+    s.expect("P. 1101:1201(100) ack 1").expect("P. 1201:1301(100) ack 1");
+    s.inject(". 1:1(0) ack 1301").events();
+    // All of it is acknowledged already: both times are told.
+    s.write_quietly(1000, part).flush().expect(". 1301:2301(1000) ack 1");
+    s.inject(". 1:1(0) ack 2301").events();
+    s.conn.end_send(last, s.now);
+    assert_eq!((s.flush().events().len(), s.sent.len()), (2, 0));
+    // A send that has its end keeps it.
+    s.write_quietly(100, MORE);
+    s.conn.end_send(last, s.now);
+    assert_eq!((s.flush().events().len(), s.sent.len()), (0, 0));
 }
 
 #[test]
