@@ -390,6 +390,9 @@ impl<'a> Run<'a> {
                 Phase::Sending => flow.accepted > flow.acked,
                 Phase::Draining | Phase::Acknowledged => true,
             };
+            if waits && is_held_here(engine, flow) {
+                flow.moved = now;
+            }
             if !waits || now.since(flow.moved) < patience {
                 continue;
             }
@@ -542,6 +545,15 @@ impl<'a> Run<'a> {
 /// Bytes the peer has acknowledged.
 fn acked(engine: &LocalEngine, id: ConnId) -> u64 {
     engine.marks(id).map_or(0, |marks| marks.acked.0)
+}
+
+/// What waits was never sent, and the peer's window has room for it: our own rate holds it back, and nobody owes us an
+/// answer. A port that takes nothing is the protocol's to notice.
+fn is_held_here(engine: &LocalEngine, flow: &Flow) -> bool {
+    let idle =
+        engine.marks(flow.id).is_some_and(|marks| marks.sent == marks.acked && marks.sent < marks.accepted);
+    let has_room = |stats: tsonami::ConnStats| stats.send_window >= u64::from(stats.mss);
+    idle && engine.stats(flow.id).is_some_and(has_room)
 }
 
 /// The reason in a drop counter's help: what stands behind "dropped: ".

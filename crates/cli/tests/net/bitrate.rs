@@ -30,3 +30,14 @@ fn s25_a_bitrate_is_never_exceeded() {
     // It did send, and as many bytes as were acknowledged.
     assert!(bytes >= summary["acknowledged_bytes"].as_u64().expect("bytes"), "{bytes}");
 }
+
+#[test]
+fn s25_what_the_rate_holds_back_is_no_silence_of_the_peers() {
+    let lab = Lab::new();
+    let _receiver = lab.receiver("plain", 1);
+    // Between two segments passes more time than the peer may be silent, for the protocol and for the run.
+    let words = format!("{KERNEL}:{PORT} -n 4000 --max-pacing-rate 8000 --timeout 300ms -J");
+    let outcome = lab.send(&words).ends_with(0, PATIENCE);
+    let summary: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(summary["acknowledged_bytes"], 4000);
+}

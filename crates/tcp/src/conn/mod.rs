@@ -97,7 +97,7 @@ const LONGEST_ACK_DELAY: Nanos = Nanos::from_millis(499);
 /// The largest receive buffer a window can express (RFC 7323 §2.3).
 const LARGEST_RECEIVE_BUFFER: usize = 1 << 30;
 
-/// The lowest cap of a pacing rate: two segments a few seconds apart, which no timeout takes for a silence.
+/// The lowest cap of a pacing rate: full segments on Ethernet then leave a second and a half apart.
 const SLOWEST_RATE: Rate = Rate::from_bps(8_000);
 
 /// The longest time a paced burst may stand for.

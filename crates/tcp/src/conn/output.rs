@@ -156,7 +156,13 @@ impl<P: Payload> Connection<P> {
     /// Nothing may leave at `now`, for the reason `hold`.
     fn on_hold(&mut self, now: Time, hold: Hold, limits: &TxLimits) {
         match hold {
-            Hold::Pacing => self.wait_for_departure(now, limits),
+            Hold::Pacing => {
+                self.wait_for_departure(now, limits);
+                if self.flight.is_empty() && self.proposed.bursts == 0 {
+                    // Nobody owes us an answer: what the rate holds back is no silence of the peer's.
+                    self.timers.stop(Timer::User);
+                }
+            }
             Hold::Device => return,
             Hold::Window | Hold::Congestion if !self.is_rate_controlled() => return,
             Hold::Cork => {

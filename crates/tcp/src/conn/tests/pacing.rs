@@ -1,7 +1,7 @@
 //! When paced bursts leave, and how long they are: `S22`, `S25`.
 
 use super::script::*;
-use crate::conn::{ConnConfig, Share};
+use crate::conn::{ConnConfig, Share, State};
 use crate::{Nanos, Rate, Time, TxLimits};
 
 fn capped(bps: u64) -> ConnConfig {
@@ -40,6 +40,33 @@ fn s25_segments_leave_exactly_when_the_cap_lets_them() {
     s.at(125).inject(". 1:1(0) ack 4001").silence_until(131).expect_at(132, ". 4001:5001(1000) ack 1");
     s.at(180);
     assert_eq!(s.ranges().len(), 5);
+}
+
+#[test]
+fn s25_r2_does_not_run_while_the_rate_alone_holds_back_what_waits() {
+    let cfg = ConnConfig { user_timeout: Nanos::from_millis(500), ..capped(8_000) };
+    let mut s = Script::established(&cfg, 65535);
+    // A second for each segment: twice as long as the peer may be silent.
+    s.write(4000).expect(". 1:1001(1000) ack 1").at(200).inject(". 1:1(0) ack 1001");
+    s.silence_until(1099).expect_at(1100, ". 1001:2001(1000) ack 1");
+    s.at(1200).inject(". 1:1(0) ack 2001");
+    // It is counted from when something left, and ends the connection when nobody answers.
+    s.silence_until(2099).expect_at(2100, ". 2001:3001(1000) ack 1").at(2599);
+    assert_ne!(s.state(), State::Closed);
+    s.at(2600);
+    assert_eq!(s.state(), State::Closed);
+}
+
+#[test]
+fn s25_r2_runs_while_a_window_is_probed_whatever_the_rate() {
+    let cfg = ConnConfig { user_timeout: Nanos::from_millis(500), ..capped(8_000) };
+    let mut s = Script::established(&cfg, 65535);
+    s.write(4000).expect(". 1:1001(1000) ack 1").at(200).inject(". 1:1(0) ack 1001 win 0");
+    // Nobody answers the probes.
+    s.at(699);
+    assert_ne!(s.state(), State::Closed);
+    s.at(700);
+    assert_eq!(s.state(), State::Closed);
 }
 
 #[test]
