@@ -7,8 +7,13 @@ use super::timers::Timer;
 use super::{Connection, State};
 use crate::{Burst, BurstKind, Nanos, Offset, Payload, Segment, Time, TxLimits};
 
-/// What a peer may add by delaying its ACK of a single segment (RFC 8985 §7.2, TLP.max_ack_delay).
+/// What a peer may add by delaying its ACK of less than two full segments (RFC 8985 §7.2, TLP.max_ack_delay).
 const MAX_ACK_DELAY: Nanos = Nanos::from_millis(200);
+
+/// What a peer may add in any case: where a round trip takes microseconds, the peer's being scheduled takes longer than
+/// two of them. RFC 8985 §7.2 leaves the calculation open; Linux adds two ticks of its clock (`TCP_TIMEOUT_MIN`), which
+/// is as much at 1000 Hz.
+const SCHEDULING_DELAY: Nanos = Nanos::from_millis(2);
 
 /// A probe that left.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -54,8 +59,9 @@ impl<P: Payload> Connection<P> {
             && !self.flight.is_empty()
             && self.flight.lost() == 0;
         let Some(srtt) = self.rtt.srtt().filter(|_| possible) else { return };
-        let single = self.flight.bytes() <= u64::from(self.mss());
-        let wait = srtt * 2 + if single { MAX_ACK_DELAY } else { Nanos::ZERO };
+        // A receiver acknowledges every second full segment at once (RFC 9293 §3.8.6.3), and may sit on less.
+        let delayed = self.flight.bytes() < 2 * u64::from(self.mss());
+        let wait = srtt * 2 + if delayed { MAX_ACK_DELAY } else { SCHEDULING_DELAY };
         // Where the retransmission timer comes first there is nothing to gain.
         if wait < self.rtt.rto() {
             self.timers.arm(Timer::TailProbe, now + wait);

@@ -186,9 +186,9 @@ fn s19_a_tail_probe_repeats_the_last_record_alone() {
         .inject("S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>")
         .expect(". 1:1(0) ack 1");
     s.limits = TSO;
-    s.write_quietly(1000, EOR).write_quietly(300, EOR).flush().expect("P. 1:1301(1300) ack 1");
+    s.write_quietly(2000, EOR).write_quietly(300, EOR).flush().expect("P. 1:2301(2300) ack 1");
     // Two round trips of 100 ms later: not the last 1000 bytes, which belong to two records.
-    s.expect_at(300, "P. 1001:1301(300) ack 1").nothing();
+    s.expect_at(302, "P. 2001:2301(300) ack 1").nothing();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::script::*;
 use crate::conn::ConnConfig;
+use crate::{Nanos, Time};
 
 /// Established at 100 ms with a peer that knows SACK; SRTT is 100 ms, the timeout 300 ms.
 fn established(cfg: &ConnConfig) -> Script {
@@ -20,10 +21,10 @@ fn s38_the_newest_segment_leaves_again_after_two_round_trips() {
     let mut s = established(&sack());
     s.write(3000);
     assert_eq!(s.ranges(), [(0, 1000), (1000, 2000), (2000, 3000)]);
-    s.silence_until(299).expect_at(300, "P. 2001:3001(1000) ack 1");
+    s.silence_until(301).expect_at(302, "P. 2001:3001(1000) ack 1");
     assert_eq!((s.conn.stats().tail_probes, s.cwnd()), (1, 10));
     // One probe, then the timeout, counted from the probe.
-    s.silence_until(599).expect_at(600, ". 1:1001(1000) ack 1");
+    s.silence_until(601).expect_at(602, ". 1:1001(1000) ack 1");
     assert_eq!((s.conn.stats().tail_probes, s.conn.stats().timeouts), (1, 1));
 }
 
@@ -32,7 +33,7 @@ fn s38_new_data_is_the_better_probe_and_passes_a_full_cwnd() {
     let mut s = established(&ConnConfig { initial_window: 2, ..sack() });
     s.write(5000);
     assert_eq!(s.ranges(), [(0, 1000), (1000, 2000)]);
-    s.silence_until(299).expect_at(300, ". 2001:3001(1000) ack 1").nothing();
+    s.silence_until(301).expect_at(302, ". 2001:3001(1000) ack 1").nothing();
     assert_eq!(s.conn.in_flight(), 3000);
     // Acknowledged: no harm was done, and the next flight has a probe of its own.
     s.at(310).inject(". 1:1(0) ack 3001");
@@ -51,18 +52,39 @@ fn s38_a_single_segment_waits_for_a_delayed_ack_too() {
 }
 
 #[test]
+fn s38_less_than_two_full_segments_wait_for_a_delayed_ack_too() {
+    // RFC 9293 §3.8.6.3 lets a receiver wait for a second full segment.
+    let mut s = established(&sack());
+    s.write(1500);
+    assert_eq!(s.ranges(), [(0, 1000), (1000, 1500)]);
+    s.silence_until(399).expect_at(400, ". 1:1001(1000) ack 1");
+    assert_eq!((s.conn.stats().tail_probes, s.conn.stats().timeouts), (0, 1));
+}
+
+#[test]
+fn s38_no_probe_leaves_within_two_milliseconds_however_short_the_round_trip() {
+    let us = |n: u64| Time::ZERO + Nanos::from_micros(n);
+    let mut s = Script::connect(&sack());
+    s.expect("S 0:0(0)").until(us(50)).inject("S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>");
+    s.expect(". 1:1(0) ack 1").write(3000);
+    assert_eq!(s.ranges(), [(0, 1000), (1000, 2000), (2000, 3000)]);
+    // Left at 50 us; two round trips are 100 us.
+    s.until(us(2_149)).nothing().until(us(2_150)).expect("P. 2001:3001(1000) ack 1");
+}
+
+#[test]
 fn s38_a_fin_alone_is_probed_with() {
     let mut s = established(&sack());
     s.write(3000).shutdown();
     s.sent.clear();
-    s.silence_until(299).expect_at(300, "F. 3001:3001(0) ack 1");
+    s.silence_until(301).expect_at(302, "F. 3001:3001(0) ack 1");
     s.inject(". 1:1(0) ack 3002").silence_until(2000);
 }
 
 #[test]
 fn s38_a_loss_that_the_probe_repaired_unseen_halves_the_window() {
     let mut s = established(&sack());
-    s.write(3000).at(300).sent.clear();
+    s.write(3000).at(302).sent.clear();
     s.at(350).inject(". 1:1(0) ack 3001");
     assert_eq!(s.conn.stats().ssthresh, u64::MAX);
     // Beyond the probe, and nothing said that it arrived twice: one of the two was lost.
@@ -70,7 +92,7 @@ fn s38_a_loss_that_the_probe_repaired_unseen_halves_the_window() {
     assert_ne!(s.conn.stats().ssthresh, u64::MAX);
     // The peer got it twice (RFC 2883).
     let mut s = established(&sack());
-    s.write(3000).at(300).sent.clear();
+    s.write(3000).at(302).sent.clear();
     s.inject(". 1:1(0) ack 3001 <sack 2001:3001>");
     s.write(1000).inject(". 1:1(0) ack 4001");
     assert_eq!((s.conn.stats().tail_probes, s.conn.stats().ssthresh), (1, u64::MAX));
