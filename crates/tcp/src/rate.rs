@@ -52,6 +52,12 @@ impl Rate {
         (Nanos::from_nanos(n / self.0), n % self.0)
     }
 
+    /// How long what takes `time` at this rate takes at `other`. Saturates.
+    pub(crate) fn rescale(self, time: Nanos, other: Rate) -> Nanos {
+        let n = u128::from(time.as_nanos()) * u128::from(self.0) / u128::from(other.0);
+        Nanos::from_nanos(u64::try_from(n).unwrap_or(u64::MAX))
+    }
+
     /// `percent` of it. Saturates.
     pub(crate) fn percent(self, percent: u64) -> Rate {
         Rate::from_bps((self.0 / 100).saturating_mul(percent).saturating_add(self.0 % 100 * percent / 100))
@@ -74,6 +80,10 @@ mod tests {
         assert_eq!(gigabit.bytes_in(Nanos::from_millis(1)), 125_000);
         assert_eq!(Rate::of(125_000, Nanos::from_millis(1)), Some(gigabit));
         assert_eq!(gigabit.time_for(1000, 0), (Nanos::from_nanos(8_000), 0));
+        assert_eq!(
+            gigabit.rescale(Nanos::from_millis(3), Rate::from_bps(3_000_000_000)),
+            Nanos::from_millis(1)
+        );
         assert_eq!(gigabit.percent(120), Rate::from_bps(1_200_000_000));
         assert_eq!(Rate::of(1, Nanos::ZERO), None);
     }

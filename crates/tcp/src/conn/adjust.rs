@@ -80,8 +80,11 @@ impl<P: Payload> Connection<P> {
         self.tell_writable();
     }
 
-    /// Changes the cap on the rate data is sent at (`S25`); in force from the next burst on.
+    /// Changes the cap on the rate data is sent at (`S25`). One that rises or goes is in force at once, which makes
+    /// [`poll_transmit`](Connection::poll_transmit) productive; one that falls, from the next burst on.
     pub fn set_max_pacing_rate(&mut self, cap: Option<Rate>) {
+        let old = self.pacing_rate();
         self.cfg.max_pacing_rate = cap.map(|rate| rate.max(SLOWEST_RATE));
+        self.on_cap_changed(old);
     }
 }

@@ -52,6 +52,6 @@ impl<P: Payload> Connection<P> {
     /// A burst waits: not for longer than patience lasts.
     pub(super) fn bound_deferral(&mut self) {
         self.counts.deferrals += u64::from(!self.timers.is_armed(Timer::Departure));
-        self.timers.arm(Timer::Departure, self.quiet_since + PATIENCE);
+        self.wait_until(self.quiet_since + PATIENCE);
     }
 }

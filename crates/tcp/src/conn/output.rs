@@ -36,6 +36,8 @@ pub(crate) struct Proposed {
     pushed: Offset,
     /// What stopped the proposals: nothing to do with pacing (`true`), or pacing.
     pub(super) rests: Option<bool>,
+    /// What stopped them armed the timer of departures.
+    pub(super) waits: bool,
 }
 
 /// Short segments that may be in the network whatever cwnd is: as many as full ones at the start (RFC 6928).
@@ -579,6 +581,7 @@ impl<P: Payload> Connection<P> {
         let stamp = self.delivery.on_sent(now, self.flight.is_empty());
         self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);
         self.quiet_since = now;
+        self.end_wait();
         self.on_paced_sent(now, len);
         self.counts.bytes_sent += len;
         self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
@@ -629,6 +632,7 @@ impl<P: Payload> Connection<P> {
         let stamp = self.delivery.on_sent(now, false);
         self.flight.on_retransmitted(burst.offset, end, now, stamp);
         self.quiet_since = now;
+        self.end_wait();
         self.on_paced_sent(now, len);
         let pipe = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
         if self.recovery.is_forced() {

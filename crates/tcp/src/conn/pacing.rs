@@ -67,6 +67,18 @@ impl Pacer {
         self.resting = false;
         self.catch_up = self.catch_up.max(now - self.slack) + took / 2;
     }
+
+    /// The rate rose from `old` to `new`, without a bound where that is `None`: what left last, at `sent`, takes its time
+    /// at the new one.
+    fn hurry(&mut self, sent: Time, old: Rate, new: Option<Rate>) {
+        let shorter = |wait: Nanos| new.map_or(Nanos::ZERO, |new| old.rescale(wait, new));
+        for clock in [&mut self.next, &mut self.catch_up] {
+            // Where a clock lags behind there is nothing to shorten.
+            if *clock > sent {
+                *clock = sent + shorter(clock.since(sent));
+            }
+        }
+    }
 }
 
 impl<P: Payload> Connection<P> {
@@ -123,8 +135,21 @@ impl<P: Payload> Connection<P> {
 
     /// Pacing held a burst back: sees to it that its time does not pass unnoticed.
     pub(super) fn wait_for_departure(&mut self, now: Time, limits: &TxLimits) {
-        self.timers.arm(Timer::Departure, self.departure(now));
+        self.wait_until(self.departure(now));
         self.pacer.slack = self.cfg.autosize.max(limits.loop_period);
+    }
+
+    /// What may leave by its windows waits until `at`.
+    pub(super) fn wait_until(&mut self, at: Time) {
+        self.timers.arm(Timer::Departure, at);
+        self.proposed.waits = self.proposed.bursts > 0;
+    }
+
+    /// Something left: what was waited for before it was proposed is over.
+    pub(super) fn end_wait(&mut self) {
+        if !self.proposed.waits {
+            self.timers.stop(Timer::Departure);
+        }
     }
 
     /// Nothing more is proposed for now: something else than pacing and the device holds it back (`rests`), or pacing.
@@ -141,6 +166,14 @@ impl<P: Payload> Connection<P> {
     pub(super) fn commit_rest(&mut self) {
         if let Some(rests) = self.proposed.rests {
             self.pacer.resting = rests;
+        }
+    }
+
+    /// The user's cap changed; before, the rate was `old`. One that rose holds at once, one that fell from the next burst.
+    pub(super) fn on_cap_changed(&mut self, old: Option<Rate>) {
+        let new = self.pacing_rate();
+        if let Some(old) = old.filter(|old| new.is_none_or(|new| new > *old)) {
+            self.pacer.hurry(self.quiet_since, old, new);
         }
     }
 

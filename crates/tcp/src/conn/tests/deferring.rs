@@ -30,6 +30,17 @@ fn s22_a_burst_waits_for_the_acks_that_follow() {
 }
 
 #[test]
+fn s22_a_wait_that_an_ack_ended_leaves_no_timer_behind() {
+    let mut s = acked_one(&plain());
+    s.until(us(200_100)).inject(". 1:1(0) ack 2001").nothing();
+    assert_eq!(s.conn.next_timeout(), Some(us(201_000)));
+    s.until(us(200_200)).inject(". 1:1(0) ack 4001").expect(". 12001:18001(6000) ack 1");
+    // What is armed is the retransmission timer.
+    s.ranges();
+    assert!(s.conn.next_timeout() > Some(us(400_000)), "{:?}", s.conn.next_timeout());
+}
+
+#[test]
 fn s22_waiting_ends_after_a_millisecond_whatever_comes() {
     let mut s = acked_one(&plain());
     s.until(us(200_100)).inject(". 1:1(0) ack 2001").nothing();

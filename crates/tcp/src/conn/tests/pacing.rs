@@ -70,6 +70,26 @@ fn s25_r2_runs_while_a_window_is_probed_whatever_the_rate() {
 }
 
 #[test]
+fn s25_a_cap_that_rises_or_goes_does_not_wait_for_a_departure_at_the_old_one() {
+    let changed_at_108 = |cap: Option<Rate>| {
+        let mut s = Script::established(&capped(8_000), 65535);
+        s.write(4000).expect(". 1:1001(1000) ack 1").at(108);
+        s.conn.set_max_pacing_rate(cap);
+        s.flush().at(200);
+        (times(&mut s, 100), s.conn.next_timeout())
+    };
+    // Ten milliseconds each from now on: the first that left has had eight of them.
+    let retransmission = Some(Time::ZERO + ms(400));
+    let faster = changed_at_108(Some(Rate::from_bps(800_000)));
+    assert_eq!(faster, (vec![(10_000, 1000), (20_000, 1000), (30_000, 1000)], retransmission));
+    // Not paced at all: everything leaves, and no departure is waited for.
+    let unpaced = changed_at_108(None);
+    assert_eq!(unpaced, (vec![(8_000, 1000); 3], retransmission));
+    // A cap that falls holds from the next burst on.
+    assert_eq!(changed_at_108(Some(Rate::from_bps(8_000))).0, []);
+}
+
+#[test]
 fn s25_without_a_rate_the_window_leaves_at_once() {
     let mut s = Script::established(&plain(), 65535);
     s.write(10_000);
