@@ -679,6 +679,11 @@ impl<P: Payload> Connection<P> {
         let behind = self.rcv_seq(self.rcv_nxt()).diff(burst.ack).max(0) as u64;
         self.acked_to = self.acked_to.max(self.rcv_nxt() - behind);
         self.recv_window.on_sent(self.recv.next() - behind.min(self.recv.next().0), wnd);
+        // A keepalive probe is one the peer does not accept: it answers and reads nothing of it, not even the ACK (RFC 9293
+        // §3.10.7.4). Whatever ACK is owed is owed still (`S47`).
+        if burst.kind == BurstKind::Keepalive {
+            return;
+        }
         self.ack.on_sent(everything);
         if everything {
             self.timers.stop(Timer::DelayedAck);

@@ -218,3 +218,13 @@ fn s47_nonsense_is_brought_into_range() {
     let mut s = Script::established(&ConnConfig { keepalive: Some(keepalive), ..plain() }, 8000);
     s.expect_at(101, ". 0:0(0) ack 1").expect_at(102, "R. 1:1(0) ack 1");
 }
+
+#[test]
+fn s47_a_probe_leaves_the_ack_owed_that_it_carries() {
+    let keepalive = Keepalive { idle: ms(300), interval: ms(1000), probes: 3 };
+    let cfg = ConnConfig { keepalive: Some(keepalive), delayed_ack: ms(400), ..plain() };
+    let mut s = Script::established(&cfg, 8000);
+    s.at(200).inject("P. 1:11(10) ack 1");
+    // Outside of the peer's window, it is answered and not read any further: the peer still waits for its ACK.
+    s.expect_at(500, ". 0:0(0) ack 11").expect_at(600, ". 1:1(0) ack 11").silence_until(1499);
+}
