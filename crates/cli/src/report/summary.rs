@@ -39,10 +39,6 @@ pub(crate) struct Summary {
     pub(crate) bits_per_second: f64,
     /// The rate that was asked for, where one was.
     pub(crate) asked_bits_per_second: Option<u64>,
-    /// What the paths of all connections together were last seen to deliver, where it was measured.
-    pub(crate) delivery_bits_per_second: Option<u64>,
-    /// It was the application that limited that: the paths may be faster.
-    pub(crate) delivery_rate_app_limited: bool,
     /// Segments on the wire, as the peer sees them, of any kind.
     pub(crate) sent_segments: u64,
     /// Bytes of payload sent again.

@@ -13,6 +13,18 @@ fn micros(us: f64) -> Short {
     Short(Duration::from_nanos((us * 1e3) as u64))
 }
 
+/// Bursts a run takes at the rate it was asked for before what it did can be compared with that: the first leaves at once.
+const BURSTS_TO_COMPARE: u64 = 10;
+
+impl Summary {
+    /// The run was long enough to compare its rate with `asked`, in bits per second. The shortest burst that is paced is
+    /// two segments.
+    fn is_long_enough_to_tell(&self, asked: f64) -> bool {
+        let burst: u64 = self.connections.iter().map(|c| 2 * u64::from(c.mss_bytes)).sum();
+        asked * self.elapsed_seconds >= (BURSTS_TO_COMPARE * burst * 8) as f64
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.connections.len() > 1 || self.connections.iter().any(|c| c.sha256.is_some()) {
@@ -47,7 +59,11 @@ impl fmt::Display for Summary {
         if let Some(asked) = self.asked_bits_per_second {
             let asked = asked as f64;
             let off = (self.bits_per_second - asked) / asked * 100.0;
-            row(f, "bitrate", format_args!("{} asked for, {off:+.2} %", Rate(asked)))?;
+            if self.is_long_enough_to_tell(asked) {
+                row(f, "bitrate", format_args!("{} asked for, {off:+.2} %", Rate(asked)))?;
+            } else {
+                row(f, "bitrate", format_args!("{} asked for, too short a run to compare", Rate(asked)))?;
+            }
         }
         if self.acknowledged_bytes < self.accepted_bytes {
             let lost = self.accepted_bytes - self.acknowledged_bytes;
@@ -95,10 +111,6 @@ impl fmt::Display for Summary {
         }
         if !self.device.tcp_checksum_offload {
             row(f, "checksums", format_args!("in software: the device does not compute TCP's"))?;
-        }
-        if let Some(rate) = self.delivery_bits_per_second {
-            let by = if self.delivery_rate_app_limited { "what was written" } else { "the path or the rate" };
-            row(f, "delivery rate", format_args!("{}, limited by {by}", Rate(rate as f64)))?;
         }
         row(f, "ring full", format_args!("{} times", Grouped(self.ring_full_events)))?;
         if self.no_buffer_events > 0 {
@@ -157,8 +169,6 @@ mod tests {
             acknowledged_bytes: 512 << 20,
             bits_per_second: 3.436e9,
             asked_bits_per_second: None,
-            delivery_bits_per_second: Some(3_500_000_000),
-            delivery_rate_app_limited: false,
             sent_segments: 374_000,
             retransmitted_bytes: 0,
             retransmitted_segments: 0,
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_run_reads_in_eight_lines() {
+    fn a_clean_run_reads_in_seven_lines() {
         assert_eq!(
             summary().to_string(),
             "acknowledged      536 870 912 bytes (512 MiB) in 1.25 s, 3.44 Gbit/s\n\
@@ -205,10 +215,25 @@ mod tests {
              time              nowhere\n\
              round trip        min 1.0 µs, p50 500 µs, p90 900 µs, p99 990 µs, p99.9 999 µs, max 1.00 ms\n\
              TSO bursts        12 000, mean 43.7 KiB\n\
-             delivery rate     3.50 Gbit/s, limited by the path or the rate\n\
              ring full         3 times\n\
              core              87.3 % busy, 3.94 Gbit/s per busy core\n"
         );
+    }
+
+    #[test]
+    fn s25_a_run_of_a_few_bursts_tells_nothing_of_its_rate() {
+        let mut summary = summary();
+        summary.asked_bits_per_second = Some(16_000);
+        summary.connections = vec![connection(None)];
+        // The first two segments leave at once, and they are as much as 1.43 s at the rate.
+        for (elapsed, line) in [
+            (14.3, "bitrate           16.0 kbit/s asked for, too short a run to compare\n"),
+            (14.4, "bitrate           16.0 kbit/s asked for, +10.00 %\n"),
+        ] {
+            (summary.elapsed_seconds, summary.bits_per_second) = (elapsed, 17_600.0);
+            let text = summary.to_string();
+            assert!(text.contains(line), "no line '{line}' in:\n{text}");
+        }
     }
 
     #[test]
@@ -217,7 +242,6 @@ mod tests {
         summary.acknowledged_bytes -= 1000;
         summary.no_buffer_events = 9;
         summary.asked_bits_per_second = Some(3_500_000_000);
-        summary.delivery_rate_app_limited = true;
         let options = ConnectOptions { no_delay: true, mss: Some(1000), ..ConnectOptions::default() };
         summary.options = Options::new(&options, &ConnectOptions::default());
         summary.rtt = None;
@@ -229,7 +253,6 @@ mod tests {
             "not acknowledged  1 000 bytes",
             "pool empty        9 times",
             "bitrate           3.50 Gbit/s asked for, -1.83 %",
-            "delivery rate     3.50 Gbit/s, limited by what was written",
             "options           mss = 1000, no_delay = true",
             "round trip        none measured",
             "TSO bursts        none: the device does not segment",

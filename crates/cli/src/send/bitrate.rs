@@ -11,8 +11,9 @@ use crate::units::BitRate;
 
 /// How much is written ahead of what is paced: what is in the send buffer when the time is up has yet to be sent.
 const AHEAD: Duration = Duration::from_millis(50);
-/// The least that is written ahead, bytes.
-const LEAST_AHEAD: usize = 16 << 10;
+/// The least that is written ahead, bytes: two segments on Ethernet, the shortest burst that is paced. At a low rate any
+/// more takes seconds beyond the time of the run.
+const LEAST_AHEAD: usize = 2 * 1460;
 
 /// Paces each of `parallel` connections at its share of `total`.
 pub(crate) fn share(config: &mut Config, total: BitRate, parallel: u32) -> Result<(), Failure> {
@@ -46,7 +47,8 @@ mod tests {
     #[test]
     fn s25_the_rate_is_shared_by_the_connections() {
         assert_eq!(shared(10_000_000, 1, |_| ()).unwrap(), (10_000_000, 62_500));
-        assert_eq!(shared(10_000_000, 4, |_| ()).unwrap(), (2_500_000, LEAST_AHEAD));
+        assert_eq!(shared(10_000_000, 4, |_| ()).unwrap(), (2_500_000, 15_625));
+        assert_eq!(shared(16_000, 1, |_| ()).unwrap(), (16_000, LEAST_AHEAD));
         let failure = shared(10_000, 2, |_| ()).unwrap_err();
         assert!(failure.what.contains("5000 bit/s for each of 2"), "{failure}");
     }

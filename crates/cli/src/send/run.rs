@@ -482,14 +482,6 @@ impl<'a> Run<'a> {
                 }
             })
             .collect();
-        let delivery = self
-            .flows
-            .iter()
-            .filter_map(|flow| {
-                let counts = flow.words(engine).1;
-                Some((counts.delivery_rate?.as_bps(), counts.delivery_rate_app_limited))
-            })
-            .reduce(|(all, limited), (rate, also)| (all.saturating_add(rate), limited && also));
         let acknowledged: u64 = connections.iter().map(|c| c.acknowledged_bytes).sum();
         let busy = counters.busy_cycles();
         let cycles = busy + counters.idle_cycles();
@@ -516,8 +508,6 @@ impl<'a> Run<'a> {
             acknowledged_bytes: acknowledged,
             bits_per_second: rate,
             asked_bits_per_second: self.args.bitrate.map(|rate| rate.0),
-            delivery_bits_per_second: delivery.map(|(bits, _)| bits),
-            delivery_rate_app_limited: delivery.is_some_and(|(_, limited)| limited),
             sent_segments: counters.tx_segments,
             retransmitted_bytes: counters.tx_retransmitted_bytes,
             retransmitted_segments: counters.tx_retransmitted_segments,
