@@ -58,6 +58,11 @@ impl Cork {
         (self.release, self.push) = (true, true);
     }
 
+    /// The rest of the last send has not come.
+    pub(super) fn is_part(&self) -> bool {
+        self.part
+    }
+
     /// What leaves now was held and has PSH.
     pub(super) fn pushes(&self) -> bool {
         self.push

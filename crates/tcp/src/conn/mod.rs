@@ -221,6 +221,8 @@ pub struct Connection<P> {
     quiet_since: Time,
     /// End of the last segment shorter than the MSS: Minshall's SND.SML.
     small_end: Offset,
+    /// End of the last full segment that was sent.
+    full_end: Offset,
     /// End of the last segment with PSH.
     pushed: Offset,
     /// The SACK block the peer reported last. A scoreboard of all of them belongs here.
@@ -324,6 +326,7 @@ impl<P: Payload> Connection<P> {
             pacer: Pacer::new(),
             quiet_since: now,
             small_end: Offset::ZERO,
+            full_end: Offset::ZERO,
             pushed: Offset::ZERO,
             last_sack: None,
             limited_until: Offset::ZERO,

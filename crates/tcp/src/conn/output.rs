@@ -32,6 +32,8 @@ pub(crate) struct Proposed {
     pub(super) retransmit_bytes: u64,
     /// End of the last new segment shorter than the MSS, where there is one.
     small_end: Offset,
+    /// End of the last new full segment, where there is one.
+    full_end: Offset,
     /// End of the last new segment with PSH, where there is one.
     pushed: Offset,
     /// What stopped the proposals: nothing to do with pacing (`true`), or pacing.
@@ -341,8 +343,12 @@ impl<P: Payload> Connection<P> {
             self.fin == Fin::Queued && stop == self.queue.end() && stop < self.window.right() && len <= mss;
         self.queue.propose(len);
         self.proposed.fin |= fin;
-        if len % mss != 0 {
+        let tail = len % mss;
+        if tail != 0 {
             self.proposed.small_end = stop;
+        }
+        if tail != len {
+            self.proposed.full_end = from + (len - tail);
         }
         let mut burst = self.data_burst(from, len, fin, BurstKind::New, mss, options);
         // S14: at least every half of the largest window, so that a receiver that acts on PSH alone never sits on more
@@ -452,6 +458,11 @@ impl<P: Payload> Connection<P> {
         let small_end = self.small_end.max(self.proposed.small_end);
         let unhindered = self.cfg.no_delay || self.cork.is_released() || small_end <= self.queue.una();
         self.fin == Fin::Queued || (unhindered && !self.is_corked())
+    }
+
+    /// A full segment is under way.
+    pub(super) fn has_full_segments_out(&self) -> bool {
+        self.full_end.max(self.proposed.full_end) > self.queue.una()
     }
 
     /// A probe of a closed window: one byte, the first the peer has not acknowledged (RFC 9293 §3.8.6.1, MUST-36).
@@ -589,8 +600,12 @@ impl<P: Payload> Connection<P> {
             self.ack.on_answer(now, self.delayed_ack());
         }
         self.path.on_sent(burst);
-        if len % u64::from(burst.mss) != 0 {
+        let tail = len % u64::from(burst.mss);
+        if tail != 0 {
             self.small_end = burst.offset + len;
+        }
+        if tail != len {
+            self.full_end = burst.offset + (len - tail);
         }
         if burst.flags.has(TcpFlags::PSH) {
             self.pushed = burst.offset + len;

@@ -21,7 +21,8 @@ pub enum Share {
     Opening,
     /// Nothing was queued and nothing was in flight.
     Idle,
-    /// Nothing held us back: bursts left, or all that was written was under way.
+    /// Nothing held us back: bursts left, or all that was written was under way, or all but a short segment behind full
+    /// ones.
     Busy,
     /// The peer's window was closed, or too small to be worth a segment.
     PeerWindow,
@@ -34,7 +35,8 @@ pub enum Share {
     Pacing,
     /// The port took no more, or this connection had its share of it, or the neighbour's address was not known.
     Device,
-    /// A short segment was held back: Nagle's algorithm, cork, more or autocork.
+    /// A short segment was held back, by Nagle's algorithm, cork, more or autocork, and nothing but short ones was under
+    /// way. The end of what a writer is still at is none: nothing holds it but that.
     Held,
     /// There were no packet buffers, or so few that send buffers were kept small.
     Memory,
@@ -236,6 +238,10 @@ impl<P: Payload> Connection<P> {
             Hold::Defer if self.cc.cwnd() <= self.window.wnd() => Share::Congestion,
             Hold::Defer => Share::PeerWindow,
             Hold::Device => Share::Device,
+            // The writer is about to bring the rest of it.
+            Hold::Cork if self.cork.is_part() => self.drained(),
+            // Full segments are under way: waiting costs nothing yet.
+            Hold::Nagle | Hold::Cork | Hold::Autocork if self.has_full_segments_out() => self.drained(),
             Hold::Nagle | Hold::Cork | Hold::Autocork => Share::Held,
             Hold::Empty => self.drained(),
         };

@@ -139,6 +139,46 @@ fn s28_held_is_a_short_segment_waiting_for_company() {
 }
 
 #[test]
+fn s28_held_is_not_what_waits_while_full_segments_are_under_way() {
+    let nagle = ConnConfig { no_delay: false, ..plain() };
+    // A short segment, full ones, and a short one that waits for the first.
+    let mut s = Script::established(&nagle, 65535);
+    s.write(100).write(3050).at(150);
+    assert_eq!(s.ranges(), [(0, 100), (100, 1100), (1100, 2100), (2100, 3100)]);
+    assert_eq!(s.shares(), [(Opening, 100), (Busy, 50)]);
+    // Nor is it with cork, until what was full is acknowledged.
+    let mut s = Script::established(&ConnConfig { cork: true, ..plain() }, 65535);
+    s.write(3050).at(150).inject(". 1:1(0) ack 2001").at(160).inject(". 1:1(0) ack 3001").at(190);
+    assert_eq!(s.shares(), [(Opening, 100), (Busy, 60), (Held, 30)]);
+    // Any number of short ones under way is nothing full.
+    let records = SendFlags { eor: true, ..SendFlags::default() };
+    let mut s = Script::established(&ConnConfig { cork: true, ..plain() }, 65535);
+    for _ in 0..5 {
+        s.write_quietly(600, records);
+    }
+    s.flush().at(150);
+    assert_eq!((s.ranges().len(), s.shares()), (4, vec![(Opening, 100), (Held, 50)]));
+}
+
+#[test]
+fn s28_busy_is_while_the_rest_of_a_send_is_on_its_way_here() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write_quietly(500, SendFlags::default().of_a_part()).flush().at(150);
+    assert_eq!(s.shares(), [(Opening, 100), (Busy, 50)]);
+    // The writer says that more comes, and is gone.
+    let mut s = Script::established(&plain(), 65535);
+    s.write_quietly(500, SendFlags { more: true, ..SendFlags::default() }).flush().at(150);
+    assert_eq!(s.shares(), [(Opening, 100), (Held, 50)]);
+    // There is no buffer for the rest: what waits meanwhile is let out, and the time is memory's.
+    let mut s = Script::established(&plain(), 65535);
+    s.write_quietly(500, SendFlags::default().of_a_part()).flush().at(150);
+    s.conn.push_before_waiting();
+    s.conn.wait_for_memory(s.now);
+    s.flush().expect("P. 1:501(500) ack 1").at(170);
+    assert_eq!(s.shares(), [(Opening, 100), (Busy, 50), (Memory, 20)]);
+}
+
+#[test]
 fn s28_device_is_while_the_ports_budget_is_used_up_or_it_refuses() {
     let mut s = Script::established(&plain(), 65535);
     s.limits = TxLimits { budget: 0, ..PLAIN };
@@ -288,7 +328,10 @@ fn allowed(s: &Script) -> Vec<Share> {
         State::SynSent | State::SynReceived => vec![Opening],
         State::Closed | State::TimeWait => vec![],
         _ if stats.unsent > 0 || s.conn.flight.lost() > 0 => {
-            vec![PeerWindow, Congestion, Device, Held, Memory]
+            // Less than a segment behind full ones is as good as under way.
+            let full = s.conn.has_full_segments_out();
+            let waits = if full && stats.unsent < 1000 { Busy } else { Held };
+            vec![PeerWindow, Congestion, Device, waits, Memory]
         }
         State::Established | State::CloseWait if !under_way => vec![Idle, Memory],
         State::Established | State::CloseWait => vec![Busy, SendBuffer, Congestion, Memory],
