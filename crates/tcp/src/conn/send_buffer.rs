@@ -85,12 +85,14 @@ impl SendBuffer {
     /// (`S5`): nobody would ever wake a writer that waits for one to empty, and bytes one by one help nobody. So does one
     /// with less unsent than the bound on that, as far as there is memory: what is cut shorter leaves as a short segment
     /// when its writer waits.
-    pub(crate) fn room<P: Payload>(&self, queue: &SendQueue<P>, mss: u64) -> u64 {
+    pub(crate) fn room<P: Payload>(&self, queue: &SendQueue<P>, mss: impl FnOnce() -> u64) -> u64 {
+        // No segment is longer than that: its length need not be known.
+        let a_segment = |bytes: u64| if bytes < u64::from(u16::MAX) { bytes.max(mss()) } else { bytes };
         let free = self.limit.saturating_sub(queue.charge(true) + CHUNK_COST);
         match self.lowat.saturating_sub(unsent(queue)) {
-            _ if queue.is_empty() => free.min(self.lowat).max(mss),
+            _ if queue.is_empty() => a_segment(free.min(self.lowat)),
             0 => 0,
-            below => free.min(below.max(mss)),
+            below => free.min(a_segment(below)),
         }
     }
 
@@ -179,7 +181,7 @@ fn unsent<P: Payload>(queue: &SendQueue<P>) -> u64 {
 impl<P: Payload> Connection<P> {
     /// Bytes that a [`write`](Connection::write) may bring now.
     pub fn capacity(&self) -> usize {
-        usize::try_from(self.send_buffer.room(&self.queue, self.mss().into())).unwrap_or(usize::MAX)
+        usize::try_from(self.send_buffer.room(&self.queue, || self.mss().into())).unwrap_or(usize::MAX)
     }
 
     /// A write was refused and its [`Event::Writable`] is outstanding (`S4`).
@@ -317,7 +319,7 @@ mod tests {
         assert_eq!(taken, 100);
         acknowledge(&mut q, 40);
         // What is acknowledged is charged no more, though it was not reclaimed.
-        assert_eq!(b.room(&q, 10), 6500 - 60 - 61 * CHUNK_COST);
+        assert_eq!(b.room(&q, || 10), 6500 - 60 - 61 * CHUNK_COST);
     }
 
     #[test]
