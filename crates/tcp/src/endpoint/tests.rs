@@ -182,7 +182,9 @@ mod listen {
     #[test]
     fn after_unlisten_a_syn_is_reset() {
         let (mut endpoint, id) = listening(1);
+        assert!(endpoint.has_listener(id) && endpoint.set_listener_config(id, ConnConfig::default()));
         assert!(endpoint.unlisten(id) && !endpoint.unlisten(id));
+        assert!(!endpoint.has_listener(id) && !endpoint.set_listener_config(id, ConnConfig::default()));
         let burst = reply(endpoint.on_unmatched(secs(1), ours(), &segment(SYN, 100, 0, b"")));
         assert_eq!((burst.flags, burst.ack), (RST | ACK, Seq(101)));
     }

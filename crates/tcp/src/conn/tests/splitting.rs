@@ -110,3 +110,14 @@ fn s1_a_send_that_asks_is_told_when_it_left_and_when_it_was_acknowledged() {
     let events = s.events();
     assert!(matches!(events[..], [Event::Closed(Err(_))]), "{events:?}");
 }
+
+#[test]
+fn s1_times_that_nobody_has_room_for_are_counted() {
+    let mut s = Script::established(&plain(), 1000);
+    let ask = SendFlags { timestamp: true, ..SendFlags::default() };
+    for _ in 0..65 {
+        s.write_quietly(10, ask);
+    }
+    // 64 sends may wait for their times; both of the last one are lost.
+    assert_eq!(s.conn.stats().send_times_lost, 2);
+}
