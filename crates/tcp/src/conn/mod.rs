@@ -22,6 +22,7 @@ mod adjust;
 mod autocork;
 pub mod cc;
 mod close;
+mod commit;
 mod config;
 mod cork;
 mod defer;
