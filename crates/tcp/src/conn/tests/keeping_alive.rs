@@ -228,3 +228,14 @@ fn s47_a_probe_leaves_the_ack_owed_that_it_carries() {
     // Outside of the peer's window, it is answered and not read any further: the peer still waits for its ACK.
     s.expect_at(500, ". 0:0(0) ack 11").expect_at(600, ". 1:1(0) ack 11").silence_until(1499);
 }
+
+#[test]
+fn s47_probes_and_the_reset_carry_timestamps_and_the_reset_offers_no_window() {
+    let keepalive = Keepalive { idle: ms(1000), interval: ms(1000), probes: 1 };
+    let mut s = Script::connect(&ConnConfig { keepalive: Some(keepalive), timestamps: true, ..plain() });
+    s.expect("S 0:0(0)").at(50).inject("S. 0:0(0) ack 1 win 29000 <mss 1000,TS val 700 ecr 0>");
+    s.expect(". 1:1(0) ack 1 <TS val 50 ecr 700>");
+    s.expect_at(1050, ". 0:0(0) ack 1 <TS val 1050 ecr 700>");
+    // RFC 7323 §3.2: on a RST too.
+    s.expect_at(2050, "R. 1:1(0) ack 1 win 0 <TS val 2050 ecr 700>");
+}

@@ -29,3 +29,12 @@ fn what_a_dead_connection_held_is_given_back_without_asking_a_device() {
     assert_eq!(s.conn.pop_abandoned().map(|payload| crate::Payload::len(&payload)), Some(2500));
     assert!(s.conn.pop_abandoned().is_none());
 }
+
+#[test]
+fn a_setting_changes_by_its_name_too() {
+    use crate::conn::{ConnConfig, Setting};
+    let mut s = Script::established(&ConnConfig { cork: true, ..plain() }, 65_535);
+    s.write(100).nothing();
+    s.conn.set(Setting::Cork(false));
+    s.flush().expect("P. 1:101(100) ack 1");
+}
