@@ -49,3 +49,9 @@ fn a_seed_runs_the_same_twice() {
         }
     }
 }
+
+#[test]
+fn shld_14_a_window_that_a_torn_burst_offered_is_not_taken_back() {
+    // A device sent a part of a burst that it then refused: the peer has seen its window.
+    run(72_356..72_357);
+}

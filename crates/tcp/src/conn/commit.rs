@@ -64,6 +64,9 @@ impl<P: Payload> Connection<P> {
         let first = burst.offset <= self.queue.nxt();
         if matches!(burst.kind, BurstKind::New | BurstKind::Retransmit | BurstKind::WindowProbe) && first {
             self.note_offered(burst.offset, end_of(burst));
+            // And its window: the edge that the peer may have seen is not taken back (SHLD-14).
+            let wnd = u64::from(burst.window) << self.recv_window.scale;
+            self.recv_window.on_sent(self.recv.next(), wnd);
         }
         self.retract();
     }
