@@ -3,7 +3,8 @@
 mod common;
 
 use common::capture::{Capture, fold, sum};
-use common::{assert_full, config, device, eal, enter_namespace, pool};
+use common::namespace::enter_namespace;
+use common::{assert_full, config, device, eal, pool};
 use dpdk::{BufPool, BufPoolConfig, Chain, Frame, MbufStash, Mempool, Port, Slice, TapHost, TxOffload};
 
 const MSS: u16 = 1000;

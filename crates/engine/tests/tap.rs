@@ -3,9 +3,9 @@
 
 #[path = "../../dpdk/tests/common/capture.rs"]
 mod capture;
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dpdk::{DeviceSpec, Eal, EalConfig};
@@ -13,20 +13,7 @@ use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Nic, RxPiece, TailBuf, TxFrame, TxMeta};
 use tcp::Payload;
 
-/// Runs this test again inside a namespace; returns when it is inside already.
-fn enter_namespace(test: &str) {
-    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_some() {
-        return;
-    }
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    let e = Command::new("unshare")
-        .arg(if root { "-n" } else { "-Urn" })
-        .arg(std::env::current_exe().expect("our own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env("TSONAMI_TEST_NAMESPACE", "1")
-        .exec();
-    panic!("unshare: {e}");
-}
+use self::namespace::enter_namespace;
 
 #[test]
 fn the_kernel_answers_odd_pieces_arrive_right_and_kept_frames_starve_nobody() {

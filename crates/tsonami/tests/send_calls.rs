@@ -1,29 +1,17 @@
 //! The send calls over a TAP, with the kernel at both ends: a client of the kernel's sends to us, what it sent is spliced
 //! into a connection to a server of the kernel's, between a piece that is copied, one that is referenced, and a file.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tsonami::{Config, ConnId, Error, Event, LocalEngine, Payload, Piece, SendFlags, SendTimeKind};
 
-/// Runs this test again inside a namespace; returns when it is inside already.
-fn enter_namespace(test: &str) {
-    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_some() {
-        return;
-    }
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    let e = Command::new("unshare")
-        .arg(if root { "-n" } else { "-Urn" })
-        .arg(std::env::current_exe().expect("our own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env("TSONAMI_TEST_NAMESPACE", "1")
-        .exec();
-    panic!("unshare: {e}");
-}
+use self::namespace::enter_namespace;
 
 /// Bytes that differ wherever they are mixed up.
 fn pattern(seed: u64, len: usize) -> Vec<u8> {

@@ -3,35 +3,21 @@
 //! See docs/testing.md for how to add a scenario.
 
 mod linux;
+#[path = "../../../dpdk/tests/common/namespace.rs"]
+mod namespace;
 mod ours;
 mod scenario;
 mod wire;
 
 use std::io::ErrorKind;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::linux::Linux;
+use crate::namespace::enter_namespace;
 use crate::ours::Ours;
 use crate::scenario::Step::*;
 use crate::scenario::{Difference, Keepalive as When, Scenario, Transcript, compare, play};
 use crate::wire::Wire;
-
-/// Runs this test again inside a network namespace, where it is root; returns when it is there already.
-fn enter_namespace(test: &str) {
-    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_some() {
-        return;
-    }
-    let root = rustix::process::geteuid().is_root();
-    let e = Command::new("unshare")
-        .arg(if root { "-n" } else { "-Urn" })
-        .arg(std::env::current_exe().expect("our own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env("TSONAMI_TEST_NAMESPACE", "1")
-        .exec();
-    panic!("unshare: {e}");
-}
 
 /// Plays the scenarios to both, side by side, and compares.
 fn same_as_linux(test: &str, scenarios: &[Scenario]) {
