@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hdrhistogram::Histogram;
-use tcp::conn::{ConnConfig, ConnStats, Setting, State};
+use tcp::conn::{ConnConfig, ConnStats, Keepalive, Setting, State};
 use tcp::endpoint::{EndpointCounters, ListenError, ListenerId};
 use tcp::{Event, FourTuple, Marks, Offset, Time};
 
@@ -161,6 +161,15 @@ impl<N: Nic> Engine<N> {
     pub fn set(&mut self, id: ConnId, setting: Setting) {
         if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
             slot.conn.set(setting);
+            self.used(id.index);
+        }
+    }
+
+    /// Turns keepalive on, changes it, or turns it off (`S47`).
+    pub fn set_keepalive(&mut self, id: ConnId, keepalive: Option<Keepalive>) {
+        let now = self.now;
+        if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
+            slot.conn.set_keepalive(now, keepalive);
             self.used(id.index);
         }
     }

@@ -24,7 +24,6 @@
 //! The NIC is behind one small trait, [`nic::Nic`]; the engine has no thread, no clock and no randomness of its own.
 #![deny(unsafe_code)]
 
-mod adjust;
 mod api;
 mod arp;
 mod commit;

@@ -53,7 +53,6 @@
 //! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
 #![forbid(unsafe_code)]
 
-mod adjust;
 mod blocking;
 mod builder;
 mod cancel;

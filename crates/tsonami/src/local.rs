@@ -18,7 +18,7 @@ use tcp::endpoint::{ListenError, ListenerId};
 use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 
 use crate::stack::{Capture, Stack, on};
-use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Payload, Waiter};
+use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Keepalive, Payload, Waiter};
 
 /// Bytes of each buffer that copying sends fill.
 const TAIL_SIZE: u32 = 65_536;
@@ -223,6 +223,12 @@ impl LocalEngine {
     /// Changes a setting of the connection from now on; what that lets out leaves with the next poll.
     pub fn set(&mut self, id: ConnId, setting: Setting) {
         on!(&mut self.stack, engine => engine.set(id, setting));
+    }
+
+    /// Turns keepalive on, changes it, or turns it off. Silence so far counts.
+    pub fn set_keepalive(&mut self, id: ConnId, keepalive: Option<Keepalive>) {
+        let keepalive = keepalive.map(Keepalive::protocol);
+        on!(&mut self.stack, engine => engine.set_keepalive(id, keepalive));
     }
 
     /// Resets the connection; what the peer has not acknowledged is lost.

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
-use tsonami::{Config, ConnId, ConnectOptions, Event, LocalEngine, SendFlags, WaitStrategy};
+use tsonami::{Config, ConnId, ConnectOptions, Event, LocalEngine, SendFlags, Setting, WaitStrategy};
 
 use crate::scenario::{Keepalive, Sender};
 use crate::wire::{Counts, MIN_RTO, SENDER, SENDER_INTERFACE};
@@ -71,12 +71,12 @@ impl Sender for Ours {
     }
 
     fn no_delay(&mut self, on: bool) {
-        self.engine.set_no_delay(self.conn(), on);
+        self.engine.set(self.conn(), Setting::NoDelay(on));
         self.idle = false;
     }
 
     fn cork(&mut self, on: bool) {
-        self.engine.set_cork(self.conn(), on);
+        self.engine.set(self.conn(), Setting::Cork(on));
         self.idle = false;
     }
 
