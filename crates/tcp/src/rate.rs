@@ -1,11 +1,16 @@
 //! Rates, in bits per second.
 
 use core::fmt;
+use core::str::FromStr;
 
 use crate::Nanos;
 
 /// Bits in a byte, times nanoseconds in a second.
 const BIT_NANOS: u64 = 8_000_000_000;
+
+/// Powers of 1000, and what they are called.
+const UNITS: [(char, u64); 4] =
+    [('T', 1_000_000_000_000), ('G', 1_000_000_000), ('M', 1_000_000), ('k', 1_000)];
 
 /// Payload per time: bits per second, as link rates are given.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +69,55 @@ impl Rate {
     }
 }
 
+/// In the largest unit that says it without a fraction: `10G`, `2500M`.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, factor): &&(char, u64)| self.0.is_multiple_of(*factor);
+        match UNITS.iter().find(fits) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A number of bits per second, with `k`, `M`, `G` or `T` behind it: powers of 1000, as link rates are. Fractions are
+/// for those who type: `2.5G`.
+impl FromStr for Rate {
+    type Err = NoRate;
+
+    fn from_str(text: &str) -> Result<Rate, NoRate> {
+        let unit = |(unit, _): &&(char, u64)| text.ends_with(|c: char| c.eq_ignore_ascii_case(unit));
+        let (number, factor) = match UNITS.iter().find(unit) {
+            Some((_, factor)) => (&text[..text.len() - 1], *factor),
+            None => (text, 1),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse::<u64>().ok());
+        let (Some(Some(bits)), Some(Some(part))) = (digits(whole), digits(fraction)) else {
+            return Err(NoRate);
+        };
+        let scale = u32::try_from(fraction.len()).ok().and_then(|n| 10_u64.checked_pow(n)).ok_or(NoRate)?;
+        let part = u128::from(part) * u128::from(factor) / u128::from(scale);
+        let bits = u128::from(bits) * u128::from(factor) + part;
+        match u64::try_from(bits) {
+            Ok(bits) if bits > 0 => Ok(Rate(bits)),
+            _ => Err(NoRate),
+        }
+    }
+}
+
+/// The text is no rate.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct NoRate;
+
+impl fmt::Display for NoRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no rate in bits per second, as 10M or 2.5G")
+    }
+}
+
+impl core::error::Error for NoRate {}
+
 impl fmt::Debug for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bit/s", self.0)
@@ -86,6 +140,35 @@ mod tests {
         );
         assert_eq!(gigabit.percent(120), Rate::from_bps(1_200_000_000));
         assert_eq!(Rate::of(1, Nanos::ZERO), None);
+    }
+
+    #[test]
+    fn rates_are_written_as_links_are_and_read_back() {
+        let read = |text: &str| text.parse::<Rate>().map(Rate::as_bps);
+        assert_eq!(read("10G"), Ok(10_000_000_000));
+        assert_eq!(read("2.5g"), Ok(2_500_000_000));
+        assert_eq!(read("8000"), Ok(8_000));
+        for wrong in [
+            "",
+            "G",
+            "0",
+            "0.0M",
+            "-1",
+            "+1",
+            "1 G",
+            "1x",
+            "1.M",
+            "99999999999999T",
+            "ä",
+            "1.99999999999999999999",
+        ] {
+            assert_eq!(read(wrong), Err(NoRate), "{wrong}");
+        }
+        for bits in [1, 999, 1_000, 2_500_000_000, 100_000_000_000, u64::MAX] {
+            let rate = Rate::from_bps(bits);
+            assert_eq!(rate.to_string().parse(), Ok(rate));
+        }
+        assert_eq!(Rate::from_bps(2_500_000_000).to_string(), "2500M");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The ACK field of a segment: SND.UNA, the peer's window, RTT, recovery and congestion control
 //! (RFC 9293 §3.10.7.4 fifth, RFC 5681, RFC 6582, RFC 6298 §5).
 
-use super::cc::{AckSample, Controller};
+use super::cc::AckSample;
 use super::recovery::{Phase, Progress};
 use super::timers::Timer;
 use super::{Connection, Fin, State};
@@ -128,20 +128,22 @@ impl<P: Payload> Connection<P> {
         let rate = self.delivery.on_acked(now, acked.bytes, acked.newest, self.rtt.min());
         let progress = self.recovery.on_ack(ack, ack.since(una), mss);
         match progress {
-            Progress::Normal => self.cc.on_ack(&AckSample {
-                now,
-                // What cwnd let out; not what the device refused and the peer has all the same.
-                acked: acked.bytes.saturating_sub(told).max(1),
-                flight: self.flight.bytes(),
-                cwnd_limited: self.is_cwnd_limited(una),
-                after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
-                rtt: acked.sent.map(|sent| now.since(sent)),
-                rate,
-            }),
+            Progress::Normal => {}
             Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),
             Progress::Partial { lost: false, .. } => {}
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
         }
+        self.cc.on_ack(&AckSample {
+            now,
+            // What cwnd let out; not what the device refused and the peer has all the same.
+            acked: acked.bytes.saturating_sub(told).max(1),
+            una: ack,
+            flight: self.flight.bytes(),
+            cwnd_limited: progress == Progress::Normal && self.is_cwnd_limited(una),
+            after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
+            rtt: acked.sent.map(|sent| now.since(sent)),
+            rate,
+        });
         self.tune_send_buffer();
 
         // RFC 6298 §5.2 and §5.3; of partial ACKs only the first restarts the timer (RFC 6582 §4, "impatient").

@@ -3,7 +3,6 @@
 //! Everything a segment that left entails happens in `on_sent`. All that is remembered of a burst that was refused is
 //! that the peer may have some of it all the same.
 
-use super::cc::Controller;
 use super::output::Proposed;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
@@ -91,7 +90,11 @@ impl<P: Payload> Connection<P> {
         if burst.flags.has(TcpFlags::FIN) {
             self.fin = Fin::Sent;
         }
-        let stamp = self.delivery.on_sent(now, self.flight.is_empty());
+        let idle = self.flight.is_empty();
+        if idle {
+            self.cc.on_start(now, now.since(self.quiet_since));
+        }
+        let stamp = self.delivery.on_sent(now, idle);
         self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);
         self.quiet_since = now;
         self.end_wait();
@@ -120,7 +123,6 @@ impl<P: Payload> Connection<P> {
         if outstanding > cwnd && self.recovery.on_limited(len) {
             self.counts.limited_transmits += u64::from(burst.segments());
         }
-        self.cc.on_sent(now, len, pipe);
         self.note_cwnd_limit(pipe, cwnd);
         if self.queue.nxt() == self.queue.end() {
             self.cork.on_drained();

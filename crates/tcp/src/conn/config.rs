@@ -96,7 +96,7 @@ pub struct ConnConfig {
     pub fin_wait_timeout: Nanos,
     /// Length of TIME-WAIT: twice the segment lifetime that is assumed (MUST-13). Default 60 s, as Linux.
     pub time_wait: Nanos,
-    /// The congestion controller. Default NewReno.
+    /// The congestion controller, by name `newreno` (`S41`). Default NewReno.
     pub controller: ControllerKind,
 }
 
@@ -133,7 +133,7 @@ impl Default for ConnConfig {
             linger: Linger::Background,
             fin_wait_timeout: Nanos::from_secs(60),
             time_wait: Nanos::from_secs(60),
-            controller: ControllerKind::NewReno,
+            controller: ControllerKind::default(),
         }
     }
 }

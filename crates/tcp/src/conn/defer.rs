@@ -5,7 +5,6 @@
 //! only for the end of a window that is mostly in use, and for a millisecond at most.
 
 use super::Connection;
-use super::cc::Controller;
 use super::recovery::Phase;
 use super::timers::Timer;
 use crate::{Nanos, Payload, Time};

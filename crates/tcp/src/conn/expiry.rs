@@ -1,6 +1,5 @@
 //! Timers that expire (RFC 6298 §5, RFC 9293 §3.8.3, §3.8.6.1).
 
-use super::cc::Controller;
 use super::timers::Timer;
 use super::{Connection, State};
 use crate::{ConnErrorKind, Payload, Time};

@@ -1,7 +1,7 @@
 //! The congestion window after a silence (`S26`).
 
 use super::Connection;
-use super::cc::{self, Controller};
+use super::cc;
 use crate::{Payload, Time};
 
 impl<P: Payload> Connection<P> {

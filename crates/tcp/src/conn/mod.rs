@@ -67,7 +67,7 @@ pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
 use self::ack::AckState;
 use self::autocork::Autocork;
-use self::cc::{Cc, Controller};
+use self::cc::Cc;
 use self::cork::Cork;
 use self::delivery::Delivery;
 use self::events::Events;
@@ -474,6 +474,7 @@ impl<P: Payload> Connection<P> {
             rttvar: self.rtt.rttvar(),
             min_rtt: self.rtt.min(),
             rto: self.rtt.rto(),
+            controller: self.cfg.controller,
             cwnd: self.cc.cwnd(),
             ssthresh: self.cc.ssthresh(),
             send_window: self.window.wnd(),

@@ -7,7 +7,6 @@
 use core::ops::Range;
 
 use super::ack::Owed;
-use super::cc::Controller;
 use super::defer::Prospect;
 use super::send_queue::Span;
 use super::timers::Timer;

@@ -11,7 +11,6 @@
 //! probe is not held back, but counts.
 
 use super::Connection;
-use super::cc::Controller;
 use super::timers::Timer;
 use crate::{Nanos, Payload, Rate, Time, TxLimits};
 

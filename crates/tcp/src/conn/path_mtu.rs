@@ -6,7 +6,6 @@
 //! times out, and is forgotten when that is acknowledged instead (RFC 5927 §7.2).
 
 use super::Connection;
-use super::cc::Controller;
 use crate::{Burst, Offset, Payload};
 
 /// Nothing was sent there.

@@ -5,7 +5,6 @@
 //! network may be as much as the window, and as much again has to wait, or the window would run empty until the
 //! application has heard of an ACK and written. It never shrinks, except while the core is short of memory.
 
-use super::cc::Controller;
 use super::config::ConnConfig;
 use super::send_queue::{CHUNK_COST, Cost, SendQueue};
 use super::{Connection, WriteErrorKind};

@@ -9,7 +9,6 @@
 //! one. Connections are asked again after everything that is fed in, so no time passes in between. What only the
 //! owner knows, a full ring or an empty pool, it tells by [`on_held`](Connection::on_held).
 
-use super::cc::Controller;
 use super::output::Hold;
 use super::{Connection, Fin};
 use crate::{Nanos, Payload, Time};

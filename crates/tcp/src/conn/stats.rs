@@ -1,6 +1,7 @@
 //! What a connection counts.
 
 use super::TimeShares;
+use super::cc::ControllerKind;
 use crate::{Nanos, Rate};
 
 /// Counters and gauges of one connection. Counters only grow; segments are those of the wire, bursts what was
@@ -66,6 +67,8 @@ pub struct ConnStats {
     pub min_rtt: Option<Nanos>,
     /// The retransmission timeout now, backed off as it is.
     pub rto: Nanos,
+    /// Who steers the congestion window (`S41`).
+    pub controller: ControllerKind,
     /// Congestion window, bytes.
     pub cwnd: u64,
     /// Slow start threshold, bytes; `u64::MAX` while unknown.

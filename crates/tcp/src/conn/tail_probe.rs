@@ -1,7 +1,6 @@
 //! Tail loss probes (RFC 8985 §7, `S38`): when the last ACKs of a flight do not come, one segment asks for them
 //! before the retransmission timer would, so that a loss at the tail is repaired by SACK and not by a timeout.
 
-use super::cc::Controller;
 use super::recovery::Phase;
 use super::timers::Timer;
 use super::{Connection, State};

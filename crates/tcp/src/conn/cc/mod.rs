@@ -1,14 +1,56 @@
 //! Congestion control behind one small trait.
 //!
-//! The connection finds out what was sent, acknowledged and lost; a controller turns that into a window and,
-//! where it has an opinion, a rate. Bytes everywhere, never segments.
+//! The connection finds out what was sent, acknowledged and lost; a controller turns that into a [`Window`]: how much may
+//! be in the network and, where it has an opinion, at which rate. Bytes everywhere, never segments.
 
 mod newreno;
+mod registry;
 
-pub use newreno::NewReno;
+pub(crate) use registry::Cc;
+pub use registry::{ControllerKind, UnknownController};
 
 pub use super::delivery::RateSample;
-use crate::{Nanos, Rate, Time};
+use crate::{Nanos, Offset, Rate, Time};
+
+/// What a controller steers.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Bytes that may be in the network; at least one MSS.
+    pub cwnd: u64,
+    /// Where slow start ends, bytes; `u64::MAX` while unknown.
+    pub ssthresh: u64,
+    /// Payload bytes of a full segment. The connection sets it.
+    pub mss: u64,
+    /// The rate to send at, `None` to leave that to cwnd.
+    pub pacing_rate: Option<Rate>,
+}
+
+impl Window {
+    /// cwnd is still growing towards what is known to be safe, or nothing is known.
+    pub fn is_in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+
+    /// Slow start (RFC 5681 §3.1) for `acked` bytes, of which no more than `bound` count.
+    ///
+    /// The bytes of an ACK have no other bound, as RFC 9406 §4.2 allows a sender that does not emit the whole growth in one
+    /// burst: bursts are bounded at half the window (`S22`), and a receiver that coalesces (GRO) sends a single ACK for
+    /// dozens of segments. After a timeout the bound is one MSS (RFC 3465 §2.3).
+    fn slow_start(&mut self, sample: &AckSample) {
+        let bound = if sample.after_rto { self.mss } else { u64::MAX };
+        // Never beyond ssthresh by slow start alone: a stretch ACK would overshoot what loss has taught.
+        let grown = self.cwnd + sample.acked.min(bound);
+        self.cwnd = grown.min(self.ssthresh.max(self.cwnd + self.mss.min(sample.acked)));
+    }
+
+    /// Halves cwnd for each of `timeouts`, down to `restart`. Slow start may return quickly to where it was: RFC 7661 §4.4.2
+    /// keeps 3/4 of the window in ssthresh.
+    fn restart(&mut self, timeouts: u64, restart: u64) {
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        let halved = self.cwnd.checked_shr(u32::try_from(timeouts).unwrap_or(u32::MAX)).unwrap_or(0);
+        self.cwnd = halved.max(restart.min(self.cwnd));
+    }
+}
 
 /// What an ACK that moved SND.UNA says.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -17,10 +59,13 @@ pub struct AckSample {
     pub now: Time,
     /// Bytes it acknowledged.
     pub acked: u64,
+    /// SND.UNA after it.
+    pub una: Offset,
     /// Bytes sent and not acknowledged, after it.
     pub flight: u64,
     /// The window was what held the sender back when these bytes were sent. Otherwise they say nothing about a
-    /// larger window, and it must not grow (RFC 9438 §4.2, RFC 7661 §3).
+    /// larger window, and it must not grow (RFC 9438 §4.2, RFC 7661 §3); nor while fast recovery repairs what it was too
+    /// large for.
     pub cwnd_limited: bool,
     /// The sender recovers from a retransmission timeout.
     pub after_rto: bool,
@@ -31,133 +76,52 @@ pub struct AckSample {
 }
 
 /// A congestion controller.
+///
+/// Every method gets the window to change. What a controller does not care for it need not implement: the defaults do
+/// what RFC 5681 does.
 pub trait Controller {
-    /// `bytes` of new data left at `now`; `pipe` are in the network with them.
-    fn on_sent(&mut self, now: Time, bytes: u64, pipe: u64);
-
-    /// New data was acknowledged, outside fast recovery.
-    fn on_ack(&mut self, sample: &AckSample);
+    /// An ACK of new data arrived, in whichever phase.
+    fn on_ack(&mut self, window: &mut Window, sample: &AckSample);
 
     /// A loss began a recovery, with `flight` bytes outstanding, those of limited transmit left out.
-    fn on_loss(&mut self, now: Time, flight: u64);
+    fn on_loss(&mut self, window: &mut Window, now: Time, flight: u64);
+
+    /// The retransmission timer expired with `flight` bytes outstanding. Not called when it expires again for the same
+    /// byte: then cwnd goes back to one MSS, and nothing else is learnt.
+    fn on_rto(&mut self, window: &mut Window, now: Time, flight: u64);
+
+    /// The peer echoed a congestion mark, at most once per round trip: as for a loss, without a retransmission (RFC 3168
+    /// §6.1.2).
+    fn on_ecn(&mut self, window: &mut Window, now: Time, flight: u64) {
+        self.on_loss(window, now, flight);
+    }
 
     /// The recovery ended with everything acknowledged that was outstanding when it began; `flight` bytes are
-    /// outstanding now.
-    fn on_recovered(&mut self, flight: u64);
+    /// outstanding now. RFC 6582 §3.2 step 3, option 1: no burst when little is in flight.
+    fn on_recovered(&mut self, window: &mut Window, flight: u64) {
+        window.cwnd = window.ssthresh.min(flight.max(window.mss) + window.mss);
+    }
 
-    /// The retransmission timer expired with `flight` bytes outstanding; `repeated` when it had expired before
-    /// for the same byte.
-    fn on_rto(&mut self, now: Time, flight: u64, repeated: bool);
+    /// The last reduction was wrong. cwnd and ssthresh are restored already: what else it changed is to be.
+    fn on_spurious(&mut self, window: &mut Window) {
+        let _ = window;
+    }
 
-    /// The peer echoed a congestion mark, at most once per round trip.
-    fn on_ecn(&mut self, now: Time, flight: u64);
-
-    /// The effective send MSS changed.
-    fn set_mss(&mut self, mss: u32);
-
-    /// Bytes that may be in the network.
-    fn cwnd(&self) -> u64;
-
-    /// Where slow start ends, bytes; `u64::MAX` while unknown.
-    fn ssthresh(&self) -> u64;
+    /// The first bytes leave after everything was acknowledged; nothing left for `silence`.
+    fn on_start(&mut self, window: &mut Window, now: Time, silence: Nanos) {
+        let _ = (window, now, silence);
+    }
 
     /// The window was not used for `timeouts` whole retransmission timeouts (RFC 5681 §4.1, `S26`): it says little
     /// about the path any more. Never below `restart`, the window to begin with, unless it is that already.
-    fn on_idle(&mut self, timeouts: u64, restart: u64);
-
-    /// The rate to send at, `None` to leave that to the window.
-    fn pacing_rate(&self) -> Option<Rate>;
-}
-
-/// Which controller a connection uses.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum ControllerKind {
-    /// RFC 5681 with RFC 6582.
-    #[default]
-    NewReno,
-}
-
-/// The controllers, dispatched without a table.
-#[derive(Clone, Debug)]
-pub(crate) enum Cc {
-    NewReno(NewReno),
-}
-
-impl Cc {
-    /// The controller `kind` with a window of `initial` bytes.
-    pub(crate) fn new(kind: ControllerKind, initial: u64, mss: u32) -> Cc {
-        match kind {
-            ControllerKind::NewReno => Cc::NewReno(NewReno::new(initial, mss)),
-        }
-    }
-}
-
-impl Controller for Cc {
-    fn on_sent(&mut self, now: Time, bytes: u64, pipe: u64) {
-        match self {
-            Cc::NewReno(c) => c.on_sent(now, bytes, pipe),
-        }
+    fn on_idle(&mut self, window: &mut Window, timeouts: u64, restart: u64) {
+        window.restart(timeouts, restart);
     }
 
-    fn on_ack(&mut self, sample: &AckSample) {
-        match self {
-            Cc::NewReno(c) => c.on_ack(sample),
-        }
-    }
-
-    fn on_loss(&mut self, now: Time, flight: u64) {
-        match self {
-            Cc::NewReno(c) => c.on_loss(now, flight),
-        }
-    }
-
-    fn on_recovered(&mut self, flight: u64) {
-        match self {
-            Cc::NewReno(c) => c.on_recovered(flight),
-        }
-    }
-
-    fn on_rto(&mut self, now: Time, flight: u64, repeated: bool) {
-        match self {
-            Cc::NewReno(c) => c.on_rto(now, flight, repeated),
-        }
-    }
-
-    fn on_ecn(&mut self, now: Time, flight: u64) {
-        match self {
-            Cc::NewReno(c) => c.on_ecn(now, flight),
-        }
-    }
-
-    fn set_mss(&mut self, mss: u32) {
-        match self {
-            Cc::NewReno(c) => c.set_mss(mss),
-        }
-    }
-
-    fn cwnd(&self) -> u64 {
-        match self {
-            Cc::NewReno(c) => c.cwnd(),
-        }
-    }
-
-    fn ssthresh(&self) -> u64 {
-        match self {
-            Cc::NewReno(c) => c.ssthresh(),
-        }
-    }
-
-    fn on_idle(&mut self, timeouts: u64, restart: u64) {
-        match self {
-            Cc::NewReno(c) => c.on_idle(timeouts, restart),
-        }
-    }
-
-    fn pacing_rate(&self) -> Option<Rate> {
-        match self {
-            Cc::NewReno(c) => c.pacing_rate(),
-        }
+    /// It has a window of its own for recovery. Otherwise a proportional rate reduction leads to the ssthresh it chose
+    /// (RFC 9937).
+    fn runs_recovery(&self) -> bool {
+        false
     }
 }
 
@@ -175,6 +139,20 @@ pub(crate) fn initial_window(segments: u32, mss: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An ACK of `acked` bytes sent with a full window.
+    pub(super) fn ack(acked: u64) -> AckSample {
+        AckSample {
+            now: Time::ZERO,
+            acked,
+            una: Offset::ZERO,
+            flight: 0,
+            cwnd_limited: true,
+            after_rto: false,
+            rtt: None,
+            rate: None,
+        }
+    }
 
     #[test]
     fn rfc6928_initial_window() {

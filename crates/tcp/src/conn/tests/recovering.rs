@@ -1,7 +1,6 @@
 //! Loss: timeouts, duplicate ACKs, and what is sent again (RFC 6298, RFC 5681, RFC 6582, RFC 3042).
 
 use super::script::*;
-use crate::conn::cc::Controller as _;
 use crate::conn::{ConnConfig, SendFlags};
 use crate::{BurstKind, ConnError, ConnErrorKind, Event, IcmpError, IcmpErrorKind, Nanos, Offset, TxLimits};
 
