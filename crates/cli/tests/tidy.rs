@@ -9,7 +9,7 @@ const UNSAFE_CRATES: [&str; 3] = ["dpdk-sys", "dpdk", "capi"];
 /// The conformance adapter is called from C: one file of it may too.
 const UNSAFE_FILE: &str = "packetdrill/src/abi.rs";
 /// Where our Rust is.
-const FOLDERS: [&str; 2] = ["crates", "packetdrill"];
+const FOLDERS: [&str; 3] = ["bench", "crates", "packetdrill"];
 /// A file holds one idea; beyond this many lines there is a second one in it.
 const LONGEST_FILE: usize = 700;
 

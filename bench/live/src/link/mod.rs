@@ -1,0 +1,151 @@
+//! A link between two interfaces of this namespace: the simulator's model, driven by the real clock.
+
+mod clock;
+mod flows;
+mod path;
+mod wire;
+
+use std::io::{Result, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use serde::Serialize;
+use sim::Rng;
+use tcp::{Nanos, Time};
+
+use self::clock::Clock;
+use self::flows::{FlowReport, Flows};
+use self::path::{Path, PathReport, plain};
+use self::wire::{Faults, Wire};
+
+/// Frames read from one side before the other has its turn and what is due leaves.
+const BATCH: usize = 32;
+/// The kernel wakes us later than asked, by about this much; what is due sooner is waited for awake. Not more: who is
+/// awake for too large a share of a second is put to sleep by the scheduler, whatever its priority.
+const SPIN: Nanos = Nanos::from_micros(20);
+
+/// Joins two interfaces of this namespace until SIGINT or SIGTERM, then says as JSON what passed.
+#[derive(Args, Debug)]
+pub(crate) struct LinkArgs {
+    /// The interface at the sender's side
+    sender: String,
+    /// The interface at the receiver's side
+    receiver: String,
+    /// Bits per second of each direction, framing included
+    #[arg(long)]
+    rate: u64,
+    /// Round trip of an empty link, half of it each way, microseconds
+    #[arg(long)]
+    rtt_us: u64,
+    /// Frames that the bottleneck towards the receiver holds, the one that is being sent included
+    #[arg(long)]
+    queue: usize,
+    /// Share of frames lost on the way to the receiver, 0 to 1
+    #[arg(long, default_value_t = 0.0)]
+    loss: f64,
+    /// What chance begins with
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Ends by itself after so many seconds
+    #[arg(long, default_value_t = 3600)]
+    at_most: u64,
+}
+
+#[derive(Serialize, Debug)]
+struct Report {
+    rate_bps: u64,
+    rtt_us: u64,
+    queue_frames: usize,
+    loss: f64,
+    seed: u64,
+    seconds: f64,
+    to_receiver: PathReport,
+    to_sender: PathReport,
+    sender_side: Faults,
+    receiver_side: Faults,
+    flows: Vec<FlowReport>,
+}
+
+/// Runs a link; prints `up` when frames pass.
+pub(crate) fn run(args: &LinkArgs) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let delay = Nanos::from_nanos(args.rtt_us * 500);
+    let mut rng = Rng::new(args.seed);
+    let mut there = Path::new(plain(args.rate, delay, args.loss, args.queue), rng.fork());
+    // Acknowledgements are small: with as much room again as the data has, none is dropped.
+    let mut back = Path::new(plain(args.rate, delay, 0.0, 100_000), rng.fork());
+    let mut sender = Wire::open(&args.sender)?;
+    let mut receiver = Wire::open(&args.receiver)?;
+    let mut flows = Flows::default();
+    let clock = Clock::new();
+    println!("up");
+    std::io::stdout().flush()?;
+
+    let end = Time::ZERO + Nanos::from_secs(args.at_most);
+    while !stop.load(Ordering::Relaxed) && clock.now() < end {
+        let mut moved = false;
+        for _ in 0..BATCH {
+            let Some(arrival) = sender.receive(&clock)? else { break };
+            flows.on_data(arrival.at, arrival.frame);
+            there.enter(arrival.at, arrival.frame.to_vec());
+            moved = true;
+        }
+        for _ in 0..BATCH {
+            let Some(arrival) = receiver.receive(&clock)? else { break };
+            flows.on_ack(arrival.at, arrival.frame);
+            back.enter(arrival.at, arrival.frame.to_vec());
+            moved = true;
+        }
+        for _ in 0..BATCH {
+            let one = there.leave(clock.now(), &mut receiver);
+            let other = back.leave(clock.now(), &mut sender);
+            if !one && !other {
+                break;
+            }
+            moved = true;
+        }
+        if !moved {
+            wait(&clock, [&sender, &receiver], [&there, &back].into_iter().filter_map(Path::next).min())?;
+        }
+    }
+    let report = Report {
+        rate_bps: args.rate,
+        rtt_us: args.rtt_us,
+        queue_frames: args.queue,
+        loss: args.loss,
+        seed: args.seed,
+        seconds: clock.now().since(Time::ZERO).as_secs_f64(),
+        to_receiver: there.report(),
+        to_sender: back.report(),
+        sender_side: sender.faults,
+        receiver_side: receiver.faults,
+        flows: flows.report(),
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+/// Sleeps until shortly before a frame is due or until one comes. A signal ends it too.
+fn wait(clock: &Clock, wires: [&Wire; 2], next: Option<Time>) -> Result<()> {
+    let now = clock.now();
+    // Often enough to end when it is time to.
+    let longest = Nanos::from_millis(100);
+    let left = next.map_or(longest, |at| at.since(now).min(longest)).saturating_sub(SPIN);
+    if left == Nanos::ZERO {
+        std::hint::spin_loop();
+        return Ok(());
+    }
+    let mut fds = wires.map(|wire| PollFd::new(wire, PollFlags::IN));
+    let limit = Timespec::try_from(Duration::from(left)).map_err(std::io::Error::other)?;
+    match poll(&mut fds, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
