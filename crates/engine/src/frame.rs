@@ -195,3 +195,51 @@ impl Framer {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fake::{FakeNic, limits};
+
+    /// The same by laying out each segment: it spans its header and every slice it has a byte of.
+    fn fits(max_chain: usize, per_segment: usize, mss: usize, slices: &[usize]) -> bool {
+        let total: usize = slices.iter().sum();
+        let per_segment = per_segment.min(max_chain);
+        let segment = if mss == 0 { total } else { mss };
+        let spans = |from: usize, to: usize| {
+            let mut at = 0;
+            let touched = slices.iter().filter(|&&len| {
+                at += len;
+                at - len < to && at > from
+            });
+            1 + touched.count()
+        };
+        slices.len() < max_chain
+            && (0..total.div_ceil(segment)).all(|n| spans(n * segment, (n + 1) * segment) <= per_segment)
+    }
+
+    proptest! {
+        #[test]
+        fn s10_a_chain_fits_when_each_of_its_segments_does(
+            max_chain in 1..12u16,
+            per_segment in 1..6u16,
+            mss in 0..40u16,
+            slices in proptest::collection::vec(1..60usize, 1..12),
+        ) {
+            let nic = NicLimits { max_chain, max_chain_per_segment: per_segment, ..limits() };
+            let framer = Framer::new(&nic, [2; 6], 64);
+            let buf = FakeNic::new(limits(), 1).buf(&[0; 64]);
+            let chain = slices.iter().map(|&len| (&buf, 0..len));
+            let expected = fits(max_chain.into(), per_segment.into(), mss.into(), &slices);
+            prop_assert_eq!(framer.chain_fits(mss, chain), expected);
+        }
+    }
+
+    #[test]
+    fn s15_payload_fits_behind_its_header_to_the_last_byte() {
+        let framer = Framer::new(&NicLimits { header_room: 200, ..limits() }, [2; 6], 64);
+        assert!(framer.fits_behind(54, 146) && !framer.fits_behind(54, 147));
+    }
+}

@@ -3,6 +3,7 @@
 mod autocorking;
 mod bounds;
 mod chaos;
+mod counting;
 mod input;
 mod long_sends;
 mod neighbours;
