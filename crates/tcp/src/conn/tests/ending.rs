@@ -42,6 +42,15 @@ fn s6_reset() {
 }
 
 #[test]
+fn s6_whoever_waits_for_it_takes_the_error_and_no_event_tells_it_again() {
+    let mut s = under_way(&plain());
+    s.inject("R. 1:1(0) ack 1001");
+    let reset = ConnError { kind: ConnErrorKind::Reset, acked: Offset(1000) };
+    assert_eq!((s.conn.take_error(), s.conn.take_error()), (Some(reset), None));
+    assert!(!s.events().contains(&Event::Closed(Err(reset))));
+}
+
+#[test]
 fn s6_timeout() {
     let cfg = ConnConfig { user_timeout: ms(5000), ..plain() };
     let mut s = under_way(&cfg);
