@@ -8,12 +8,13 @@
 use core::mem;
 
 use tcp::conn::{SendFlags, WriteErrorKind};
-use tcp::{Offset, Payload};
+use tcp::{Offset, Payload, Time};
 
 use crate::config::Streaming;
 use crate::engine::Engine;
 use crate::error::{SendError, SendRefusal};
 use crate::flow::ConnId;
+use crate::long_send::Turns;
 use crate::nic::{Nic, SMALL_TAIL, TailBuf};
 use crate::slot::Slot;
 
@@ -243,7 +244,8 @@ impl<N: Nic> Engine<N> {
     /// Sends pieces in order, as one send: the flags are those of its end. Returns how many bytes were taken, more than
     /// 0 unless there are none. What was taken is taken out of `pieces`, so that the same slice may be passed again for
     /// the rest: a piece that was taken whole is empty then, one that was copied in part lacks its beginning, and
-    /// whoever is left is as it was.
+    /// whoever is left is as it was. The loop has a turn after each [`BITE`](crate::BITE), at the time that `clock` tells
+    /// (`S20`).
     ///
     /// # Errors
     /// [`SendRefusal`] says why nothing was taken.
@@ -252,13 +254,24 @@ impl<N: Nic> Engine<N> {
         id: ConnId,
         pieces: &mut [Piece<'_, P>],
         flags: SendFlags,
+        clock: impl FnMut() -> Time,
+    ) -> Result<usize, SendRefusal> {
+        self.send_pieces_in_bites(id, pieces, flags, &mut Turns::new(clock))
+    }
+
+    fn send_pieces_in_bites<P: Reference<N::Buf>, C: FnMut() -> Time>(
+        &mut self,
+        id: ConnId,
+        pieces: &mut [Piece<'_, P>],
+        flags: SendFlags,
+        turns: &mut Turns<C>,
     ) -> Result<usize, SendRefusal> {
         let end = pieces.iter().rposition(|p| !p.is_empty()).map_or(0, |last| last + 1);
         let mut taken = 0;
         for (i, piece) in pieces[..end].iter_mut().enumerate() {
             let flags = if i + 1 == end { flags } else { flags.of_a_part() };
             let refused = match mem::take(piece) {
-                Piece::Copy(bytes) => match self.send_copy(id, bytes, flags) {
+                Piece::Copy(bytes) => match self.send_in_bites(id, bytes, flags, turns) {
                     Ok(n) => {
                         taken += n;
                         *piece = Piece::Copy(&bytes[n..]);
@@ -272,9 +285,11 @@ impl<N: Nic> Engine<N> {
                 },
                 Piece::Reference(p) => {
                     let len = p.bytes();
+                    self.turn_before(len, turns);
                     match self.send(id, p.into(), flags) {
                         Ok(_) => {
                             taken += len;
+                            turns.took(len);
                             None
                         }
                         Err(e) => {
@@ -294,11 +309,17 @@ impl<N: Nic> Engine<N> {
     }
 
     /// Sends messages, each to its connection, whatever becomes of the others. Returns how many were taken whole; each
-    /// message's `outcome` tells of it what [`send_pieces`](Engine::send_pieces) would.
-    pub fn send_batch<P: Reference<N::Buf>>(&mut self, messages: &mut [Message<'_, '_, P>]) -> usize {
-        let mut whole = 0;
+    /// message's `outcome` tells of it what [`send_pieces`](Engine::send_pieces) would. The loop has a turn after each
+    /// [`BITE`](crate::BITE) of them all.
+    pub fn send_batch<P: Reference<N::Buf>>(
+        &mut self,
+        messages: &mut [Message<'_, '_, P>],
+        clock: impl FnMut() -> Time,
+    ) -> usize {
+        let (mut whole, mut turns) = (0, Turns::new(clock));
         for message in messages {
-            message.outcome = self.send_pieces(message.conn, message.pieces, message.flags);
+            message.outcome =
+                self.send_pieces_in_bites(message.conn, message.pieces, message.flags, &mut turns);
             let left = message.pieces.iter().any(|piece| !piece.is_empty());
             whole += usize::from(message.outcome.is_ok() && !left);
         }
@@ -306,7 +327,8 @@ impl<N: Nic> Engine<N> {
     }
 
     /// Sends on `to` up to `max` bytes that `from` received, by reference: a proxy copies nothing. Returns how many; 0
-    /// when `from` has none. What `to` does not take stays where it is. Both may be the same connection.
+    /// when `from` has none. What `to` does not take stays where it is. Both may be the same connection. The loop has a
+    /// turn after each [`BITE`](crate::BITE), at the time that `clock` tells; what `from` receives in it is left.
     ///
     /// A receive buffer stays with its payload until the peer of `to` acknowledged it. So that slow peers do not keep them
     /// all, payload is copied while more than half are held by somebody, and where it is short.
@@ -319,18 +341,24 @@ impl<N: Nic> Engine<N> {
         to: ConnId,
         max: usize,
         flags: SendFlags,
+        clock: impl FnMut() -> Time,
     ) -> Result<usize, SendRefusal> {
-        let mut moved = 0;
+        let known = |id| self.slots.find(id).filter(|s| !s.released);
+        let (Some(source), Some(_)) = (known(from), known(to)) else {
+            return Err(SendRefusal::NoSuchConnection);
+        };
+        let max = usize::try_from(source.conn.readable()).unwrap_or(usize::MAX).min(max);
+        let (mut moved, mut turns) = (0, Turns::new(clock));
         while moved < max {
-            let known = |id| self.slots.find(id).filter(|s| !s.released);
-            let (Some(source), Some(_)) = (known(from), known(to)) else {
-                return Err(SendRefusal::NoSuchConnection);
+            let Some(payload) = self.slots.find(from).and_then(|source| source.conn.peek()) else {
+                // The end of the connection, which the turn brought, took the rest with it.
+                self.end_send(to, flags);
+                break;
             };
-            let (Some(payload), readable) = (source.conn.peek(), source.conn.readable()) else { break };
             let payload = payload.slice(0..payload.len().min(max - moved));
             let len = payload.len();
-            let last = len as u64 == readable || moved + len == max;
-            let part = if last { flags } else { flags.of_a_part() };
+            self.turn_before(len, &mut turns);
+            let part = if moved + len == max { flags } else { flags.of_a_part() };
             let taken = if len <= self.cfg.copy_break as usize || self.nic.rx_pressed() {
                 self.send_copy(to, payload.as_slice(), part).map_err(|e| e.reason)
             } else {
@@ -339,6 +367,7 @@ impl<N: Nic> Engine<N> {
             match taken {
                 Ok(n) => {
                     moved += n;
+                    turns.took(n);
                     if let Some(source) = self.slots.find_mut(from) {
                         source.conn.read_up_to(n);
                     }

@@ -40,6 +40,10 @@ pub struct Config {
     /// Bytes of the largest IP packet, at least 576. Without it 1500, or what the device takes when that is less.
     #[serde(default)]
     pub mtu: Option<u16>,
+    /// Bits per second of the link, where the device does not know it: drivers of virtual wires make one up. What waits in the
+    /// device is bounded by it, and small sends wait as long for company as it takes. Without it 10 Gbit/s.
+    #[serde(default)]
+    pub link_rate: Option<u64>,
     /// Connections at the same time, at most.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
@@ -159,6 +163,7 @@ impl Config {
             address,
             gateway: None,
             mtu: None,
+            link_rate: None,
             max_connections: default_max_connections(),
             wait: WaitStrategy::default(),
             core: None,
@@ -206,6 +211,7 @@ mod tests {
         let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
         config.gateway = Some("10.0.0.1".parse().unwrap());
         config.mtu = Some(9000);
+        config.link_rate = Some(100_000_000);
         config.wait = WaitStrategy::Park;
         config.core = Some(1);
         config.check_tx = true;

@@ -10,7 +10,8 @@ use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, SMALL_TAIL, Traced};
 use engine::{
-    ConnId, Counters, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
+    ConnId, Counters, DeviceBudget, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets,
+    Streaming,
 };
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, Setting, State};
@@ -319,6 +320,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
     // A neighbour that does not answer is to be named as the reason before the connect timeout hides it.
     let patience = Nanos::from(config.connection.connect_timeout) / (u64::from(neighbours.attempts) + 1);
     neighbours.retry = neighbours.retry.min(patience).max(SHORTEST_ARP_RETRY);
+    let default = DeviceBudget::default();
     let secrets = Secrets { isn: random()?, ports: random()?, flows: random()? };
     Ok(EngineConfig {
         gateway: config.gateway.map(v4).transpose()?,
@@ -326,6 +328,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
         max_connections: config.max_connections,
         queued_bytes: config.pools.queued_bytes,
         streaming: streaming(config, largest_cache()),
+        device: DeviceBudget { assumed_bps: config.link_rate.unwrap_or(default.assumed_bps), ..default },
         neighbours,
         ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
     })

@@ -49,7 +49,8 @@ impl LocalEngine {
 
     /// Sends pieces in order, as one send: each is copied or referred to as it says, the flags are those of the end.
     /// Returns how many bytes were taken, more than 0 unless there are none, and takes them out of `pieces`, so that the
-    /// same slice may be passed again for the rest.
+    /// same slice may be passed again for the rest. After every 64 KiB the engine has a turn, as in
+    /// [`send_copy`](LocalEngine::send_copy).
     ///
     /// # Errors
     /// When it takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] tells when.
@@ -61,13 +62,15 @@ impl LocalEngine {
         pieces: &mut [Piece<'_, Payload>],
         flags: SendFlags,
     ) -> Result<usize, Error> {
-        on!(&mut self.stack, engine => engine.send_pieces(id, pieces, flags)).map_err(Error::from)
+        let clock = || Time::from_nanos(self.clock.now());
+        on!(&mut self.stack, engine => engine.send_pieces(id, pieces, flags, clock)).map_err(Error::from)
     }
 
     /// Sends messages, each to its own connection and whatever becomes of the others; their outcomes say what. Returns
-    /// how many were taken whole.
+    /// how many were taken whole. After every 64 KiB of them the engine has a turn.
     pub fn send_batch(&mut self, messages: &mut [Message<'_, '_, Payload>]) -> usize {
-        on!(&mut self.stack, engine => engine.send_batch(messages))
+        let clock = || Time::from_nanos(self.clock.now());
+        on!(&mut self.stack, engine => engine.send_batch(messages, clock))
     }
 
     /// Lends `fill` a part of the send buffer, which the device reads: at most `max` bytes, at least one unless `max` is
@@ -142,7 +145,8 @@ impl LocalEngine {
 
     /// Sends on `to` up to `max` bytes that `from` received, by reference; returns how many, 0 when `from` has none.
     /// What `to` does not take stays unread. Payload is copied where it is short, and while most receive buffers are
-    /// held by somebody: slow readers of `to` do not silence the device.
+    /// held by somebody: slow readers of `to` do not silence the device. After every 64 KiB the engine has a turn; what
+    /// `from` receives in it is left.
     ///
     /// # Errors
     /// When `to` takes none. [`Error::Full`] and [`Error::PoolExhausted`]: later; an [`Event::Writable`] of `to` tells
@@ -150,7 +154,8 @@ impl LocalEngine {
     ///
     /// [`Event::Writable`]: crate::Event::Writable
     pub fn splice(&mut self, from: ConnId, to: ConnId, max: usize, flags: SendFlags) -> Result<usize, Error> {
-        on!(&mut self.stack, engine => engine.splice(from, to, max, flags)).map_err(Error::from)
+        let clock = || Time::from_nanos(self.clock.now());
+        on!(&mut self.stack, engine => engine.splice(from, to, max, flags, clock)).map_err(Error::from)
     }
 }
 

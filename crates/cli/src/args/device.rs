@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::units::Size;
+use crate::units::{BitRate, Size};
 
 /// Which device and which addresses.
 #[derive(Debug, Default, Args)]
@@ -28,6 +28,10 @@ pub(crate) struct DeviceArgs {
     /// Largest IP packet, bytes [default: 1500, or what the device takes]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
+
+    /// Rate of the link, bits/s, where the device does not know it [default: 10G]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) link_rate: Option<BitRate>,
 
     /// Read settings from a TOML file; options given here win over it
     #[arg(long, value_name = "FILE")]

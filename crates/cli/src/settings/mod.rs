@@ -55,6 +55,7 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
         config.gateway = kernel_side(&spec, &config.address);
     }
     config.mtu = device.mtu.or(config.mtu);
+    config.link_rate = device.link_rate.map(|rate| rate.0).or(config.link_rate);
     config.pools.mbufs = tuning.mbufs.or(config.pools.mbufs);
     let streaming = tuning.streaming_copies.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
     config.pools.streaming_copies = streaming.or(config.pools.streaming_copies);

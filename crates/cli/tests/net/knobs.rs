@@ -27,6 +27,10 @@ const AT_ONCE: usize = 8;
 enum Peer {
     /// Nobody. Runs are sorted: those that wait longest begin first.
     Silent,
+    /// Reads everything, at a distance of 400 ms; its ACKs are 200 us apart.
+    Distant,
+    /// Reads everything: `tsonami serve` at the other end of a ring in shared memory.
+    OverSharedMemory,
     /// Reads everything.
     Reads,
     /// Takes the connection; payload of more than some bytes never reaches its TCP.
@@ -99,13 +103,13 @@ const ROWS: &[Row] = &[
     },
     Row {
         option: "no-autocork",
-        peer: Peer::Reads,
-        common: "-n 20K --length 100 --no-delay",
+        // Over a TAP every frame has left when the device has taken it. This one keeps frames until it is used again, and
+        // is told that its link is slow: only an ACK says that a burst has left, and most come after the next writes.
+        peer: Peer::OverSharedMemory,
+        common: "-n 10M --length 100 --no-delay --link-rate 10k",
         with: "--no-autocork",
-        // A TAP takes longer than the link it says it is, so there it never holds anything when the next send comes:
-        // what the knob does to frames is shown by the engine's tests.
-        figure: |run| u64::from(run.json["options"]["autocork"].as_bool().expect("a setting")),
-        shows: |without, with| without == 1 && with == 0,
+        figure: |run| stat(run, "autocorks"),
+        shows: |without, with| without > 0 && with == 0,
     },
     Row {
         option: "mss",
@@ -237,21 +241,22 @@ const ROWS: &[Row] = &[
     },
     Row {
         option: "autosize",
-        peer: Peer::Reads,
-        common: "-n 20K --max-pacing-rate 8M",
-        with: "--autosize 10ms",
-        // A round trip over a TAP is so short that it bounds bursts before this does: the protocol's tests show them.
-        figure: |run| u64::from(run.json["options"]["autosize"] == "10ms"),
-        shows: |without, with| without == 0 && with == 1,
+        // A burst takes an eighth of a round trip at most.
+        peer: Peer::Distant,
+        common: "-n 200K --max-pacing-rate 8M --initial-window 100",
+        with: "--autosize 50ms",
+        figure: |run| stat(run, "bursts"),
+        // 2896 bytes each, or up to 50 000; a loop that comes late makes them longer.
+        shows: |without, with| without > 20 && with < 12,
     },
     Row {
         option: "no-tso-defer",
-        peer: Peer::Reads,
-        common: "-n 20K",
+        // ACKs of a full window arrive one by one: each but the first has another shortly before it.
+        peer: Peer::Distant,
+        common: "-n 300K --initial-window 100",
         with: "--no-tso-defer",
-        // ACKs over a TAP seldom come at the right moment: the protocol's tests show who waits for them.
-        figure: |run| u64::from(run.json["options"]["tso_defer"].as_bool().expect("a setting")),
-        shows: |without, with| without == 1 && with == 0,
+        figure: |run| stat(run, "deferred_bursts"),
+        shows: |without, with| without > 0 && with == 0,
     },
     Row {
         option: "no-idle-restart",
@@ -354,6 +359,7 @@ fn every_knob_changes_what_can_be_seen() {
     let _reads = lab.receiver_at("plain", 5001, 1_000);
     let _loses = lab.receiver_at("hole", 5002, 1_000);
     let _stays = lab.receiver_at("deaf", 5003, 1_000);
+    let _distant = lab.distant(400, 200);
     // Rows that start from the same run share it.
     let mut runs: Vec<(Peer, String)> = ROWS
         .iter()
@@ -405,23 +411,52 @@ fn every_knob_changes_what_can_be_seen() {
 fn run(lab: &Lab, slot: usize, index: usize, peer: Peer, words: &str) -> Run {
     let kernel = format!("10.78.{slot}.1");
     let to = match peer {
-        Peer::Reads => format!("{kernel}:5001"),
+        Peer::Reads | Peer::OverSharedMemory => format!("{kernel}:5001"),
         Peer::LosesPayload => format!("{kernel}:5002"),
         Peer::StaysOpen => format!("{kernel}:5003"),
+        Peer::Distant => format!("10.78.{slot}.9:5001"),
         // The kernel is the gateway, does not forward, and says nothing about it.
         Peer::Silent => "192.0.2.1:5001".to_owned(),
     };
     let capture = lab.path(&format!("{index}.pcap"));
-    let device = format!("tap:ts{slot},host={kernel}/24");
-    let mut send = lab.spawn(
-        env!("CARGO_BIN_EXE_tsonami"),
-        ["send", &to, "--dev", &device, "--json", "--pcap", capture.to_str().expect("a plain path")]
-            .into_iter()
-            .chain(words.split_whitespace()),
-    );
+    let ours = [10, 78, slot as u8, 2];
+    let own = format!("10.78.{slot}.2/24");
+    let device = match peer {
+        Peer::OverSharedMemory => {
+            let socket = lab.path(&format!("{index}.sock"));
+            format!("vdev:net_virtio_user0,path={},queue_size=1024", socket.display())
+        }
+        _ => format!("tap:ts{slot},host={kernel}/24"),
+    };
+    let _server = (peer == Peer::OverSharedMemory).then(|| {
+        let device =
+            device.replace("net_virtio_user0,path", "net_vhost0,iface").replace("queue_size=1024", "tso=1");
+        let addr = format!("{kernel}/24");
+        // DPDK's own words, because they ask for no hugepages.
+        let words = ["serve", "--dev", &device, "--addr", &addr, "--hugepages", "off", "--wait", "park"];
+        let server = lab.spawn(env!("CARGO_BIN_EXE_tsonami"), words);
+        server.says("listening on", PATIENCE);
+        server
+    });
+    let capture_path = capture.to_str().expect("a plain path");
+    let fixed = [
+        "send",
+        &to,
+        "--dev",
+        &device,
+        "--addr",
+        &own,
+        "--hugepages",
+        "off",
+        "--json",
+        "--pcap",
+        capture_path,
+    ];
+    let mut send =
+        lab.spawn(env!("CARGO_BIN_EXE_tsonami"), fixed.into_iter().chain(words.split_whitespace()));
     // What nobody takes times out.
-    let code = if matches!(peer, Peer::Reads | Peer::StaysOpen) { 0 } else { 6 };
+    let code = if !matches!(peer, Peer::Silent | Peer::LosesPayload) { 0 } else { 6 };
     let outcome = send.ends_with(code, PATIENCE);
     let json = serde_json::from_str(&outcome.stdout).expect("the summary is JSON");
-    Run { json, frames: frames::read(&capture, [10, 78, slot as u8, 2]) }
+    Run { json, frames: frames::read(&capture, ours) }
 }

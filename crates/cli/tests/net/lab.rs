@@ -133,6 +133,16 @@ impl Lab {
         process
     }
 
+    /// Starts a peer that is this many milliseconds away and whose ACKs are this many microseconds apart, at every
+    /// address that ends in .9; returns when it listens.
+    pub(crate) fn distant(&self, milliseconds: u32, microseconds: u32) -> Process {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/net/distant.py");
+        let args = ["-u", script, &milliseconds.to_string(), &microseconds.to_string()];
+        let process = self.spawn("/usr/bin/python3", args);
+        process.says("listening", PATIENCE);
+        process
+    }
+
     /// Starts socat on a kernel socket; returns when it listens. It says the SHA-256 of each connection. Its own
     /// backlog of 5 is too short for 8 connections at once: Linux then answers with SYN cookies, and with a reset to
     /// data that overtakes the accept.

@@ -9,6 +9,11 @@ use crate::{FillError, Message, Piece, SendRefusal, Streaming};
 
 const MORE: SendFlags = SendFlags { more: true, timestamp: false, eor: false, part: false };
 
+/// The clock of calls that send so little that they give the loop no turn.
+fn no_turn() -> Time {
+    panic!("a turn for a short send")
+}
+
 fn pushes(sent: &Sent) -> bool {
     tcp_of(sent).is_some_and(|t| t.psh)
 }
@@ -35,7 +40,7 @@ fn s1_each_piece_is_copied_or_referenced_as_it_says() {
         Piece::Copy(&data[1_300..]),
         Piece::Copy(&[]),
     ];
-    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default()), Ok(1_400));
+    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default(), no_turn), Ok(1_400));
     assert!(pieces.iter().all(|p| p.is_empty()));
     let sent = frames(&mut net);
     assert_eq!(sent.len(), 1, "one send, one segment");
@@ -62,7 +67,7 @@ fn s1_the_flags_of_a_vectored_send_are_those_of_its_end() {
         let data = pattern(71, 3 * 1_448);
         let mut pieces: Vec<Piece<'_, Buf>> = data.chunks(1_448).map(Piece::Copy).collect();
         let ask = SendFlags { timestamp: true, ..flags };
-        assert_eq!(net.a.send_pieces(a, &mut pieces, ask), Ok(3 * 1_448));
+        assert_eq!(net.a.send_pieces(a, &mut pieces, ask, no_turn), Ok(3 * 1_448));
         let sent = frames(&mut net);
         assert_eq!(sent.iter().map(pushes).collect::<Vec<_>>(), pushed, "the end of a piece pushes nothing");
         let times: Vec<_> = std::iter::from_fn(|| net.a.poll_event())
@@ -84,15 +89,15 @@ fn s1_what_a_vectored_send_does_not_take_stays_with_its_owner() {
     let data = pattern(72, 18_000);
     let body = net.a.buf(&data[6_000..12_000]);
     let mut pieces = [Piece::Copy(&data[..6_000]), Piece::Reference(body), Piece::Copy(&data[12_000..])];
-    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default()), Ok(6_000));
+    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default(), no_turn), Ok(6_000));
     assert!(pieces[0].is_empty());
     assert!(matches!(&pieces[1], Piece::Reference(p) if p.len() == 6_000), "whole or not at all");
     assert!(matches!(&pieces[2], Piece::Copy(c) if c.len() == 6_000), "nothing overtakes it");
     // Nothing was taken: now the call says why.
-    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default()), Err(SendRefusal::Full));
+    assert_eq!(net.a.send_pieces(a, &mut pieces, SendFlags::default(), no_turn), Err(SendRefusal::Full));
     assert!(matches!(&pieces[1], Piece::Reference(p) if p.len() == 6_000));
     // A copied piece is taken in part.
-    let rest = net.a.send_pieces(a, &mut pieces[2..], SendFlags::default()).expect("some room");
+    let rest = net.a.send_pieces(a, &mut pieces[2..], SendFlags::default(), no_turn).expect("some room");
     assert!((3_000..4_000).contains(&rest), "{rest}");
     assert!(matches!(&pieces[2], Piece::Copy(c) if c.len() == 6_000 - rest && c[0] == data[12_000 + rest]));
     net.filter = Box::new(|_, _| true);
@@ -122,7 +127,7 @@ fn s1_a_batch_serves_every_connection_whatever_becomes_of_the_others() {
             outcome: Ok(0),
         })
         .collect();
-    assert_eq!(net.a.send_batch(&mut batch), 18);
+    assert_eq!(net.a.send_batch(&mut batch, no_turn), 18);
     for (i, message) in batch.iter().enumerate() {
         let expected = match i {
             3 => Err(SendRefusal::Finished),
@@ -203,7 +208,7 @@ fn echo(net: &mut Net, a: ConnId, b: ConnId, len: usize) {
     let end = net.now + Nanos::from_secs(20);
     while net.received_a(a).len() < len {
         assert!(net.now < end && net.step(), "{} of {len} bytes came back", net.received_a(a).len());
-        while net.b.splice(b, b, usize::MAX, SendFlags::default()).is_ok_and(|n| n > 0) {}
+        while net.b.splice(b, b, usize::MAX, SendFlags::default(), || net.now).is_ok_and(|n| n > 0) {}
     }
 }
 
@@ -237,9 +242,9 @@ fn s1_a_splice_copies_while_receive_buffers_are_short() {
     net.b.fake().pressed = true;
     net.b.fake().tails_free = 0;
     send_all(&mut net, a, &pattern(76, 5_000));
-    net.run(Nanos::from_secs(1), |n| n.b.splice(b, b, usize::MAX, SendFlags::default()).is_err());
+    net.run(Nanos::from_secs(1), |n| n.b.splice(b, b, usize::MAX, SendFlags::default(), || n.now).is_err());
     // Nothing to copy into: refused, and still there.
-    let refused = net.b.splice(b, b, usize::MAX, SendFlags::default());
+    let refused = net.b.splice(b, b, usize::MAX, SendFlags::default(), || net.now);
     assert_eq!(refused, Err(SendRefusal::NoBuffers));
     net.b.fake().tails_free = usize::MAX;
     echo(&mut net, a, b, 5_000);
@@ -258,23 +263,23 @@ fn s1_what_the_sink_of_a_splice_does_not_take_stays_where_it_is() {
     send_all(&mut net, a, &data);
     net.run(Nanos::from_secs(1), |n| n.b.counters().rx_payload_bytes >= 60_000);
     // `max` bounds it, in the middle of a segment too.
-    assert_eq!(net.b.splice(b, d, 1_000, SendFlags::default()), Ok(1_000));
-    let moved = net.b.splice(b, d, usize::MAX, SendFlags::default()).expect("some");
+    assert_eq!(net.b.splice(b, d, 1_000, SendFlags::default(), || net.now), Ok(1_000));
+    let moved = net.b.splice(b, d, usize::MAX, SendFlags::default(), || net.now).expect("some");
     assert!((3_000..5_000).contains(&moved), "{moved}");
-    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default()), Err(SendRefusal::Full));
+    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default(), || net.now), Err(SendRefusal::Full));
     net.run(Nanos::from_secs(20), |n| {
-        let _ = n.b.splice(b, d, usize::MAX, SendFlags::default());
+        let _ = n.b.splice(b, d, usize::MAX, SendFlags::default(), || n.now);
         n.received_a(c).len() == data.len()
     });
     assert!(net.received_a(c) == data);
-    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default()), Ok(0), "nothing is left");
+    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default(), || net.now), Ok(0), "nothing is left");
     net.b.shutdown_write(d);
     send_all(&mut net, a, b"tail");
     net.run(Nanos::from_secs(1), |n| n.b.counters().rx_payload_bytes >= 60_004);
-    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default()), Err(SendRefusal::Finished));
+    assert_eq!(net.b.splice(b, d, usize::MAX, SendFlags::default(), || net.now), Err(SendRefusal::Finished));
     assert_eq!(net.b.read(b).map(|p| p.as_slice().to_vec()), Some(b"tail".to_vec()));
     net.b.release(d);
-    assert_eq!(net.b.splice(b, d, 1, SendFlags::default()), Err(SendRefusal::NoSuchConnection));
+    assert_eq!(net.b.splice(b, d, 1, SendFlags::default(), || net.now), Err(SendRefusal::NoSuchConnection));
     net.reads_b = true;
     net.finish();
 }
