@@ -22,6 +22,7 @@
 
 mod app;
 mod buf;
+mod conditions;
 mod link;
 mod nic;
 mod observer;
@@ -34,7 +35,10 @@ mod world;
 
 pub use app::{End, Plan, Session, Stream};
 pub use buf::{Pool, SimBuf, SimHeader, SimTail};
-pub use link::{Link, LinkConfig, LinkCounts, transmission_time};
+pub use link::{
+    CodelConfig, CrossTraffic, Delivery, Discipline, FallBack, FqCodelConfig, GilbertElliott, Link,
+    LinkConfig, LinkCounts, Loss, QueueConfig, RedConfig, Reorder, RouteChange, Thinning, transmission_time,
+};
 pub use nic::{Faults, NicConfig, NicCounts, Release, SimNic};
 pub use observer::Observer;
 pub use packet::{Decoded, Packet, decode};

@@ -6,7 +6,8 @@ use tcp::conn::{ConnConfig, Keepalive, Linger};
 use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
-use crate::link::LinkConfig;
+use crate::conditions;
+use crate::link::{FallBack, LinkConfig, Loss, QueueConfig, Reorder};
 use crate::nic::{Faults, NicConfig, Release};
 use crate::rng::Rng;
 
@@ -61,11 +62,15 @@ impl Scenario {
         let mtu = rng.pick(&[576, 1280, 1500, 1500, 1500, 4000, 9000]);
         let kind = rng.range(0, 9);
         // A tenth of the runs are on a perfect path: there faults of our own cannot hide behind the path's.
-        let paths = [path(&mut rng, kind == 0), path(&mut rng, kind == 0)];
+        let mut paths = [path(&mut rng, kind == 0), path(&mut rng, kind == 0)];
         let hosts = [host(&mut rng, 0, mtu), host(&mut rng, 1, mtu)];
         let budget = rng.log_range(10_000, 500_000);
         let count = rng.pick(&[1, 1, 1, 2, 3, 5]);
         let conns = (0..count).map(|i| connection(&mut rng, i, budget / u64::from(count), &hosts)).collect();
+        if kind != 0 {
+            let mut rng = Rng::new(seed ^ 0x636f_6e64_6974_696f);
+            paths.iter_mut().for_each(|path| conditions::draw(&mut rng, path));
+        }
         Scenario { seed, hosts, paths, conns }
     }
 }
@@ -87,19 +92,7 @@ impl Scenario {
     /// One connection on a perfect gigabit path with a round trip of 2 ms, whose client sends `bytes` by reference
     /// through a NIC that can do everything and never fails. Tests change what they are about.
     pub fn plain(bytes: u64) -> Scenario {
-        let path = LinkConfig {
-            rate: 1_000_000_000,
-            delay: Nanos::from_millis(1),
-            jitter: Nanos::ZERO,
-            queue: 10_000,
-            loss: 0.0,
-            loss_burst: 1,
-            reorder: 0.0,
-            reorder_by: Nanos::ZERO,
-            duplicate: 0.0,
-            corrupt: 0.0,
-            outage: None,
-        };
+        let path = LinkConfig { delay: Nanos::from_millis(1), ..LinkConfig::default() };
         let host = |index: u8| HostPlan {
             nic: NicConfig {
                 mac: [2, 0, 0, 0, 0, 1 + index],
@@ -160,15 +153,8 @@ fn path(rng: &mut Rng, perfect: bool) -> LinkConfig {
     let clean = LinkConfig {
         rate: rng.log_range(500_000, 10_000_000_000),
         delay: Nanos::from_nanos(rng.log_range(1_000, 100_000_000)),
-        jitter: Nanos::ZERO,
-        queue: rng.log_range(20, 2_000) as usize,
-        loss: 0.0,
-        loss_burst: 1,
-        reorder: 0.0,
-        reorder_by: Nanos::ZERO,
-        duplicate: 0.0,
-        corrupt: 0.0,
-        outage: None,
+        queue: QueueConfig::frames(rng.log_range(20, 2_000) as usize),
+        ..LinkConfig::default()
     };
     if perfect {
         return clean;
@@ -177,13 +163,16 @@ fn path(rng: &mut Rng, perfect: bool) -> LinkConfig {
         let from = Time::from_nanos(rng.log_range(1_000_000, 2_000_000_000));
         (from, from + Nanos::from_nanos(rng.log_range(10_000_000, 5_000_000_000)))
     });
+    let jitter = Nanos::from_nanos(if rng.chance(0.3) { rng.log_range(1_000, 20_000_000) } else { 0 });
+    let loss = Loss::Random { share: share(rng, 0.05), burst: rng.pick(&[1, 1, 1, 3, 8]) };
+    let reorder = share(rng, 0.05);
+    let fall_back = Nanos::from_nanos(rng.log_range(1_000, 50_000_000));
     LinkConfig {
-        jitter: Nanos::from_nanos(if rng.chance(0.3) { rng.log_range(1_000, 20_000_000) } else { 0 }),
-        loss: share(rng, 0.05),
-        loss_burst: rng.pick(&[1, 1, 1, 3, 8]),
-        reorder: share(rng, 0.05),
-        reorder_by: Nanos::from_nanos(rng.log_range(1_000, 50_000_000)),
+        jitter,
+        loss,
+        reorder: Reorder { share: reorder, by: FallBack::Time(fall_back) },
         duplicate: share(rng, 0.05),
+        duplicate_within: fall_back,
         corrupt: share(rng, 0.05),
         outage,
         ..clean

@@ -1,8 +1,7 @@
 //! Hosts, the path between them, and the clock that moves from one thing that happens to the next.
 
-use core::cmp::Reverse;
 use core::fmt;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -73,6 +72,8 @@ struct Host {
     by_id: HashMap<ConnId, usize>,
     listeners: HashMap<ListenerId, usize>,
     path: Link,
+    /// Frames between the NIC and the path, and when the path has them whole.
+    wire: VecDeque<(Time, Vec<u8>)>,
     /// The NIC is putting a frame onto the wire until then.
     wire_busy: Time,
     /// The loop's turn takes until then.
@@ -83,16 +84,11 @@ struct Host {
     rng: Rng,
 }
 
-/// A frame under way: when it arrives, a number that keeps equal times apart, where, and the frame.
-type Arrival = Reverse<(Time, u64, usize, Vec<u8>)>;
-
 /// The whole simulation.
 pub struct World {
     scenario: Scenario,
     now: Time,
     hosts: Vec<Host>,
-    arrivals: BinaryHeap<Arrival>,
-    numbered: u64,
     observer: Observer,
     opened: Vec<bool>,
 }
@@ -117,8 +113,6 @@ impl World {
             scenario,
             now: Time::ZERO,
             hosts,
-            arrivals: BinaryHeap::new(),
-            numbered: 0,
             observer: Observer::new(mtu),
         }
     }
@@ -183,16 +177,21 @@ impl World {
         self.finish()
     }
 
-    /// Frames whose time has come reach their NIC.
+    /// Frames whose time has come reach the path, and those that have come through it their NIC.
     fn deliver(&mut self) {
-        while self.arrivals.peek().is_some_and(|Reverse((at, ..))| *at <= self.now) {
-            let Some(Reverse((_, _, host, frame))) = self.arrivals.pop() else { return };
-            self.observer.reaches(&frame);
-            let host = &mut self.hosts[host];
-            if let Some(capture) = &mut host.capture {
-                capture.write(self.now.as_nanos(), &[&frame]);
+        for from in 0..self.hosts.len() {
+            let host = &mut self.hosts[from];
+            while let Some((at, frame)) = host.wire.pop_front_if(|(at, _)| *at <= self.now) {
+                host.path.offer(at, frame);
             }
-            host.engine.nic_mut().inner_mut().deliver(frame);
+            while let Some(delivery) = self.hosts[from].path.take(self.now) {
+                self.observer.reaches(&delivery.frame);
+                let host = &mut self.hosts[if delivery.back { from } else { 1 - from }];
+                if let Some(capture) = &mut host.capture {
+                    capture.write(self.now.as_nanos(), &[&delivery.frame]);
+                }
+                host.engine.nic_mut().inner_mut().deliver(delivery.frame);
+            }
         }
     }
 
@@ -251,11 +250,7 @@ impl World {
                     capture.write(self.now.as_nanos(), &[&frame]);
                 }
                 self.observer.leaves(&frame).map_err(|what| format!("host {i}: {what}"))?;
-                let (arrivals, numbered) = (&mut self.arrivals, &mut self.numbered);
-                host.path.send(host.wire_busy, frame, |at, frame| {
-                    *numbered += 1;
-                    arrivals.push(Reverse((at, *numbered, 1 - i, frame)));
-                });
+                host.wire.push_back((host.wire_busy, frame));
             }
         }
         Ok(())
@@ -264,7 +259,10 @@ impl World {
     /// When something happens next; `None` when nothing ever will.
     fn next(&mut self) -> Option<Time> {
         let now = self.now;
-        let arrival = self.arrivals.peek().map(|Reverse((at, ..))| *at);
+        let paths = self.hosts.iter().filter_map(|host| {
+            [host.path.next(), host.wire.front().map(|(at, _)| *at)].into_iter().flatten().min()
+        });
+        let arrival = paths.min();
         let opening = self.scenario.conns.iter().zip(&self.opened).filter(|(_, opened)| !**opened);
         let opening = opening.map(|(conn, _)| conn.start).min();
         let hosts = self.hosts.iter_mut().filter_map(|host| host.next(now)).min();
@@ -451,6 +449,7 @@ fn host(scenario: &Scenario, index: usize, rng: &mut Rng) -> Host {
         by_id: HashMap::new(),
         listeners: HashMap::new(),
         path: Link::new(scenario.paths[index].clone(), rng.fork()),
+        wire: VecDeque::new(),
         wire_busy: Time::ZERO,
         loop_busy: Time::ZERO,
         again: false,
