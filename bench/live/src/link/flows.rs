@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddrV4;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tcp::Time;
 
 /// Acknowledged bytes are noted this often, from the first data segment on, ns.
@@ -32,32 +32,30 @@ struct Flow {
 }
 
 /// What one connection did before the link could lose anything of it.
-#[derive(Serialize, Debug)]
+#[derive(Clone, Serialize, Deserialize, Debug)]
 pub(crate) struct FlowReport {
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    pub(crate) from: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
     /// The first data segment and the last acknowledgement of data, since the link came up.
-    first_data_ns: u64,
-    last_ack_ns: u64,
-    acked_bytes: u64,
-    segments: u64,
-    retransmitted_segments: u64,
-    retransmitted_bytes: u64,
+    pub(crate) first_data_ns: u64,
+    pub(crate) last_ack_ns: u64,
+    pub(crate) acked_bytes: u64,
+    pub(crate) segments: u64,
+    pub(crate) retransmitted_segments: u64,
+    pub(crate) retransmitted_bytes: u64,
     /// Acknowledged bytes at the end of each tenth of a second since the first data segment.
-    acked_each_100ms: Vec<u64>,
+    pub(crate) acked_each_100ms: Vec<u64>,
 }
 
 impl Flows {
-    /// A frame on its way to the receiver, as the sender made it.
-    pub(crate) fn on_data(&mut self, at: Time, frame: &[u8]) {
-        let Some(segment) = Segment::of(frame) else { return };
+    /// A frame on its way to the receiver, as the sender made it. True for the first data of a connection.
+    pub(crate) fn on_data(&mut self, at: Time, frame: &[u8]) -> bool {
+        let Some(segment) = Segment::of(frame) else { return false };
         if segment.syn {
             self.0.entry(segment.ends).or_insert_with(|| Flow::new(segment.seq));
         }
-        let Some(flow) = self.0.get_mut(&segment.ends) else { return };
-        if segment.len == 0 {
-            return;
-        }
+        let Some(flow) = self.0.get_mut(&segment.ends).filter(|_| segment.len > 0) else { return false };
+        let begins = flow.first.is_none();
         flow.first.get_or_insert(at);
         flow.segments += 1;
         let begin = flow.absolute(segment.seq, flow.sent);
@@ -66,6 +64,7 @@ impl Flows {
         flow.retransmitted_bytes += again;
         flow.retransmitted_segments += u64::from(again > 0);
         flow.sent = flow.sent.max(end);
+        begins
     }
 
     /// A frame from the receiver as the sender will get it.

@@ -13,14 +13,17 @@ use std::time::Duration;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sim::Rng;
 use tcp::{Nanos, Time};
 
 use self::clock::Clock;
-use self::flows::{FlowReport, Flows};
-use self::path::{Path, PathReport, plain};
+use self::flows::Flows;
+use self::path::{Path, plain};
 use self::wire::{Faults, Wire};
+
+pub(crate) use self::flows::FlowReport;
+pub(crate) use self::path::PathReport;
 
 /// Frames read from one side before the other has its turn and what is due leaves.
 const BATCH: usize = 32;
@@ -55,22 +58,35 @@ pub(crate) struct LinkArgs {
     at_most: u64,
 }
 
-#[derive(Serialize, Debug)]
-struct Report {
+/// What passed.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub(crate) struct Report {
     rate_bps: u64,
     rtt_us: u64,
     queue_frames: usize,
     loss: f64,
     seed: u64,
     seconds: f64,
-    to_receiver: PathReport,
+    pub(crate) to_receiver: PathReport,
     to_sender: PathReport,
     sender_side: Faults,
     receiver_side: Faults,
-    flows: Vec<FlowReport>,
+    pub(crate) flows: Vec<FlowReport>,
 }
 
-/// Runs a link; prints `up` when frames pass.
+impl Report {
+    /// What was not as on a wire, if anything.
+    pub(crate) fn fault(&self) -> Option<String> {
+        [self.sender_side, self.receiver_side].iter().find(|f| f.any()).map(|faults| format!("{faults:?}"))
+    }
+
+    /// By how much a frame left too late, at most.
+    pub(crate) fn longest_stall(&self) -> Duration {
+        Duration::from_nanos(self.to_receiver.lateness_ns.max.max(self.to_sender.lateness_ns.max))
+    }
+}
+
+/// Runs a link; prints `up` when frames pass, and `data` whenever a connection has sent its first.
 pub(crate) fn run(args: &LinkArgs) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -85,15 +101,16 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
     let mut receiver = Wire::open(&args.receiver)?;
     let mut flows = Flows::default();
     let clock = Clock::new();
-    println!("up");
-    std::io::stdout().flush()?;
+    say("up")?;
 
     let end = Time::ZERO + Nanos::from_secs(args.at_most);
     while !stop.load(Ordering::Relaxed) && clock.now() < end {
         let mut moved = false;
         for _ in 0..BATCH {
             let Some(arrival) = sender.receive(&clock)? else { break };
-            flows.on_data(arrival.at, arrival.frame);
+            if flows.on_data(arrival.at, arrival.frame) {
+                say("data")?;
+            }
             there.enter(arrival.at, arrival.frame.to_vec());
             moved = true;
         }
@@ -128,8 +145,13 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
         receiver_side: receiver.faults,
         flows: flows.report(),
     };
-    println!("{}", serde_json::to_string(&report)?);
-    Ok(())
+    say(&serde_json::to_string(&report)?)
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 /// Sleeps until shortly before a frame is due or until one comes. A signal ends it too.

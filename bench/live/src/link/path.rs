@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sim::{Link, LinkConfig, LinkCounts, Rng, transmission_time};
 use tcp::{Nanos, Time};
 
@@ -27,27 +27,27 @@ pub(crate) struct Path {
 }
 
 /// What one direction did.
-#[derive(Serialize, Debug)]
+#[derive(Clone, Serialize, Deserialize, Debug)]
 pub(crate) struct PathReport {
     frames: u64,
     delivered: u64,
     delivered_bytes: u64,
-    lost: u64,
-    overflowed: u64,
+    pub(crate) lost: u64,
+    pub(crate) overflowed: u64,
     /// What each frame waited in the bottleneck's queue, by the model, ns.
-    queueing_ns: Spread,
+    pub(crate) queueing_ns: Spread,
     /// How much later than the model says frames left us, ns: the link's own error.
-    lateness_ns: Spread,
+    pub(crate) lateness_ns: Spread,
 }
 
 /// A distribution, in short.
-#[derive(Serialize, Debug)]
-struct Spread {
-    mean: f64,
-    p50: u64,
-    p95: u64,
-    p99: u64,
-    max: u64,
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub(crate) struct Spread {
+    pub(crate) mean: f64,
+    pub(crate) p50: u64,
+    pub(crate) p95: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
 }
 
 impl From<&Histogram<u64>> for Spread {

@@ -18,7 +18,7 @@ const LONGEST: usize = 1514;
 const BUFFER: usize = 64 << 20;
 
 /// What this end could not do as a wire would have. A run in which one of them is not zero measured something else.
-#[derive(Copy, Clone, Default, Debug, serde::Serialize)]
+#[derive(Copy, Clone, Default, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Faults {
     /// Frames longer than a wire carries: segmentation or receive offload was on.
     pub(crate) oversized: u64,
@@ -26,6 +26,12 @@ pub(crate) struct Faults {
     pub(crate) unread: u64,
     /// Frames the kernel did not take.
     pub(crate) unsent: u64,
+}
+
+impl Faults {
+    pub(crate) fn any(self) -> bool {
+        self.oversized + self.unread + self.unsent > 0
+    }
 }
 
 /// A frame, and when it reached the interface.

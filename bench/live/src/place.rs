@@ -1,0 +1,147 @@
+//! Network namespaces and the processes in them, all gone when the place is dropped or this process ends.
+
+use std::io::{BufRead as _, BufReader, Error, Read as _, Result};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The program that this is.
+pub(crate) fn myself() -> Result<String> {
+    let path = std::env::current_exe()?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Error::other(format!("{} is no UTF-8", path.display())))
+}
+
+/// A network namespace. It lives as long as the process that holds it, which ends when its standard input does.
+pub(crate) struct Namespace {
+    holder: Child,
+}
+
+impl Namespace {
+    pub(crate) fn new() -> Result<Namespace> {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "--", "sh", "-c", "ip link set lo up && echo ready && exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut ready = [0; 6];
+        let said = holder.stdout.as_mut().map(|out| out.read_exact(&mut ready));
+        if !matches!(said, Some(Ok(()))) || &ready != b"ready\n" {
+            let _ = holder.wait(); // Whatever it says, it is over.
+            return Err(Error::other("no network namespace: be root"));
+        }
+        let namespace = Namespace { holder };
+        namespace.set("ipv6/conf/all/disable_ipv6", "1")?;
+        Ok(namespace)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// A program inside, which dies with us.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &self.pid().to_string(),
+            "--net",
+            "--",
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+        ]);
+        command.arg(program);
+        command
+    }
+
+    /// Runs a program to its end.
+    pub(crate) fn run(&self, words: &str) -> Result<()> {
+        let mut parts = words.split_whitespace();
+        self.output(words, self.command(parts.next().unwrap_or_default()).args(parts))
+    }
+
+    /// Sets a sysctl below `net`.
+    pub(crate) fn set(&self, name: &str, value: &str) -> Result<()> {
+        let script = r#"echo "$2" > "/proc/sys/net/$1""#;
+        self.output(name, self.command("sh").args(["-c", script, "sh", name, value]))
+    }
+
+    fn output(&self, what: &str, command: &mut Command) -> Result<()> {
+        let out = command.stdin(Stdio::null()).output()?;
+        if out.status.success() {
+            return Ok(());
+        }
+        Err(Error::other(format!("{what}: {}", String::from_utf8_lossy(&out.stderr).trim())))
+    }
+
+    /// Starts a program inside, before everything that is no real-time process, by this priority.
+    pub(crate) fn start(&self, priority: u8, program: &str, words: &str) -> Result<Process> {
+        let mut command = self.command("chrt");
+        command.args(["--fifo", &priority.to_string(), program]);
+        command.args(words.split_whitespace());
+        Process::start(program, command)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// A process that ends when it is dropped.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    fn start(name: &str, mut command: Command) -> Result<Process> {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
+        let (to, lines) = channel();
+        if let Some(out) = child.stdout.take() {
+            std::thread::spawn(move || {
+                // Nobody listens any more, or nothing more comes.
+                let _ = BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| to.send(line));
+            });
+        }
+        Ok(Process { name: name.to_owned(), child, lines })
+    }
+
+    /// The next line it prints, which must come in time. `alive` is asked all the while.
+    pub(crate) fn line(&self, limit: Duration, mut alive: impl FnMut() -> Result<()>) -> Result<String> {
+        let began = Instant::now();
+        loop {
+            alive()?;
+            match self.lines.recv_timeout(Duration::from_millis(50)) {
+                Ok(line) => return Ok(line),
+                Err(RecvTimeoutError::Timeout) if began.elapsed() < limit => {}
+                Err(why) => return Err(Error::other(format!("{} says nothing more ({why})", self.name))),
+            }
+        }
+    }
+
+    /// Asks it to end.
+    pub(crate) fn end(&self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM); // It may have ended by itself.
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
