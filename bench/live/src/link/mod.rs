@@ -14,19 +14,20 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use sim::Rng;
+use sim::{LinkConfig, Loss, QueueConfig, Rng};
 use tcp::{Nanos, Time};
 
 use self::clock::Clock;
 use self::flows::Flows;
-use self::path::{Path, plain};
+use self::path::Path;
 use self::wire::{Faults, Wire};
 
 pub(crate) use self::flows::FlowReport;
 pub(crate) use self::path::PathReport;
 
-/// Frames read from one side before the other has its turn and what is due leaves.
-const BATCH: usize = 32;
+/// Frames moved before somebody else has his turn. All that have come in are given to the model before it is asked what is
+/// due now, unless that is more than this: what it has been asked about is its past.
+const BATCH: usize = 4096;
 /// The kernel wakes us later than asked, by about this much; what is due sooner is waited for awake. Not more: who is
 /// awake for too large a share of a second is put to sleep by the scheduler, whatever its priority.
 const SPIN: Nanos = Nanos::from_micros(20);
@@ -44,7 +45,7 @@ pub(crate) struct LinkArgs {
     /// Round trip of an empty link, half of it each way, microseconds
     #[arg(long)]
     rtt_us: u64,
-    /// Frames that the bottleneck towards the receiver holds, the one that is being sent included
+    /// Frames that wait at the bottleneck towards the receiver, at most
     #[arg(long)]
     queue: usize,
     /// Share of frames lost on the way to the receiver, 0 to 1
@@ -92,11 +93,19 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let delay = Nanos::from_nanos(args.rtt_us * 500);
+    let towards_receiver = LinkConfig {
+        rate: args.rate,
+        delay: Nanos::from_nanos(args.rtt_us * 500),
+        queue: QueueConfig::frames(args.queue),
+        loss: Loss::random(args.loss),
+        ..LinkConfig::default()
+    };
+    // Acknowledgements find room, and none of them is lost.
+    let towards_sender =
+        LinkConfig { queue: LinkConfig::default().queue, loss: Loss::None, ..towards_receiver.clone() };
     let mut rng = Rng::new(args.seed);
-    let mut there = Path::new(plain(args.rate, delay, args.loss, args.queue), rng.fork());
-    // Acknowledgements are small: with as much room again as the data has, none is dropped.
-    let mut back = Path::new(plain(args.rate, delay, 0.0, 100_000), rng.fork());
+    let mut there = Path::new(towards_receiver, rng.fork());
+    let mut back = Path::new(towards_sender, rng.fork());
     let mut sender = Wire::open(&args.sender)?;
     let mut receiver = Wire::open(&args.receiver)?;
     let mut flows = Flows::default();
@@ -121,8 +130,8 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
             moved = true;
         }
         for _ in 0..BATCH {
-            let one = there.leave(clock.now(), &mut receiver);
-            let other = back.leave(clock.now(), &mut sender);
+            let one = there.leave(clock.now(), &mut receiver, &mut sender);
+            let other = back.leave(clock.now(), &mut sender, &mut receiver);
             if !one && !other {
                 break;
             }

@@ -1,23 +1,18 @@
-//! One direction: the simulator's model decides what becomes of each frame and when, the real clock is waited for.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! One direction: the simulator's model decides what becomes of each frame and when, and the real clock is waited for.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use sim::{Link, LinkConfig, LinkCounts, Rng, transmission_time};
-use tcp::{Nanos, Time};
+use sim::{Link, LinkConfig, LinkCounts, Rng};
+use tcp::Time;
 
 use super::wire::Wire;
 
-/// A frame under way, ordered by when it is due; of two due together the first to come.
-type Due = Reverse<(Time, u64, Vec<u8>)>;
+/// Bytes of preamble, check sequence and gap around each frame.
+const FRAMING: usize = 24;
 
 pub(crate) struct Path {
-    cfg: LinkConfig,
+    rate: u64,
     link: Link,
-    due: BinaryHeap<Due>,
-    number: u64,
     /// The model's time never runs backwards, though stamps of frames may.
     latest: Time,
     queueing: Histogram<u64>,
@@ -34,7 +29,7 @@ pub(crate) struct PathReport {
     delivered_bytes: u64,
     pub(crate) lost: u64,
     pub(crate) overflowed: u64,
-    /// What each frame waited in the bottleneck's queue, by the model, ns.
+    /// How long the queue would take to empty that each frame found, ns.
     pub(crate) queueing_ns: Spread,
     /// How much later than the model says frames left us, ns: the link's own error.
     pub(crate) lateness_ns: Spread,
@@ -63,10 +58,8 @@ impl Path {
         let histogram =
             || Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap_or_else(|_| unreachable!());
         Path {
-            link: Link::new(cfg.clone(), rng),
-            cfg,
-            due: BinaryHeap::new(),
-            number: 0,
+            rate: cfg.rate,
+            link: Link::new(cfg, rng),
             latest: Time::ZERO,
             queueing: histogram(),
             lateness: histogram(),
@@ -78,31 +71,28 @@ impl Path {
     /// A frame came in at this time.
     pub(crate) fn enter(&mut self, at: Time, frame: Vec<u8>) {
         self.latest = self.latest.max(at);
-        let (now, sending) = (self.latest, transmission_time(frame.len(), self.cfg.rate));
-        let (due, number, queueing) = (&mut self.due, &mut self.number, &mut self.queueing);
-        self.link.send(now, frame, |at, frame| {
-            let waited = at.since(now + sending + self.cfg.delay);
-            queueing.saturating_record(waited.as_nanos());
-            *number += 1;
-            due.push(Reverse((at, *number, frame)));
-        });
+        self.link.offer(self.latest, frame);
+        let (frames, bytes) = self.link.backlog();
+        let bits = (bytes + frames * FRAMING) as u64 * 8;
+        self.queueing.saturating_record(bits * 1_000_000_000 / self.rate.max(1));
     }
 
-    /// When the next frame is due.
+    /// When to look again.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.due.peek().map(|Reverse((at, ..))| *at)
+        self.link.next()
     }
 
-    /// Lets out the next frame if it is due at `now`.
-    pub(crate) fn leave(&mut self, now: Time, wire: &mut Wire) -> bool {
-        if self.next().is_none_or(|at| at > now) {
-            return false;
-        }
-        let Some(Reverse((at, _, frame))) = self.due.pop() else { return false };
-        self.lateness.saturating_record(now.since(at).as_nanos());
+    /// Lets out the next frame if it is due at `now`: ahead, or back where it came from.
+    pub(crate) fn leave(&mut self, now: Time, ahead: &mut Wire, back: &mut Wire) -> bool {
+        let Some(delivery) = self.link.take(now) else { return false };
+        self.lateness.saturating_record(now.since(delivery.at).as_nanos());
         self.delivered += 1;
-        self.delivered_bytes += frame.len() as u64;
-        wire.send(&frame);
+        self.delivered_bytes += delivery.frame.len() as u64;
+        if delivery.back {
+            back.send(&delivery.frame)
+        } else {
+            ahead.send(&delivery.frame)
+        }
         true
     }
 
@@ -117,22 +107,5 @@ impl Path {
             queueing_ns: Spread::from(&self.queueing),
             lateness_ns: Spread::from(&self.lateness),
         }
-    }
-}
-
-/// How a direction that only delays, loses and queues treats frames.
-pub(crate) fn plain(rate: u64, delay: Nanos, loss: f64, queue: usize) -> LinkConfig {
-    LinkConfig {
-        rate,
-        delay,
-        jitter: Nanos::ZERO,
-        queue,
-        loss,
-        loss_burst: 1,
-        reorder: 0.0,
-        reorder_by: Nanos::ZERO,
-        duplicate: 0.0,
-        corrupt: 0.0,
-        outage: None,
     }
 }
