@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tcp::Nanos;
 use tcp::conn::ConnConfig;
+use tcp::conn::cc::ControllerKind;
 
 /// Names the file of sysctls.
 const SYSCTLS: &str = "TSONAMI_PD_SYSCTLS";
@@ -92,6 +93,7 @@ impl Settings {
             "rto" => self.conn.initial_rto = time(value)?,
             "delack" => self.conn.delayed_ack = time(value)?,
             "timewait" => self.conn.time_wait = time(value)?,
+            "cc" => self.conn.controller = controller(value)?,
             "iw" => self.conn.initial_window = value.parse().ok()?,
             "mtu" => self.mtu = (value.parse().ok()?, value.parse().ok()?),
             "local" => match value.parse().ok()? {
@@ -142,6 +144,7 @@ impl Settings {
             "net.ipv4.tcp_sack" | "net.inet.tcp.sack.enable" => self.conn.sack = on()?,
             "net.ipv4.tcp_window_scaling" => self.conn.window_scale = on()?,
             "net.inet.tcp.rfc1323" => (self.conn.timestamps, self.conn.window_scale) = (on()?, on()?),
+            "net.ipv4.tcp_congestion_control" => self.conn.controller = controller(value)?,
             "net.ipv4.tcp_min_tso_segs" => self.run_segments = number()?,
             "net.ipv4.tcp_rmem" => self.conn.receive_buffer = number()?,
             "net.ipv4.tcp_wmem" | "net.inet.tcp.sendspace" => self.sndbuf = number()?,
@@ -151,6 +154,14 @@ impl Settings {
             _ => {}
         }
         Some(())
+    }
+}
+
+/// A controller by its name here or in Linux.
+pub(crate) fn controller(name: &str) -> Option<ControllerKind> {
+    match name {
+        "reno" => Some(ControllerKind::NewReno),
+        name => name.parse().ok(),
     }
 }
 

@@ -9,6 +9,7 @@ use tcp::conn::{Linger, State};
 
 use crate::info;
 use crate::settings::Dialect;
+use crate::settings::controller;
 use crate::sockets::BEYOND_SNDBUF;
 use crate::world::World;
 
@@ -36,6 +37,9 @@ impl World {
         name: c_int,
         value: &[u8],
     ) -> Result<(), Errno> {
+        if (level, name) == (libc::IPPROTO_TCP, libc::TCP_CONGESTION) {
+            return self.set_congestion(fd, value);
+        }
         let n = number(value)?;
         let on = n != 0;
         let socket = self.get(fd)?;
@@ -104,6 +108,18 @@ impl World {
         Ok(())
     }
 
+    /// TCP_CONGESTION, the name of a controller: before there is a connection, which keeps the one it began with.
+    fn set_congestion(&mut self, fd: RawFd, value: &[u8]) -> Result<(), Errno> {
+        let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
+        let name = core::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
+        let controller = controller(name).ok_or(Errno::NOENT)?;
+        if self.link(fd).is_ok() {
+            return Err(Errno::OPNOTSUPP);
+        }
+        self.get(fd)?.cfg.controller = controller;
+        self.reconfigure_listener(fd)
+    }
+
     /// Keepalive as it is set now, on this socket and its connection.
     fn apply_keepalive(&mut self, fd: RawFd) -> Result<(), Errno> {
         let now = self.now;
@@ -167,6 +183,9 @@ impl World {
                     Ok(link) if link.connected => link.conn.stats().mss as i32,
                     _ => bound,
                 }
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => {
+                return Ok(socket.cfg.controller.to_string().into_bytes());
             }
             (libc::IPPROTO_TCP, libc::TCP_INFO) => return self.tcp_info(fd),
             (libc::SOL_SOCKET, SO_MEMINFO) => return Ok(meminfo(socket.rcvbuf, socket.sndbuf)),

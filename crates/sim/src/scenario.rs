@@ -237,8 +237,12 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         connect_timeout: Nanos::from_secs(3_600),
         user_timeout: Nanos::from_secs(3_600),
         fin_wait_timeout: Nanos::from_secs(3_600),
-        // There is one as yet.
-        controller: ControllerKind::NewReno,
+        controller: rng.pick(&[
+            ControllerKind::Cubic,
+            ControllerKind::Cubic,
+            ControllerKind::NewReno,
+            ControllerKind::Fixed(Rate::from_bps(50_000_000)),
+        ]),
     }
 }
 

@@ -64,6 +64,9 @@ pub struct ConnectOptions {
     /// How long the addresses of a connection that we ended first stay taken.
     #[serde(with = "humantime_serde")]
     pub time_wait: Duration,
+    /// The congestion controller, by name: `cubic`, `newreno` or `fixed:RATE` (`S41`).
+    #[serde(with = "as_text")]
+    pub congestion: ControllerKind,
     /// The first congestion window, segments.
     pub initial_window: u32,
     /// Spread what the window allows over the round trip (`S25`).
@@ -113,6 +116,7 @@ impl Default for ConnectOptions {
             },
             fin_wait_timeout: protocol.fin_wait_timeout.into(),
             time_wait: protocol.time_wait.into(),
+            congestion: protocol.controller,
             initial_window: protocol.initial_window,
             pacing: protocol.pacing,
             max_pacing_rate: protocol.max_pacing_rate.map(Rate::as_bps),
@@ -153,6 +157,7 @@ impl ConnectOptions {
             linger,
             fin_wait_timeout,
             time_wait,
+            congestion,
             initial_window,
             pacing,
             max_pacing_rate,
@@ -167,8 +172,6 @@ impl ConnectOptions {
         ConnConfig {
             // The port's: see `Config::mtu`.
             mtu,
-            // There is no choice as yet (`S41`).
-            controller: ControllerKind::NewReno,
             no_delay,
             cork,
             autocork,
@@ -188,6 +191,7 @@ impl ConnectOptions {
             linger: linger.map_or(Linger::Background, |time| Linger::Bounded(time.into())),
             fin_wait_timeout: fin_wait_timeout.into(),
             time_wait: time_wait.into(),
+            controller: congestion,
             initial_window,
             pacing,
             max_pacing_rate: max_pacing_rate.map(Rate::from_bps),
@@ -199,6 +203,24 @@ impl ConnectOptions {
             window_scale,
             tail_loss_probe,
         }
+    }
+}
+
+/// What is written as it is typed.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -242,6 +264,17 @@ mod tests {
     #[test]
     fn options_not_set_are_those_of_the_protocol() {
         assert_eq!(ConnectOptions::default().protocol(1500), ConnConfig::default());
+    }
+
+    #[test]
+    fn s41_a_controller_is_chosen_by_its_name() {
+        for name in ControllerKind::NAMES {
+            let name = name.replace("rate", "1G");
+            let options: ConnectOptions = toml::from_str(&format!("congestion = '{name}'")).unwrap();
+            assert_eq!(options.protocol(1500).controller.to_string(), name);
+        }
+        let error = toml::from_str::<ConnectOptions>("congestion = 'vegas'").unwrap_err().to_string();
+        assert!(error.contains("'vegas'") && error.contains("newreno"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use tsonami::Keepalive;
+use tsonami::{ControllerKind, Keepalive};
 
 use crate::units::{BitRate, Size, parse_duration, parse_keepalive, parse_positive_duration};
 
@@ -167,6 +167,10 @@ pub(crate) struct AckArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Pacing, congestion and loss")]
 pub(crate) struct CongestionArgs {
+    /// Congestion controller: cubic, newreno, or fixed:RATE for links of your own [default: cubic]
+    #[arg(short = 'C', long, value_name = "NAME")]
+    pub(crate) congestion: Option<ControllerKind>,
+
     /// First congestion window, in segments [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) initial_window: Option<u32>,

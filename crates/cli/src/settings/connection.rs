@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tsonami::{Config, ConnectOptions};
+use tsonami::{Config, ConnectOptions, ControllerKind};
 
 use crate::args::{
     AckArgs, CongestionArgs, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs, SegmentArgs,
@@ -41,6 +41,7 @@ pub(crate) fn set_sending(config: &mut Config, args: &SendingArgs) -> Result<(),
     set(&mut options.user_timeout, user_timeout.or(*timeout));
     set_timers(options, timers);
     let CongestionArgs {
+        congestion: controller,
         initial_window,
         pacing,
         max_pacing_rate,
@@ -49,6 +50,7 @@ pub(crate) fn set_sending(config: &mut Config, args: &SendingArgs) -> Result<(),
         no_idle_restart,
         no_tail_loss_probe,
     } = congestion;
+    set(&mut options.congestion, *controller);
     set(&mut options.initial_window, *initial_window);
     options.pacing |= pacing;
     options.max_pacing_rate = max_pacing_rate.map(|rate| rate.0).or(options.max_pacing_rate);
@@ -181,6 +183,14 @@ fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
             "--max-pacing-rate 1M",
         );
     }
+    if let ControllerKind::Fixed(rate) = o.congestion
+        && rate.as_bps() < SLOWEST_RATE
+    {
+        return wrong(
+            format!("a fixed rate of {rate} is too slow for one connection: {SLOWEST_RATE} bit/s at least"),
+            "-C fixed:1G",
+        );
+    }
     if o.autosize > LONGEST_BURST {
         return wrong(
             format!("bursts of {} are too long: 100 ms at the most", Short(o.autosize)),
@@ -222,6 +232,7 @@ mod tests {
             "delayed_ack" => "1ms",
             "max_pacing_rate" => "10M",
             "autosize" => "2ms",
+            "congestion" => "fixed:1G",
             "quick_acks" | "initial_window" => "3",
             _ => panic!("which value other than the default does {id} take? Say it here"),
         }
@@ -349,6 +360,7 @@ mod tests {
             (&["serve", "--keepalive", "10us"], "keepalive after 10"),
             (&["serve", "--keepalive", "10s,1s,0"], "with 0 probes"),
             (&["send", "10.77.0.1", "--max-pacing-rate", "7999"], "7999 bit/s"),
+            (&["send", "10.77.0.1", "-C", "fixed:7999"], "a fixed rate of 7999"),
             (&["send", "10.77.0.1", "--autosize", "101ms"], "101 ms"),
             (&["serve", "--delayed-ack", "500ms"], "500 ms"),
             (&["serve", "--receive-buffer", "2G"], "2.00 GiB"),

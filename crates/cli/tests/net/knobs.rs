@@ -223,6 +223,15 @@ const ROWS: &[Row] = &[
         shows: |without, with| without == 0 && with > 2,
     },
     Row {
+        option: "congestion",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--congestion fixed:1G",
+        // What each controller does is shown by the protocol's tests; here, that the connection has the one that was asked for.
+        figure: |run| stat(run, "pacing_bits_per_second"),
+        shows: |without, with| without == 0 && with == 1_000_000_000,
+    },
+    Row {
         option: "pacing",
         peer: Peer::Reads,
         common: "-n 20K",

@@ -142,6 +142,7 @@ impl<P: Payload> Connection<P> {
             cwnd_limited: progress == Progress::Normal && self.is_cwnd_limited(una),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
             rtt: acked.sent.map(|sent| now.since(sent)),
+            srtt: self.rtt.srtt(),
             rate,
         });
         self.tune_send_buffer();

@@ -92,7 +92,7 @@ impl<P: Payload> Connection<P> {
         }
         let idle = self.flight.is_empty();
         if idle {
-            self.cc.on_start(now, now.since(self.quiet_since));
+            self.cc.on_start(now);
         }
         let stamp = self.delivery.on_sent(now, idle);
         self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);

@@ -74,7 +74,7 @@ pub struct ConnConfig {
     pub initial_window: u32,
     /// Spread what the window allows over the round trip: at twice the window per round trip in slow start, at 1.2 times
     /// later (`S25`). A controller with a rate of its own is paced in any case. Default false, as Linux where nothing
-    /// asks for it: ACKs clock NewReno well enough, and long bursts cost the least.
+    /// asks for it: ACKs clock CUBIC well enough, and long bursts cost the least.
     pub pacing: bool,
     /// Payload is sent no faster than this, retransmissions included (`S25`). At least 8 kbit/s; lower rates are raised
     /// to that. Default: no cap.
@@ -96,7 +96,7 @@ pub struct ConnConfig {
     pub fin_wait_timeout: Nanos,
     /// Length of TIME-WAIT: twice the segment lifetime that is assumed (MUST-13). Default 60 s, as Linux.
     pub time_wait: Nanos,
-    /// The congestion controller, by name `newreno` (`S41`). Default NewReno.
+    /// The congestion controller, chosen by name (`S41`). Default CUBIC.
     pub controller: ControllerKind,
 }
 

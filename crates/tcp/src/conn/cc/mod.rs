@@ -3,6 +3,9 @@
 //! The connection finds out what was sent, acknowledged and lost; a controller turns that into a [`Window`]: how much may
 //! be in the network and, where it has an opinion, at which rate. Bytes everywhere, never segments.
 
+mod cubic;
+mod fixed;
+mod hystart;
 mod newreno;
 mod registry;
 
@@ -71,6 +74,8 @@ pub struct AckSample {
     pub after_rto: bool,
     /// The round-trip time this ACK measured, if it measured one.
     pub rtt: Option<Nanos>,
+    /// The smoothed one, this included.
+    pub srtt: Option<Nanos>,
     /// The delivery rate it measured, if it measured one (`S27`).
     pub rate: Option<RateSample>,
 }
@@ -107,9 +112,9 @@ pub trait Controller {
         let _ = window;
     }
 
-    /// The first bytes leave after everything was acknowledged; nothing left for `silence`.
-    fn on_start(&mut self, window: &mut Window, now: Time, silence: Nanos) {
-        let _ = (window, now, silence);
+    /// New bytes leave, and nothing was in flight before them.
+    fn on_start(&mut self, window: &mut Window, now: Time) {
+        let _ = (window, now);
     }
 
     /// The window was not used for `timeouts` whole retransmission timeouts (RFC 5681 §4.1, `S26`): it says little
@@ -150,6 +155,7 @@ mod tests {
             cwnd_limited: true,
             after_rto: false,
             rtt: None,
+            srtt: None,
             rate: None,
         }
     }

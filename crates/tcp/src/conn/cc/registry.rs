@@ -8,7 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::{AckSample, Controller, Window};
-use crate::{Nanos, Rate, Time};
+use crate::{Rate, Time};
 
 macro_rules! controllers {
     ($(#[doc = $doc:literal] $(#[$default:ident])? $name:literal => $module:ident::$variant:ident $(($argument:ident: $Type:ty))?;)+) => {
@@ -56,7 +56,8 @@ macro_rules! controllers {
             }
         }
 
-        /// The state of each.
+        /// The state of each. It lives in its connection: the size of the largest is no matter beside that.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug)]
         enum Algorithm {
             $(#[doc = $doc] $variant(super::$module::$variant),)+
@@ -99,9 +100,13 @@ macro_rules! controllers {
 }
 
 controllers! {
-    /// RFC 5681 with RFC 6582: what everything else is measured against.
+    /// RFC 9438 with HyStart++ (RFC 9406).
     #[default]
+    "cubic" => cubic::Cubic;
+    /// RFC 5681 with RFC 6582: what everything else is measured against.
     "newreno" => newreno::NewReno;
+    /// One rate, whatever is lost: for links of one's own.
+    "fixed" => fixed::Fixed(rate: Rate);
 }
 
 /// No controller has this name, or its argument is missing, superfluous or unreadable.
@@ -166,8 +171,8 @@ impl Cc {
     }
 
     /// See [`Controller::on_start`].
-    pub(crate) fn on_start(&mut self, now: Time, silence: Nanos) {
-        self.algorithm.get_mut().on_start(&mut self.window, now, silence);
+    pub(crate) fn on_start(&mut self, now: Time) {
+        self.algorithm.get_mut().on_start(&mut self.window, now);
     }
 
     /// See [`Controller::on_ack`].

@@ -4,6 +4,7 @@
 mod arbitrary;
 mod autocorking;
 mod closing;
+mod controlling;
 mod corking;
 mod deferring;
 mod ending;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use crate::conn::cc::ControllerKind;
 use crate::conn::{ConnConfig, Connection, SendFlags, State};
 use crate::testing::TestBuf;
 use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps};
@@ -60,7 +61,8 @@ pub(super) const TSO: TxLimits = TxLimits {
     loop_period: Nanos::ZERO,
 };
 
-/// A configuration whose segments carry no options and exactly 1000 bytes, with windows that are not scaled.
+/// A configuration whose segments carry no options and exactly 1000 bytes, with windows that are not scaled, and that halve:
+/// numbers that can be followed in one's head.
 pub(super) fn plain() -> ConnConfig {
     ConnConfig {
         max_mss: Some(1000),
@@ -68,6 +70,7 @@ pub(super) fn plain() -> ConnConfig {
         sack: false,
         window_scale: false,
         no_delay: true,
+        controller: ControllerKind::NewReno,
         quick_acks: 0,
         ..ConnConfig::default()
     }

@@ -1,0 +1,108 @@
+//! Congestion controllers on the wire: `S41`.
+
+use super::script::*;
+use crate::conn::ConnConfig;
+use crate::conn::cc::ControllerKind;
+use crate::{Nanos, Rate};
+
+fn with(controller: ControllerKind) -> ConnConfig {
+    ConnConfig { controller, ..plain() }
+}
+
+#[test]
+fn s41_cubic_is_what_nobody_chose() {
+    let stats = Script::established(&ConnConfig::default(), 65535).conn.stats();
+    assert_eq!(stats.controller, ControllerKind::Cubic);
+    let stats = Script::established(&plain(), 65535).conn.stats();
+    assert_eq!(stats.controller, ControllerKind::NewReno);
+}
+
+#[test]
+fn rfc9438_three_duplicates_leave_seven_tenths_of_the_window() {
+    let mut s = Script::established(&with(ControllerKind::Cubic), 65535);
+    s.write(30_000);
+    assert_eq!(s.ranges().len(), 10);
+    let dup = ". 1:1(0) ack 1";
+    s.at(200).inject(dup).expect(". 10001:11001(1000) ack 1");
+    s.inject(dup).expect(". 11001:12001(1000) ack 1");
+    s.inject(dup).expect(". 1:1001(1000) ack 1").nothing();
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh), (7, 7000));
+    // Nine are in the pipe, of a window of seven: two more have to leave it before anything else may.
+    s.inject(dup).inject(dup).nothing();
+    s.inject(dup).expect(". 12001:13001(1000) ack 1").nothing();
+    // The end of it: everything of then has arrived, one is in flight.
+    s.at(300).inject(". 1:1(0) ack 12001");
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh), (2, 7000));
+}
+
+#[test]
+fn rfc9438_after_a_timeout_one_segment_and_seven_tenths_as_the_goal() {
+    let mut s = Script::established(&with(ControllerKind::Cubic), 65535);
+    s.write(10_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.expect_at(400, ". 1:1001(1000) ack 1").nothing();
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh), (1, 7000));
+    // Again for the same byte: nothing new is known.
+    s.expect_at(1000, ". 1:1001(1000) ack 1").nothing();
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh), (1, 7000));
+    s.at(1100).inject(". 1:1(0) ack 1001");
+    s.expect(". 1001:2001(1000) ack 1").expect(". 2001:3001(1000) ack 1").nothing();
+}
+
+/// Slow start over round trips of these lengths, in milliseconds, an ACK for each segment: the window after each.
+fn slow_start(controller: ControllerKind, round_trips: &[u64]) -> Vec<u64> {
+    let mut s = Script::established(&with(controller), 65535);
+    s.write(2_000_000);
+    let (mut now, mut una, mut windows) = (100, 1, vec![]);
+    for rtt in round_trips {
+        now += rtt;
+        for _ in 0..s.conn.in_flight() / 1000 {
+            una += 1000;
+            s.at(now).inject(&format!(". 1:1(0) ack {una} win 65535"));
+        }
+        windows.push(s.cwnd());
+    }
+    windows
+}
+
+#[test]
+fn rfc9406_round_trips_that_grow_longer_end_the_doubling() {
+    let round_trips = [100, 100, 120, 120];
+    // The peer's window is 65 segments.
+    assert_eq!(slow_start(ControllerKind::NewReno, &round_trips), [20, 40, 80, 130]);
+    // The first round that is all of long round trips begins with the third of these, two segments late: seven ACKs
+    // count in full until it is noticed.
+    let cubic = slow_start(ControllerKind::Cubic, &round_trips);
+    assert_eq!(cubic[..3], [20, 40, 80]);
+    assert!((80..100).contains(&cubic[3]), "{cubic:?}");
+    assert_eq!(slow_start(ControllerKind::Cubic, &[100, 100, 110, 110]), [20, 40, 80, 130]);
+}
+
+#[test]
+fn s41_a_fixed_rate_keeps_its_pace_through_a_loss() {
+    // A thousand bytes in a millisecond.
+    let rate = ControllerKind::Fixed(Rate::from_bps(8_000_000));
+    let mut s = Script::established(&with(rate), 65535);
+    assert_eq!(s.conn.stats().pacing_rate, Some(Rate::from_bps(8_000_000)));
+    s.write(100_000).expect(". 1:1001(1000) ack 1");
+    for i in 1..20 {
+        s.expect_at(100 + i, &format!(". {}:{}(1000) ack 1", i * 1000 + 1, i * 1000 + 1001));
+    }
+    // Twice the initial window is out, and more follows, whatever is lost.
+    for _ in 0..3 {
+        s.inject(". 1:1(0) ack 1");
+    }
+    s.expect_at(120, ". 1:1001(1000) ack 1");
+    s.expect_at(121, ". 20001:21001(1000) ack 1");
+    s.silence_until(121).expect_at(122, ". 21001:22001(1000) ack 1");
+    assert_eq!(s.conn.stats().ssthresh, u64::MAX);
+}
+
+#[test]
+fn s41_the_window_of_a_fixed_rate_is_the_peers() {
+    let rate = ControllerKind::Fixed(Rate::from_bps(1_000_000_000_000));
+    let mut s = Script::established(&ConnConfig { autosize: Nanos::from_millis(1), ..with(rate) }, 30_000);
+    s.write(100_000).at(101);
+    let sent = s.ranges();
+    assert_eq!((sent.len(), sent.last()), (30, Some(&(29_000, 30_000))));
+}
