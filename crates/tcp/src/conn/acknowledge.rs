@@ -2,7 +2,9 @@
 //! (RFC 9293 §3.10.7.4 fifth, RFC 5681, RFC 6582, RFC 6298 §5).
 
 use super::cc::AckSample;
+use super::flight::Arrived;
 use super::recovery::{Phase, Progress};
+use super::scoreboard::Report;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
 use crate::wire::{TcpFlags, Timestamps};
@@ -43,41 +45,45 @@ impl<P: Payload> Connection<P> {
         self.unreachable = None;
         self.pulse.on_heard(now);
         self.cork.on_ack();
+        // Nearly every ACK has no SACK option: all of this is off its path.
+        let report = match self.peer.sack && !seg.options.sack.as_slice().is_empty() {
+            true => Some(self.sack_report(seg)),
+            false => None,
+        };
         if delta > 0 {
             let ack = una + delta as u64;
-            self.on_new_ack(now, una, ack, ecr);
+            self.on_new_ack(now, una, ack, ecr, report.as_ref());
             if self.state == State::Closed {
                 return false;
             }
             self.window.update(seq, ack, seg.window);
-        } else if delta == 0 {
-            let dup = self.is_duplicate_ack(seg);
-            self.window.update(seq, una, seg.window);
-            if dup {
-                self.on_duplicate_ack(now);
+        } else {
+            if delta == 0 {
+                let dup = self.is_duplicate_ack(seg);
+                self.window.update(seq, una, seg.window);
+                if dup {
+                    self.on_duplicate_ack(now);
+                }
+            }
+            // What an ACK reports by SACK counts, however late the ACK is.
+            if let Some(report) = &report {
+                self.on_sack(now, ecr, report);
             }
         }
         let ack = Offset((una.0 as i64 + delta).max(0) as u64);
-        self.on_tail_probe_acked(now, ack, seg, delta == 0 && seg.payload.is_empty());
+        let twice = report.is_some_and(|report| report.dsack.is_some());
+        self.on_tail_probe_acked(now, ack, twice, delta == 0 && seg.payload.is_empty() && report.is_none());
         self.on_window(now);
         true
     }
 
     /// An ACK that repeats SND.UNA and speaks of a loss.
     ///
-    /// With SACK it reports bytes beyond a gap that were not reported before, whatever else it carries (RFC 6675
-    /// §2); the block that changed last comes first (RFC 2018 §4), so one is enough to remember. A peer that got
-    /// something twice reports only what is acknowledged already (RFC 2883), and that is no loss.
-    ///
     /// Without SACK, by RFC 5681 §2: (a) data is outstanding, (b) no text, (c) neither SYN nor FIN, (d) it repeats
-    /// SND.UNA, (e) the window is the same. Answers to window probes look alike and are none.
+    /// SND.UNA, (e) the window is the same. Answers to window probes look alike and are none. With SACK nobody counts.
     fn is_duplicate_ack(&mut self, seg: &Segment<P>) -> bool {
-        if self.flight.is_empty() || self.window.right() <= self.snd_una() {
+        if self.peer.sack || self.flight.is_empty() || self.window.right() <= self.snd_una() {
             return false;
-        }
-        if self.peer.sack {
-            let newest = seg.options.sack.as_slice().iter().copied().find(|&(_, right)| seg.ack.lt(right));
-            return newest.is_some() && std::mem::replace(&mut self.last_sack, newest) != newest;
         }
         seg.payload.is_empty()
             && !seg.flags.has(TcpFlags::FIN)
@@ -98,8 +104,11 @@ impl<P: Payload> Connection<P> {
     }
 
     /// SND.UNA moves from `una` to `ack`.
-    fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>) {
+    fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>, report: Option<&Report>) {
         let mut acked = self.flight.on_acked(ack);
+        if let Some(report) = report {
+            self.take_report(report, &mut acked);
+        }
         if ack > self.snd_nxt() {
             self.commit_offered(ack);
             // When what came last left is unknown.
@@ -118,25 +127,34 @@ impl<P: Payload> Connection<P> {
         match acked.sent {
             Some(sent) => self.rtt.sample(now.since(sent)),
             // RFC 7323 §4.1; Karn's rule without timestamps.
-            None if acked.retransmitted => self.sample_by_timestamp(now, ecr),
+            None if acked.ambiguous => self.sample_by_timestamp(now, ecr),
             None => {}
         }
 
         let mss = u64::from(self.mss());
         // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
         let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
-        let rate = self.delivery.on_acked(now, acked.bytes, acked.newest, self.rtt.min());
-        let progress = self.recovery.on_ack(ack, ack.since(una), mss);
+        self.note_arrival(now, &acked, ecr);
+        let rate = self.delivery.on_acked(now, acked.delivered, acked.newest, self.rtt.min());
+        let was = self.recovery.phase();
+        let progress = match self.peer.sack {
+            true => self.recovery.on_ack_with_sack(ack),
+            false => self.recovery.on_ack(ack, ack.since(una), mss),
+        };
         match progress {
             Progress::Normal => {}
             Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),
             Progress::Partial { lost: false, .. } => {}
+            // With SACK the pipe was brought to ssthresh on the way (RFC 9937).
+            Progress::Recovered if self.peer.sack => {
+                self.cc.on_recovered(self.flight.bytes().max(self.cc.ssthresh()));
+            }
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
         }
         self.cc.on_ack(&AckSample {
             now,
             // What cwnd let out; not what the device refused and the peer has all the same.
-            acked: acked.bytes.saturating_sub(told).max(1),
+            acked: acked.delivered.saturating_sub(told).max(1),
             una: ack,
             flight: self.flight.bytes(),
             cwnd_limited: progress == Progress::Normal && self.is_cwnd_limited(una),
@@ -145,6 +163,17 @@ impl<P: Payload> Connection<P> {
             srtt: self.rtt.srtt(),
             rate,
         });
+        let over = was != Phase::Open && self.recovery.phase() == Phase::Open;
+        if over {
+            self.rack.on_recovered();
+        }
+        if self.is_suspicious() {
+            let lost = self.detect_losses(now);
+            // What a recovery left behind was lost after it began: that is another one.
+            if lost > 0 || (over && self.flight.lost() > 0) {
+                self.begin_recovery(now);
+            }
+        }
         self.tune_send_buffer();
 
         // RFC 6298 §5.2 and §5.3; of partial ACKs only the first restarts the timer (RFC 6582 §4, "impatient").
@@ -162,6 +191,83 @@ impl<P: Payload> Connection<P> {
 
         if self.fin == Fin::Sent && ack > self.queue.end() {
             self.on_fin_acked(now);
+        }
+    }
+
+    /// An ACK of nothing new reports something by SACK.
+    fn on_sack(&mut self, now: Time, ecr: Option<u32>, report: &Report) {
+        let mut arrived = Arrived::default();
+        self.take_report(report, &mut arrived);
+        if arrived.delivered == 0 {
+            return;
+        }
+        self.counts.dup_acks += 1;
+        let rtt = match arrived.latest {
+            Some((sent, _, false)) => Some(now.since(sent)),
+            _ => None,
+        };
+        if let Some(rtt) = rtt {
+            self.rtt.sample(rtt);
+        }
+        self.note_arrival(now, &arrived, ecr);
+        let rate = self.delivery.on_acked(now, arrived.delivered, arrived.newest, self.rtt.min());
+        self.cc.on_ack(&AckSample {
+            now,
+            acked: arrived.delivered,
+            una: self.snd_una(),
+            flight: self.flight.bytes(),
+            // What arrived out of order opens no window (RFC 3042 §2).
+            cwnd_limited: false,
+            after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
+            rtt,
+            srtt: self.rtt.srtt(),
+            rate,
+        });
+        self.tail_probe.retire();
+        self.timers.stop(Timer::TailProbe);
+        if self.detect_losses(now) > 0 {
+            self.begin_recovery(now);
+        }
+    }
+
+    /// Marks what `report` says the peer has.
+    fn take_report(&mut self, report: &Report, arrived: &mut Arrived) {
+        let before = self.flight.sacked();
+        for &(start, end) in report.blocks() {
+            self.flight.on_sacked(start, end, arrived);
+        }
+        self.counts.bytes_sacked += self.flight.sacked().saturating_sub(before);
+        if let Some((_, end)) = report.dsack {
+            self.counts.dsacks += 1;
+            if !self.is_tail_probe(end) {
+                self.on_needless();
+            }
+        }
+    }
+
+    /// Something may be lost that was not found yet.
+    fn is_suspicious(&self) -> bool {
+        self.peer.sack
+            && (self.flight.sacked() > 0
+                || self.recovery.phase() != Phase::Open
+                || self.timers.is_armed(Timer::Reordering))
+    }
+
+    /// What was overtaken has had its time.
+    pub(super) fn on_reordering_timer(&mut self, now: Time) {
+        if self.detect_losses(now) > 0 {
+            self.begin_recovery(now);
+        }
+    }
+
+    /// RACK found something lost: fast recovery, unless there is one already (RFC 6675 §5).
+    fn begin_recovery(&mut self, now: Time) {
+        if self.recovery.on_lost(self.snd_una(), self.snd_nxt()) {
+            self.counts.fast_recoveries += 1;
+            self.tail_probe.cancel();
+            self.timers.stop(Timer::TailProbe);
+            // What limited transmit sent beyond the window does not count (RFC 6675 §5 step 4.2).
+            self.cc.on_loss(now, self.flight.bytes().min(self.cc.cwnd()));
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything a segment that left entails happens in `on_sent`. All that is remembered of a burst that was refused is
 //! that the peer may have some of it all the same.
 
+use super::flight::Departure;
 use super::output::Proposed;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
@@ -95,7 +96,8 @@ impl<P: Payload> Connection<P> {
             self.cc.on_start(now);
         }
         let stamp = self.delivery.on_sent(now, idle);
-        self.flight.on_sent(burst.offset, end, burst.offset < self.offered, now, stamp);
+        let left = Departure { start: burst.offset, end, mss: burst.mss, at: now, stamp };
+        self.flight.on_sent(left, burst.offset < self.offered);
         self.quiet_since = now;
         self.end_wait();
         self.on_paced_sent(now, len);
@@ -116,11 +118,11 @@ impl<P: Payload> Connection<P> {
             self.pushed = burst.offset + len;
         }
         let outstanding = self.flight.bytes() - self.flight.lost();
-        let pipe = outstanding.saturating_sub(self.recovery.credit());
+        let pipe = self.committed_pipe();
         // A bare FIN is no matter of cwnd.
         let probe = self.tail_probe.is_due();
         debug_assert!(len == 0 || probe || pipe <= cwnd.max(u64::from(burst.mss)) + 1, "pipe beyond cwnd");
-        if outstanding > cwnd && self.recovery.on_limited(len) {
+        if outstanding > cwnd && self.recovery.on_limited(len, self.flight.sacked() > 0) {
             self.counts.limited_transmits += u64::from(burst.segments());
         }
         self.note_cwnd_limit(pipe, cwnd);
@@ -149,11 +151,11 @@ impl<P: Payload> Connection<P> {
         self.proposed.retransmit_bytes =
             self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
         let stamp = self.delivery.on_sent(now, false);
-        self.flight.on_retransmitted(burst.offset, end, now, stamp);
+        self.flight.on_retransmitted(Departure { start: burst.offset, end, mss: burst.mss, at: now, stamp });
         self.quiet_since = now;
         self.end_wait();
         self.on_paced_sent(now, len);
-        let pipe = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
+        let pipe = self.committed_pipe();
         if self.recovery.is_forced() {
             self.counts.recovery_exceptions += u64::from(pipe > cwnd);
         }

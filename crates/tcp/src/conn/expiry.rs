@@ -20,6 +20,7 @@ impl<P: Payload> Connection<P> {
 
     fn on_expired(&mut self, now: Time, timer: Timer) {
         match timer {
+            Timer::Reordering => self.on_reordering_timer(now),
             Timer::Retransmit => self.on_retransmission_timeout(now),
             Timer::Persist => {
                 self.persist.on_timer();
@@ -59,11 +60,23 @@ impl<P: Payload> Connection<P> {
                 let flight = self.flight.bytes().saturating_sub(self.recovery.limited());
                 let repeated = self.recovery.on_timeout(self.snd_una(), self.snd_nxt());
                 self.cc.on_rto(now, flight, repeated);
-                self.flight.mark_all_lost();
+                self.mark_timed_out(now);
                 self.recovery.force();
             }
         }
         self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
+    }
+
+    /// What the timeout says is lost: everything; with SACK what the peer does not have, but for what left so lately that
+    /// nothing is known of it yet (RFC 8985 §6.3).
+    fn mark_timed_out(&mut self, now: Time) {
+        if !self.peer.sack || self.flight.is_reneged() {
+            self.counts.reneged += u64::from(self.peer.sack);
+            self.flight.forget_sacked();
+            return self.flight.mark_all_lost();
+        }
+        let (una, patience) = (self.snd_una(), self.patience());
+        self.flight.mark_lost_if(|burst| burst.start == una || burst.last_sent + patience <= now);
     }
 
     /// The oldest byte in flight is to be sent again and did not leave yet.

@@ -1,53 +1,165 @@
-//! What is in flight: one record per burst, apart from the payload (RFC 6298, RFC 6582, `S43`).
+//! What is in flight: one record per burst, apart from the payload (RFC 6298, RFC 6582, `S37`, `S43`).
 //!
 //! The records tile SND.UNA..SND.NXT. Offsets here go one further than the payload: a FIN stands at the offset
-//! behind the last byte. A SACK scoreboard and RACK find their per-burst times here; what they add is a
-//! `sacked` mark beside `lost`.
+//! behind the last byte. The SACK scoreboard is a mark on them ([`scoreboard`](super::scoreboard)), and so is what RACK
+//! believes lost ([`overdue`](super::overdue)).
+//!
+//! Memory is bounded by what is in flight: marks change at the borders of the segments that left, so there are never
+//! more records than segments, and neighbours that arrived become one.
 
 use std::collections::VecDeque;
 
 use super::delivery::Stamp;
+use super::overdue::Overdue;
 use crate::{Offset, Time};
+
+/// What is believed of a record.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// It is in the network.
+    Unknown,
+    /// It is lost and was not sent again yet.
+    Lost,
+    /// The peer has it (RFC 2018), and may yet drop it.
+    Sacked,
+}
 
 /// One burst, or what is left of it.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-struct Record {
-    start: Offset,
-    end: Offset,
+pub(super) struct Record {
+    pub(super) start: Offset,
+    pub(super) end: Offset,
     /// When it left first.
-    first_sent: Time,
+    pub(super) first_sent: Time,
     /// When it left last.
-    last_sent: Time,
-    /// It left more than once, or may have: an ACK for it measures nothing (Karn, MUST-18).
-    retransmitted: bool,
-    /// Believed lost and not sent again yet: not in the pipe.
-    lost: bool,
+    pub(super) last_sent: Time,
+    /// Bytes of the segments it was cut into when it left last.
+    pub(super) mss: u16,
+    /// It left more than once.
+    pub(super) resent: bool,
+    /// It did, or may have: an ACK for it measures nothing (Karn, MUST-18).
+    pub(super) ambiguous: bool,
+    pub(super) fate: Fate,
+    /// Of what the peer has: how many segments it came in.
+    pub(super) segments: u32,
     /// What was delivered when it left last (`S27`).
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
 }
 
-/// What an ACK took out of flight.
+impl Record {
+    pub(super) fn len(&self) -> u64 {
+        self.end.since(self.start)
+    }
+}
+
+/// A burst as it left.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Departure {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+    /// Bytes of its segments.
+    pub(crate) mss: u16,
+    pub(crate) at: Time,
+    pub(crate) stamp: Stamp,
+}
+
+/// What arrived, as an ACK tells.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Acked {
-    /// Bytes, FIN counted.
-    pub(crate) bytes: u64,
-    /// When the oldest of them left; `None` when any of them left more than once.
+pub(crate) struct Arrived {
+    /// Bytes it acknowledged, FIN counted.
+    pub(crate) acked: u64,
+    /// Bytes the peer was not known to have before: acknowledged or reported by SACK.
+    pub(crate) delivered: u64,
+    /// When the oldest of them left; `None` when any of those that were acknowledged left more than once.
     pub(crate) sent: Option<Time>,
-    /// Some of them left more than once.
-    pub(crate) retransmitted: bool,
+    /// Some of what was acknowledged left more than once.
+    pub(crate) ambiguous: bool,
+    /// Some of them left once.
+    pub(crate) original: bool,
     /// What the one of them that left last was stamped with, and when it left.
     pub(crate) newest: Option<(Stamp, Time)>,
+    /// The one that left last by RACK's order, and whether it left more than once, or may have (RFC 8985 §6.2 step 2).
+    pub(crate) latest: Option<(Time, Offset, bool)>,
+    /// The lowest of them that left once and was overtaken: something sent after it was known to have arrived before.
+    pub(crate) overtaken: Option<Offset>,
 }
 
-/// The records, oldest first. There are as many as bursts are in flight, and one more for each retransmission
-/// that did not end where its burst did; the deque grows to the most there ever were and stays.
+impl Arrived {
+    /// `bytes` of `record` arrived, which ends at `end` as far as it did. `fack` is the highest end known to have
+    /// arrived before.
+    pub(super) fn note(&mut self, record: &Record, bytes: u64, end: Offset, fack: Offset) {
+        self.delivered += bytes;
+        if self.newest.is_none_or(|newest| record.stamp.is_newer(record.last_sent, &newest)) {
+            self.newest = Some((record.stamp, record.last_sent));
+        }
+        if self.latest.is_none_or(|(sent, to, _)| (record.last_sent, end) > (sent, to)) {
+            self.latest = Some((record.last_sent, end, record.ambiguous));
+        }
+        if !record.ambiguous {
+            self.original = true;
+            if end < fack && self.overtaken.is_none_or(|at| record.start < at) {
+                self.overtaken = Some(record.start);
+            }
+        }
+    }
+}
+
+/// Sums over the records that are not simply in the network.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) lost: u64,
+    pub(super) lost_records: usize,
+    pub(super) sacked: u64,
+    pub(super) sacked_records: usize,
+    pub(super) sacked_segments: u64,
+    /// Bytes in the network again.
+    pub(super) resent: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, record: &Record) {
+        match record.fate {
+            Fate::Unknown if record.resent => self.resent += record.len(),
+            Fate::Unknown => {}
+            Fate::Lost => {
+                self.lost += record.len();
+                self.lost_records += 1;
+            }
+            Fate::Sacked => {
+                self.sacked += record.len();
+                self.sacked_records += 1;
+                self.sacked_segments += u64::from(record.segments);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, record: &Record) {
+        match record.fate {
+            Fate::Unknown if record.resent => self.resent -= record.len(),
+            Fate::Unknown => {}
+            Fate::Lost => {
+                self.lost -= record.len();
+                self.lost_records -= 1;
+            }
+            Fate::Sacked => {
+                self.sacked -= record.len();
+                self.sacked_records -= 1;
+                self.sacked_segments -= u64::from(record.segments);
+            }
+        }
+    }
+}
+
+/// The records, oldest first. The deque grows to the most there ever were and stays.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flight {
-    records: VecDeque<Record>,
-    /// Bytes marked lost.
-    lost: u64,
-    /// Records marked lost.
-    lost_records: usize,
+    pub(super) records: VecDeque<Record>,
+    pub(super) tally: Tally,
+    pub(super) overdue: Overdue,
+    /// The highest end that is known to have arrived: RACK.fack.
+    pub(super) fack: Offset,
+    /// No record before this is lost.
+    lost_from: Offset,
 }
 
 impl Flight {
@@ -65,7 +177,28 @@ impl Flight {
 
     /// Bytes believed lost that were not sent again yet.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost
+        self.tally.lost
+    }
+
+    /// Bytes that the peer has beyond a gap.
+    pub(crate) fn sacked(&self) -> u64 {
+        self.tally.sacked
+    }
+
+    /// Segments that the peer has beyond a gap.
+    pub(crate) fn sacked_segments(&self) -> u64 {
+        self.tally.sacked_segments
+    }
+
+    /// Bytes sent again of which nothing is known yet.
+    pub(crate) fn resent(&self) -> u64 {
+        self.tally.resent
+    }
+
+    /// Bytes in the network: sent, less what arrived, less what is lost, and again what was sent again (RFC 6675 §4;
+    /// architecture: invariant 2).
+    pub(crate) fn pipe(&self) -> u64 {
+        self.bytes() - self.tally.lost - self.tally.sacked
     }
 
     /// When the oldest burst in flight left last.
@@ -73,54 +206,66 @@ impl Flight {
         self.records.front().map(|record| record.last_sent)
     }
 
-    /// Bursts in the network: those that are not lost.
+    /// Bursts in the network: those that neither arrived nor are lost.
     pub(crate) fn bursts(&self) -> u64 {
-        (self.records.len() - self.lost_records) as u64
+        (self.records.len() - self.tally.lost_records - self.tally.sacked_records) as u64
+    }
+
+    /// How many records there are.
+    #[cfg(test)]
+    pub(crate) fn records(&self) -> usize {
+        self.records.len()
     }
 
     /// New bytes left; `again` when some of them may have left before.
-    pub(crate) fn on_sent(&mut self, start: Offset, end: Offset, again: bool, now: Time, stamp: Stamp) {
+    pub(crate) fn on_sent(&mut self, burst: Departure, again: bool) {
+        let Departure { start, end, mss, at, stamp } = burst;
         debug_assert!(start < end && self.records.back().is_none_or(|last| last.end == start));
         self.records.push_back(Record {
             start,
             end,
-            first_sent: now,
-            last_sent: now,
-            retransmitted: again,
-            lost: false,
+            first_sent: at,
+            last_sent: at,
+            mss,
+            resent: false,
+            ambiguous: again,
+            fate: Fate::Unknown,
+            segments: 0,
             stamp,
         });
     }
 
     /// Everything before `to` was acknowledged. A partial ACK trims its record.
-    pub(crate) fn on_acked(&mut self, to: Offset) -> Acked {
-        let mut acked = Acked::default();
+    pub(crate) fn on_acked(&mut self, to: Offset) -> Arrived {
+        let mut arrived = Arrived::default();
+        let mut measures = true;
         while let Some(record) = self.records.front_mut()
             && record.start < to
         {
-            let bytes = record.end.min(to).since(record.start);
-            if acked.bytes == 0 {
-                acked.sent = Some(record.first_sent);
+            let end = record.end.min(to);
+            let bytes = end.since(record.start);
+            arrived.acked += bytes;
+            if record.fate != Fate::Sacked {
+                if arrived.sent.is_none() {
+                    arrived.sent = Some(record.first_sent);
+                }
+                measures &= !record.ambiguous;
+                arrived.note(record, bytes, end, self.fack);
             }
-            acked.bytes += bytes;
-            acked.retransmitted |= record.retransmitted;
-            if acked.newest.is_none_or(|newest| record.stamp.is_newer(record.last_sent, &newest)) {
-                acked.newest = Some((record.stamp, record.last_sent));
-            }
-            if record.lost {
-                self.lost -= bytes;
-            }
-            if record.end > to {
+            self.tally.remove(record);
+            if end < record.end {
+                record.segments -= (u64::from(record.segments) * bytes / record.len()) as u32;
                 record.start = to;
+                self.tally.add(record);
                 break;
             }
-            self.lost_records -= usize::from(record.lost);
             self.records.pop_front();
         }
-        if acked.retransmitted {
-            acked.sent = None;
+        self.fack = self.fack.max(to);
+        if !measures {
+            (arrived.sent, arrived.ambiguous) = (None, true);
         }
-        acked
+        arrived
     }
 
     /// Marks the first `len` bytes lost, except those that are already.
@@ -128,22 +273,31 @@ impl Flight {
         let Some(first) = self.records.front() else { return };
         let to = first.start + len;
         self.split(to);
-        for record in self.records.iter_mut().take_while(|r| r.end <= to) {
-            if !record.lost {
-                record.lost = true;
-                self.lost_records += 1;
-                self.lost += record.end.since(record.start);
-            }
+        self.mark_lost_if(|record| record.end <= to);
+    }
+
+    /// Marks everything lost that the peer does not have.
+    pub(crate) fn mark_all_lost(&mut self) {
+        self.mark_lost_if(|_| true);
+    }
+
+    /// Marks lost what `is` says, of what is in the network.
+    pub(super) fn mark_lost_if(&mut self, is: impl Fn(&Record) -> bool) {
+        for record in self.records.iter_mut().filter(|r| r.fate == Fate::Unknown && is(r)) {
+            self.tally.remove(record);
+            record.fate = Fate::Lost;
+            self.tally.add(record);
+            self.lost_from = self.lost_from.min(record.start);
         }
     }
 
-    /// Marks everything lost.
-    pub(crate) fn mark_all_lost(&mut self) {
-        for record in &mut self.records {
-            record.lost = true;
-        }
-        self.lost = self.bytes();
-        self.lost_records = self.records.len();
+    /// Marks the record at `i` lost.
+    pub(super) fn mark_lost(&mut self, i: usize) {
+        let record = &mut self.records[i];
+        self.tally.remove(record);
+        record.fate = Fate::Lost;
+        self.tally.add(record);
+        self.lost_from = self.lost_from.min(record.start);
     }
 
     /// The newest burst in flight: where it begins and ends.
@@ -154,37 +308,55 @@ impl Flight {
     /// The first contiguous range marked lost at or behind `from`; a range longer than `most` may be cut to a part
     /// that is no shorter, so that a long one costs no walk over all of its records.
     pub(crate) fn next_lost(&self, from: Offset, most: u64) -> Option<(Offset, Offset)> {
-        if self.lost == 0 {
+        if self.tally.lost == 0 {
             return None;
         }
+        let from = from.max(self.lost_from);
         let first = self.records.partition_point(|r| r.end <= from);
-        let mut rest = self.records.range(first..).skip_while(|r| !r.lost);
+        let mut rest = self.records.range(first..).skip_while(|r| r.fate != Fate::Lost);
         let found = rest.next()?;
         let start = found.start.max(from);
         let mut end = found.end;
         while end.since(start) < most
-            && let Some(next) = rest.next().filter(|r| r.lost)
+            && let Some(next) = rest.next().filter(|r| r.fate == Fate::Lost)
         {
             end = next.end;
         }
         Some((start, end))
     }
 
-    /// `start..end` left again. What of it was acknowledged meanwhile counts no more.
-    pub(crate) fn on_retransmitted(&mut self, start: Offset, end: Offset, now: Time, stamp: Stamp) {
+    /// A burst left again: one record from now on. What of it was acknowledged meanwhile counts no more.
+    pub(crate) fn on_retransmitted(&mut self, burst: Departure) {
+        let Departure { end, mss, at, stamp, .. } = burst;
+        let Some(una) = self.records.front().map(|record| record.start) else { return };
+        let start = burst.start.max(una);
         self.split(start);
         self.split(end);
         let first = self.records.partition_point(|r| r.end <= start);
-        for record in self.records.range_mut(first..).take_while(|r| r.end <= end) {
-            if record.lost {
-                record.lost = false;
-                self.lost_records -= 1;
-                self.lost -= record.end.since(record.start);
-            }
-            record.retransmitted = true;
-            record.last_sent = now;
-            record.stamp = stamp;
+        let last = self.records.partition_point(|r| r.end <= end);
+        if first >= last || self.records.range(first..last).any(|record| record.fate == Fate::Sacked) {
+            return;
         }
+        for record in self.records.range(first..last) {
+            self.tally.remove(record);
+        }
+        self.records.drain(first + 1..last);
+        let record = &mut self.records[first];
+        *record = Record {
+            end,
+            last_sent: at,
+            mss,
+            resent: true,
+            ambiguous: true,
+            fate: Fate::Unknown,
+            stamp,
+            ..*record
+        };
+        self.tally.add(record);
+        if start <= self.lost_from {
+            self.lost_from = self.lost_from.max(end);
+        }
+        self.overdue.on_retransmitted(at, start, end);
     }
 
     /// `start..end` may have reached the peer again: a window probe, which it most likely drops, or what a device
@@ -192,7 +364,7 @@ impl Flight {
     pub(crate) fn on_offered(&mut self, start: Offset, end: Offset) {
         let first = self.records.partition_point(|r| r.end <= start);
         for record in self.records.range_mut(first..).take_while(|r| r.start < end) {
-            record.retransmitted = true;
+            record.ambiguous = true;
         }
     }
 
@@ -203,14 +375,19 @@ impl Flight {
     }
 
     /// Makes `at` a border between records, if it lies inside of one.
-    fn split(&mut self, at: Offset) {
+    pub(super) fn split(&mut self, at: Offset) {
         let i = self.records.partition_point(|r| r.end <= at);
         if let Some(record) = self.records.get_mut(i)
             && record.start < at
         {
-            let head = Record { end: at, ..*record };
+            self.tally.remove(record);
+            let part = at.since(record.start);
+            let segments = (u64::from(record.segments) * part / record.len()) as u32;
+            let head = Record { end: at, segments, ..*record };
             record.start = at;
-            self.lost_records += usize::from(head.lost);
+            record.segments -= segments;
+            self.tally.add(&head);
+            self.tally.add(record);
             self.records.insert(i, head);
         }
     }
@@ -218,17 +395,17 @@ impl Flight {
     /// Asserts what always holds: the records tile `una..nxt` (architecture: invariant 3).
     pub(crate) fn check_invariants(&self, una: Offset, nxt: Offset) {
         let mut at = una;
-        let mut lost = 0;
+        let mut tally = Tally::default();
         for record in &self.records {
             assert!(record.start == at && record.end > at, "a gap in the records at {at}");
             assert!(record.first_sent <= record.last_sent, "sent again before it was sent");
+            assert!(record.fate != Fate::Lost || record.end > self.lost_from, "a loss would be overlooked");
+            assert!(record.ambiguous || !record.resent, "what was sent again would be measured");
             at = record.end;
-            lost += if record.lost { record.end.since(record.start) } else { 0 };
+            tally.add(record);
         }
         assert_eq!(at, nxt, "the records do not reach SND.NXT");
-        assert_eq!(lost, self.lost, "lost bytes miscounted");
-        let lost = self.records.iter().filter(|record| record.lost).count();
-        assert_eq!(lost, self.lost_records, "lost records miscounted");
+        assert_eq!(tally, self.tally, "miscounted");
     }
 }
 
@@ -240,11 +417,15 @@ mod tests {
         Time::from_nanos(n)
     }
 
+    fn left(start: u64, end: u64, at: u64) -> Departure {
+        Departure { start: Offset(start), end: Offset(end), mss: 1000, at: t(at), stamp: Stamp::default() }
+    }
+
     fn flight() -> Flight {
         let mut flight = Flight::default();
-        flight.on_sent(Offset(0), Offset(1000), false, t(1), Stamp::default());
-        flight.on_sent(Offset(1000), Offset(3000), false, t(2), Stamp::default());
-        flight.on_sent(Offset(3000), Offset(3500), false, t(3), Stamp::default());
+        flight.on_sent(left(0, 1000, 1), false);
+        flight.on_sent(left(1000, 3000, 2), false);
+        flight.on_sent(left(3000, 3500, 3), false);
         flight
     }
 
@@ -252,11 +433,12 @@ mod tests {
     fn s23_a_partial_ack_trims_its_record() {
         let mut f = flight();
         let newest = Some((Stamp::default(), t(2)));
-        let acked = Acked { bytes: 1500, sent: Some(t(1)), retransmitted: false, newest };
-        assert_eq!(f.on_acked(Offset(1500)), acked);
+        let acked = f.on_acked(Offset(1500));
+        assert_eq!((acked.acked, acked.delivered, acked.sent), (1500, 1500, Some(t(1))));
+        assert_eq!((acked.newest, acked.latest), (newest, Some((t(2), Offset(1500), false))));
         f.check_invariants(Offset(1500), Offset(3500));
         assert_eq!(f.bytes(), 2000);
-        assert_eq!(f.on_acked(Offset(1500)), Acked::default());
+        assert_eq!(f.on_acked(Offset(1500)), Arrived::default());
         // The rest of the trimmed burst still knows when it left.
         assert_eq!(f.on_acked(Offset(3500)).sent, Some(t(2)));
         assert!(f.is_empty());
@@ -266,9 +448,9 @@ mod tests {
     fn must_18_an_ack_of_anything_sent_twice_measures_nothing() {
         let mut f = flight();
         f.mark_first_lost(500);
-        f.on_retransmitted(Offset(0), Offset(500), t(9), Stamp::default());
+        f.on_retransmitted(left(0, 500, 9));
         let acked = f.on_acked(Offset(1000));
-        assert_eq!((acked.sent, acked.retransmitted), (None, true));
+        assert_eq!((acked.sent, acked.ambiguous), (None, true));
         assert_eq!(f.on_acked(Offset(3000)).sent, Some(t(2)));
     }
 
@@ -276,7 +458,7 @@ mod tests {
     fn must_18_nor_does_one_of_anything_that_may_have_been_sent_twice() {
         let mut f = flight();
         f.on_offered(Offset(500), Offset(1000));
-        f.on_sent(Offset(3500), Offset(4000), true, t(4), Stamp::default());
+        f.on_sent(left(3500, 4000, 4), true);
         f.check_invariants(Offset(0), Offset(4000));
         assert_eq!((f.on_acked(Offset(1000)).sent, f.on_acked(Offset(3500)).sent), (None, Some(t(2))));
         assert_eq!(f.on_acked(Offset(4000)).sent, None);
@@ -287,7 +469,7 @@ mod tests {
         let mut f = flight();
         f.mark_all_lost();
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (3500, Some((Offset(0), Offset(3500)))));
-        f.on_retransmitted(Offset(0), Offset(1200), t(9), Stamp::default());
+        f.on_retransmitted(left(0, 1200, 9));
         f.check_invariants(Offset(0), Offset(3500));
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (2300, Some((Offset(1200), Offset(3500)))));
         assert_eq!(f.next_lost(Offset(2000), 9999), Some((Offset(2000), Offset(3500))));
@@ -296,7 +478,7 @@ mod tests {
         f.on_acked(Offset(2000));
         assert_eq!(f.lost(), 1500);
         f.check_invariants(Offset(2000), Offset(3500));
-        f.on_retransmitted(Offset(1200), Offset(3500), t(10), Stamp::default());
+        f.on_retransmitted(left(1200, 3500, 10));
         assert_eq!((f.lost(), f.next_lost(Offset(0), 9999)), (0, None));
     }
 

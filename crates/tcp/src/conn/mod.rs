@@ -35,12 +35,15 @@ mod input;
 mod keepalive;
 mod open;
 mod output;
+mod overdue;
 mod pacing;
 mod path_mtu;
 mod persist;
+mod rack;
 mod reassembly;
 mod recovery;
 mod rtt;
+mod scoreboard;
 mod send_buffer;
 mod send_queue;
 mod send_times;
@@ -78,6 +81,7 @@ use self::output::Proposed;
 use self::pacing::Pacer;
 use self::path_mtu::PathMtu;
 use self::persist::Persist;
+use self::rack::Rack;
 use self::recovery::Recovery;
 use self::rtt::RttEstimator;
 use self::send_buffer::SendBuffer;
@@ -210,6 +214,7 @@ pub struct Connection<P> {
     /// ACKs begin there: from SND.NXT the peer would think them old too, and both ends would wait for ever.
     known: Offset,
     recovery: Recovery,
+    rack: Rack,
     tail_probe: TailProbe,
     rtt: RttEstimator,
     cc: Cc,
@@ -226,8 +231,6 @@ pub struct Connection<P> {
     full_end: Offset,
     /// End of the last segment with PSH.
     pushed: Offset,
-    /// The SACK block the peer reported last. A scoreboard of all of them belongs here.
-    last_sack: Option<(Seq, Seq)>,
     /// Bytes before this were sent while cwnd was what held us back.
     limited_until: Offset,
     /// The most bytes in the network at once, in the window of data that ends here.
@@ -317,6 +320,7 @@ impl<P: Payload> Connection<P> {
             offered: Offset::ZERO,
             known: Offset::ZERO,
             recovery: Recovery::new(),
+            rack: Rack::default(),
             tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
             cc: Cc::new(cfg.controller, 0, 536),
@@ -329,7 +333,6 @@ impl<P: Payload> Connection<P> {
             small_end: Offset::ZERO,
             full_end: Offset::ZERO,
             pushed: Offset::ZERO,
-            last_sack: None,
             limited_until: Offset::ZERO,
             peak: 0,
             peak_until: Offset::ZERO,
@@ -485,6 +488,9 @@ impl<P: Payload> Connection<P> {
             delivery_rate: self.delivery.best().map(|sample| sample.rate()),
             delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
             unsent: self.queue.end().since(self.queue.nxt()),
+            sacked: self.flight.sacked(),
+            lost: self.flight.lost(),
+            resent: self.flight.resent(),
             time: self.time_shares_so_far(),
             send_buffer: self.send_buffer.limit(),
             ..self.counts

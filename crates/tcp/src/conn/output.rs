@@ -242,11 +242,15 @@ impl<P: Payload> Connection<P> {
         self.queue.proposed() + u64::from(fin)
     }
 
-    /// Bytes in the network once every proposal left: sent, less what is lost, less what duplicate ACKs count
-    /// (architecture: invariant 2).
+    /// Bytes in the network once every proposal left.
     fn pipe(&self) -> u64 {
-        let committed = (self.flight.bytes() - self.flight.lost()).saturating_sub(self.recovery.credit());
-        committed + self.proposed_payload()
+        self.committed_pipe() + self.proposed_payload()
+    }
+
+    /// Bytes in the network: sent, less what is lost, less what SACK reports or duplicate ACKs count (architecture:
+    /// invariant 2).
+    pub(super) fn committed_pipe(&self) -> u64 {
+        self.flight.pipe().saturating_sub(self.recovery.credit())
     }
 
     /// Bytes proposed and not committed, first time or again.

@@ -2,7 +2,8 @@
 //!
 //! Where RFC 5681 inflates cwnd for each duplicate ACK, this takes a segment out of the pipe: a duplicate ACK says
 //! that one left the network, though not which. The same segments may leave, and `pipe + n ≤ cwnd` stays true
-//! with a cwnd that means what it says. With SACK the scoreboard will say which, and this estimate goes unused.
+//! with a cwnd that means what it says. With SACK the scoreboard says which, and RACK what is lost: of this file only
+//! the phases are used then.
 
 use crate::Offset;
 
@@ -114,8 +115,8 @@ impl Recovery {
 
     /// New data left beyond what cwnd alone allows. True when limited transmit is why: duplicate ACKs are
     /// counted, and a loss is not certain yet.
-    pub(crate) fn on_limited(&mut self, bytes: u64) -> bool {
-        let limited = self.phase == Phase::Open && self.credit > 0;
+    pub(crate) fn on_limited(&mut self, bytes: u64, sacked: bool) -> bool {
+        let limited = self.phase == Phase::Open && (sacked || self.credit > 0);
         if limited {
             self.limited += bytes;
         }
@@ -147,6 +148,34 @@ impl Recovery {
                 true
             }
             Phase::Open => false,
+        }
+    }
+
+    /// RACK found something lost in `una..nxt`. True when fast recovery begins with that.
+    pub(crate) fn on_lost(&mut self, una: Offset, nxt: Offset) -> bool {
+        let begins = self.phase == Phase::Open;
+        if begins {
+            self.phase = Phase::Fast { recover: nxt, partial: false };
+            self.last = Some(nxt);
+            self.forced = true;
+            self.repaired = una;
+        }
+        begins
+    }
+
+    /// SND.UNA moved to `una`, with a peer that knows SACK: what is lost is RACK's to find.
+    pub(crate) fn on_ack_with_sack(&mut self, una: Offset) -> Progress {
+        match self.phase {
+            Phase::Fast { recover, .. } if una < recover => Progress::Partial { first: true, lost: false },
+            Phase::Fast { .. } => {
+                self.leave();
+                Progress::Recovered
+            }
+            Phase::Loss { recover } if una < recover => Progress::Normal,
+            Phase::Open | Phase::Loss { .. } => {
+                self.leave();
+                Progress::Normal
+            }
         }
     }
 
@@ -216,10 +245,10 @@ mod tests {
     fn an_ack_between_duplicates_starts_the_count_anew() {
         let mut r = Recovery::new();
         dups(&mut r, 2, 0, 10_000);
-        assert!(r.on_limited(1000));
+        assert!(r.on_limited(1000, false));
         assert_eq!(r.on_ack(Offset(1000), 1000, MSS), Progress::Normal);
         assert_eq!((r.credit(), r.limited()), (0, 0));
-        assert!(!r.on_limited(1000));
+        assert!(!r.on_limited(1000, false));
         assert_eq!(dups(&mut r, 2, 1000, 10_000), 0);
     }
 

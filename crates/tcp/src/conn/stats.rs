@@ -30,10 +30,18 @@ pub struct ConnStats {
     pub segments_out_of_order: u64,
     /// Segments received whose timestamp is too old (RFC 7323 §5).
     pub paws_rejected: u64,
-    /// Duplicate ACKs received, by the definition of RFC 5681 §2.
+    /// Duplicate ACKs received, by the definition of RFC 5681 §2, or with SACK those that report something new.
     pub dup_acks: u64,
-    /// Recoveries begun by duplicate ACKs.
+    /// Recoveries begun by duplicate ACKs, or by what RACK found lost.
     pub fast_recoveries: u64,
+    /// Payload bytes that SACK reported beyond a gap (RFC 2018).
+    pub bytes_sacked: u64,
+    /// ACKs that say the peer got something twice (RFC 2883).
+    pub dsacks: u64,
+    /// ACKs of something that was overtaken: it was sent once, and arrived after something sent later (RFC 8985 §6.2).
+    pub reordered: u64,
+    /// Times the peer dropped what it had reported by SACK (RFC 2018 §8).
+    pub reneged: u64,
     /// Expirations of the retransmission timer, the SYN's included.
     pub timeouts: u64,
     /// Tail loss probes sent (RFC 8985 §7), new data or old, beyond cwnd where it is full.
@@ -88,6 +96,14 @@ pub struct ConnStats {
     pub delivery_rate_app_limited: bool,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
+    /// Bytes in flight that the peer reported by SACK.
+    pub sacked: u64,
+    /// Bytes in flight believed lost and not sent again yet.
+    pub lost: u64,
+    /// Bytes in flight that were sent again.
+    pub resent: u64,
+    /// How far, in bytes, something was overtaken by what was sent later, at most.
+    pub reordering: u64,
     /// Where the time went, until this connection was told the time last.
     pub time: TimeShares,
     /// What the send queue may hold now, bytes of memory: fixed, or tuned by itself (`S4`).

@@ -4,7 +4,7 @@
 use super::recovery::Phase;
 use super::timers::Timer;
 use super::{Connection, State};
-use crate::{Burst, BurstKind, Nanos, Offset, Payload, Segment, Time, TxLimits};
+use crate::{Burst, BurstKind, Nanos, Offset, Payload, Time, TxLimits};
 
 /// What a peer may add by delaying its ACK of less than two full segments (RFC 8985 §7.2, TLP.max_ack_delay).
 const MAX_ACK_DELAY: Nanos = Nanos::from_millis(200);
@@ -41,6 +41,11 @@ impl TailProbe {
         *self = TailProbe::default();
     }
 
+    /// A probe is no longer called for.
+    pub(super) fn retire(&mut self) {
+        self.due = false;
+    }
+
     /// The probe left; SND.NXT is `end`. `again` when it was sent before.
     pub(super) fn on_sent(&mut self, end: Offset, again: bool) {
         (self.due, self.sent) = (false, Some(Sent { end, again }));
@@ -56,7 +61,9 @@ impl<P: Payload> Connection<P> {
             && self.tail_probe == TailProbe::default()
             && self.recovery.phase() == Phase::Open
             && !self.flight.is_empty()
-            && self.flight.lost() == 0;
+            && self.flight.lost() == 0
+            // RFC 8985 §7.2: while something is beyond a gap the reordering timer watches.
+            && self.flight.sacked() == 0;
         let Some(srtt) = self.rtt.srtt().filter(|_| possible) else { return };
         // A receiver acknowledges every second full segment at once (RFC 9293 §3.8.6.3), and may sit on less.
         let delayed = self.flight.bytes() < 2 * u64::from(self.mss());
@@ -109,13 +116,16 @@ impl<P: Payload> Connection<P> {
         self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
     }
 
-    /// Looks what an ACK of `ack` says of the probe (RFC 8985 §7.4.2). `duplicate` when it is a duplicate one.
-    pub(super) fn on_tail_probe_acked(&mut self, now: Time, ack: Offset, seg: &Segment<P>, duplicate: bool) {
+    /// `end` is where the probe ended that was sent before, if there is one.
+    pub(super) fn is_tail_probe(&self, end: Offset) -> bool {
+        self.tail_probe.sent.is_some_and(|probe| probe.again && probe.end == end)
+    }
+
+    /// Looks what an ACK of `ack` says of the probe (RFC 8985 §7.4.2). `twice` when it says that something arrived twice
+    /// (RFC 2883 §4): the probe and not only the original. `duplicate` when it is a duplicate one.
+    pub(super) fn on_tail_probe_acked(&mut self, now: Time, ack: Offset, twice: bool, duplicate: bool) {
         let Some(probe) = self.tail_probe.sent.filter(|probe| ack >= probe.end) else { return };
-        let blocks = seg.options.sack.as_slice();
-        // A block below the ACK says that the probe, and not only the original, arrived (RFC 2883 §4).
-        let arrived_twice = blocks.first().is_some_and(|&(_, right)| right.diff(seg.ack) <= 0);
-        if !probe.again || arrived_twice || (duplicate && blocks.is_empty()) {
+        if !probe.again || twice || duplicate {
             self.tail_probe.sent = None;
         } else if ack > probe.end {
             // Only one of the two arrived: there was a loss, and the probe repaired it unseen.

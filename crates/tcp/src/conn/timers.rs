@@ -5,6 +5,8 @@ use crate::Time;
 /// What a deadline is for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Timer {
+    /// What was overtaken has had its time to arrive (RFC 8985 §6.2).
+    Reordering,
     /// Oldest unacknowledged byte, or the SYN: RFC 6298 §5.
     Retransmit,
     /// The last ACKs of a flight are late: probe (RFC 8985 §7).
@@ -34,7 +36,8 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 13] = [
+    pub(crate) const ALL: [Timer; 14] = [
+        Timer::Reordering,
         Timer::Retransmit,
         Timer::TailProbe,
         Timer::Persist,

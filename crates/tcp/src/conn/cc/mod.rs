@@ -55,12 +55,12 @@ impl Window {
     }
 }
 
-/// What an ACK that moved SND.UNA says.
+/// What an ACK says that tells of something new, acknowledged or reported by SACK.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct AckSample {
     /// When it arrived.
     pub now: Time,
-    /// Bytes it acknowledged.
+    /// Bytes the peer was not known to have before.
     pub acked: u64,
     /// SND.UNA after it.
     pub una: Offset,
@@ -68,7 +68,7 @@ pub struct AckSample {
     pub flight: u64,
     /// The window was what held the sender back when these bytes were sent. Otherwise they say nothing about a
     /// larger window, and it must not grow (RFC 9438 §4.2, RFC 7661 §3); nor while fast recovery repairs what it was too
-    /// large for.
+    /// large for, nor for what arrived beyond a gap.
     pub cwnd_limited: bool,
     /// The sender recovers from a retransmission timeout.
     pub after_rto: bool,
@@ -85,7 +85,7 @@ pub struct AckSample {
 /// Every method gets the window to change. What a controller does not care for it need not implement: the defaults do
 /// what RFC 5681 does.
 pub trait Controller {
-    /// An ACK of new data arrived, in whichever phase.
+    /// An ACK of new data arrived, or one that reports some by SACK, in whichever phase.
     fn on_ack(&mut self, window: &mut Window, sample: &AckSample);
 
     /// A loss began a recovery, with `flight` bytes outstanding, those of limited transmit left out.

@@ -22,6 +22,7 @@ mod recovering;
 mod refusing;
 mod reporting;
 mod resetting;
+mod sacking;
 mod script;
 mod sending;
 mod shares;

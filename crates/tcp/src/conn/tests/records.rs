@@ -179,7 +179,7 @@ fn s19_a_tail_probe_repeats_the_last_record_alone() {
     s.limits = TSO;
     s.write_quietly(1000, EOR).write_quietly(300, EOR).write_quietly(5000, MORE);
     s.flush().expect("P. 1:1301(1300) ack 1").expect(". 1301:6301(5000) ack 1").nothing();
-    s.inject(". 1:1(0) ack 1 <sack 1001:1301>").nothing();
+    s.at(200).inject(". 1:1(0) ack 1 <sack 1001:1301>").nothing();
     let mut s = Script::connect(&ConnConfig { no_delay: true, sack: true, timestamps: false, ..plain() });
     s.expect("S 0:0(0)")
         .at(100)

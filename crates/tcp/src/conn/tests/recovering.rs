@@ -315,23 +315,6 @@ fn s42_a_smaller_path_mtu_recuts_what_is_out() {
 }
 
 #[test]
-fn rfc6675_with_sack_a_duplicate_is_what_reports_something_new() {
-    let mut s = Script::connect(&ConnConfig { sack: true, ..plain() });
-    s.expect("S 0:0(0)").inject("S. 0:0(0) ack 1 <mss 1000,sackOK>").expect(". 1:1(0) ack 1");
-    s.write(10_000);
-    s.sent.clear();
-    // No block, an old block repeated, a duplicate reported (RFC 2883): no sign of a loss.
-    s.inject(". 1:1(0) ack 1").inject(". 1:1(0) ack 1").inject(". 1:1(0) ack 1 <sack 0:1>");
-    s.inject(". 1:1(0) ack 1 <sack 1001:2001>").inject(". 1:1(0) ack 1 <sack 1001:2001>").nothing();
-    assert_eq!(s.conn.stats().dup_acks, 1);
-    // Another window and text do not hide what it says.
-    s.inject(". 1:1(0) ack 1 win 60000 <sack 1001:3001>").nothing();
-    s.inject("P. 1:2001(2000) ack 1 <sack 1001:4001>");
-    s.expect(". 1:1001(1000) ack 2001").nothing();
-    assert_eq!((s.conn.stats().dup_acks, s.conn.stats().fast_recoveries), (3, 1));
-}
-
-#[test]
 fn nothing_waits_for_ever_behind_a_full_pipe() {
     let mut s = ten_out();
     s.conn.flight.mark_first_lost(1000);
