@@ -187,6 +187,8 @@ mod tests {
     fn extremes_saturate() {
         let most = Rate::from_bps(u64::MAX);
         assert_eq!(most.bytes_in(Nanos::MAX), u64::MAX);
+        // A hundred gigabits for half an hour overflow 64 bits, of bits times nanoseconds.
+        assert_eq!(Rate::from_bps(100_000_000_000).bytes_in(Nanos::from_secs(1_800)), 22_500_000_000_000);
         assert_eq!(Rate::of(u64::MAX, Nanos::from_nanos(1)), Some(most));
         assert_eq!(Rate::from_bps(0).as_bps(), 1);
         assert_eq!(most.percent(200), most);
