@@ -5,12 +5,15 @@ mod flows;
 mod path;
 mod wire;
 
-use std::io::{Result, Write as _};
+use std::fs::File;
+use std::io::{BufWriter, Result, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use engine::nic::PcapWriter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ use tcp::{Nanos, Time};
 use self::clock::Clock;
 use self::flows::Flows;
 use self::path::Path;
-use self::wire::{Faults, Wire};
+use self::wire::{Arrival, Faults, Wire};
 
 pub(crate) use self::flows::FlowReport;
 pub(crate) use self::path::PathReport;
@@ -54,6 +57,9 @@ pub(crate) struct LinkArgs {
     /// What chance begins with
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Records every frame as it comes in, from both sides, in this file
+    #[arg(long)]
+    pcap: Option<PathBuf>,
     /// Ends by itself after so many seconds
     #[arg(long, default_value_t = 3600)]
     at_most: u64,
@@ -106,6 +112,10 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
     let mut rng = Rng::new(args.seed);
     let mut there = Path::new(towards_receiver, rng.fork());
     let mut back = Path::new(towards_sender, rng.fork());
+    let mut pcap = match &args.pcap {
+        Some(path) => Some(PcapWriter::new(BufWriter::new(File::create(path)?))?),
+        None => None,
+    };
     let mut sender = Wire::open(&args.sender)?;
     let mut receiver = Wire::open(&args.receiver)?;
     let mut flows = Flows::default();
@@ -117,6 +127,7 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
         let mut moved = false;
         for _ in 0..BATCH {
             let Some(arrival) = sender.receive(&clock)? else { break };
+            record(&mut pcap, &arrival);
             if flows.on_data(arrival.at, arrival.frame) {
                 say("data")?;
             }
@@ -125,6 +136,7 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
         }
         for _ in 0..BATCH {
             let Some(arrival) = receiver.receive(&clock)? else { break };
+            record(&mut pcap, &arrival);
             flows.on_ack(arrival.at, arrival.frame);
             back.enter(arrival.at, arrival.frame.to_vec());
             moved = true;
@@ -141,6 +153,9 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
             wait(&clock, [&sender, &receiver], [&there, &back].into_iter().filter_map(Path::next).min())?;
         }
     }
+    if let Some(pcap) = pcap {
+        pcap.finish()?;
+    }
     let report = Report {
         rate_bps: args.rate,
         rtt_us: args.rtt_us,
@@ -155,6 +170,12 @@ pub(crate) fn run(args: &LinkArgs) -> Result<()> {
         flows: flows.report(),
     };
     say(&serde_json::to_string(&report)?)
+}
+
+fn record(pcap: &mut Option<PcapWriter<BufWriter<File>>>, arrival: &Arrival<'_>) {
+    if let Some(pcap) = pcap {
+        pcap.write(arrival.at.as_nanos(), &[arrival.frame]);
+    }
 }
 
 fn say(line: &str) -> Result<()> {

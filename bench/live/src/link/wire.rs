@@ -80,7 +80,8 @@ impl Wire {
             let (fd, control) = (self.socket.as_raw_fd(), Some(self.control.as_mut_slice()));
             let message = match recvmsg::<LinkAddr>(fd, &mut into, control, MsgFlags::MSG_TRUNC) {
                 Ok(message) => message,
-                Err(Errno::EAGAIN) => return Ok(None),
+                // A TAP goes down when the program behind it ends; when it comes up again, so does this.
+                Err(Errno::EAGAIN | Errno::ENETDOWN) => return Ok(None),
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
