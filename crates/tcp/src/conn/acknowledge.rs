@@ -145,8 +145,8 @@ impl<P: Payload> Connection<P> {
             Progress::Normal => {}
             Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),
             Progress::Partial { lost: false, .. } => {}
-            // With SACK the pipe was brought to ssthresh on the way (RFC 9937).
-            Progress::Recovered if self.peer.sack => {
+            Progress::Recovered if self.prr.take().is_some() => {
+                // RFC 9937 §6.2: the pipe was brought there on the way.
                 self.cc.on_recovered(self.flight.bytes().max(self.cc.ssthresh()));
             }
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
@@ -168,11 +168,7 @@ impl<P: Payload> Connection<P> {
             self.rack.on_recovered();
         }
         if self.is_suspicious() {
-            let lost = self.detect_losses(now);
-            // What a recovery left behind was lost after it began: that is another one.
-            if lost > 0 || (over && self.flight.lost() > 0) {
-                self.begin_recovery(now);
-            }
+            self.repair(now, &acked, over);
         }
         self.tune_send_buffer();
 
@@ -225,9 +221,7 @@ impl<P: Payload> Connection<P> {
         });
         self.tail_probe.retire();
         self.timers.stop(Timer::TailProbe);
-        if self.detect_losses(now) > 0 {
-            self.begin_recovery(now);
-        }
+        self.repair(now, &arrived, false);
     }
 
     /// Marks what `report` says the peer has.
@@ -255,20 +249,25 @@ impl<P: Payload> Connection<P> {
 
     /// What was overtaken has had its time.
     pub(super) fn on_reordering_timer(&mut self, now: Time) {
-        if self.detect_losses(now) > 0 {
-            self.begin_recovery(now);
-        }
+        self.repair(now, &Arrived::default(), false);
     }
 
-    /// RACK found something lost: fast recovery, unless there is one already (RFC 6675 §5).
-    fn begin_recovery(&mut self, now: Time) {
-        if self.recovery.on_lost(self.snd_una(), self.snd_nxt()) {
+    /// Finds what is lost and begins or continues fast recovery (RFC 6675 §5), after an ACK of what `arrived` or when time
+    /// passed. `over`: a recovery just ended.
+    fn repair(&mut self, now: Time, arrived: &Arrived, over: bool) {
+        let lost = self.detect_losses(now);
+        // What a recovery left behind was lost after it began: that is another one.
+        if (lost > 0 || (over && self.flight.lost() > 0))
+            && self.recovery.on_lost(self.snd_una(), self.snd_nxt())
+        {
             self.counts.fast_recoveries += 1;
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
             // What limited transmit sent beyond the window does not count (RFC 6675 §5 step 4.2).
             self.cc.on_loss(now, self.flight.bytes().min(self.cc.cwnd()));
+            self.begin_reduction(arrived);
         }
+        self.reduce(arrived, lost);
     }
 
     /// The peer has what was offered up to `ack`, a probe or part of a burst that the device refused: it was sent after

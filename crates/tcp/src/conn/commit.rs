@@ -85,7 +85,7 @@ impl<P: Payload> Connection<P> {
 
     fn commit_new(&mut self, burst: &Burst, end: Offset, now: Time) {
         let len = u64::from(burst.len);
-        let cwnd = self.cc.cwnd();
+        let cwnd = self.cwnd();
         debug_assert!(end <= self.window.right(), "SND.NXT beyond the window");
         self.queue.commit(len);
         if burst.flags.has(TcpFlags::FIN) {
@@ -125,6 +125,7 @@ impl<P: Payload> Connection<P> {
         if outstanding > cwnd && self.recovery.on_limited(len, self.flight.sacked() > 0) {
             self.counts.limited_transmits += u64::from(burst.segments());
         }
+        self.on_reduced_sent(len);
         self.note_cwnd_limit(pipe, cwnd);
         if self.queue.nxt() == self.queue.end() {
             self.cork.on_drained();
@@ -147,7 +148,7 @@ impl<P: Payload> Connection<P> {
 
     fn commit_retransmission(&mut self, burst: &Burst, end: Offset, now: Time) {
         let len = u64::from(burst.len);
-        let cwnd = self.cc.cwnd();
+        let cwnd = self.cwnd();
         self.proposed.retransmit_bytes =
             self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
         let stamp = self.delivery.on_sent(now, false);
@@ -160,6 +161,7 @@ impl<P: Payload> Connection<P> {
             self.counts.recovery_exceptions += u64::from(pipe > cwnd);
         }
         self.recovery.on_retransmitted(end);
+        self.on_reduced_sent(len);
         self.counts.bytes_retransmitted += len;
         self.counts.segments_retransmitted += u64::from(burst.segments());
         self.note_cwnd_limit(pipe, cwnd);

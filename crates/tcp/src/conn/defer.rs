@@ -35,7 +35,7 @@ impl<P: Payload> Connection<P> {
             return false;
         }
         // What tells of a loss has to leave as soon as it may: limited transmit, repairs.
-        let window = self.window.wnd().min(self.cc.cwnd());
+        let window = self.window.wnd().min(self.cwnd());
         if room >= window / WINDOW_PART || self.suspects_loss() {
             return false;
         }

@@ -57,6 +57,7 @@ impl<P: Payload> Connection<P> {
                 self.syn.due = true;
             } else {
                 self.settle_mtu_claim();
+                self.prr = None;
                 let flight = self.flight.bytes().saturating_sub(self.recovery.limited());
                 let repeated = self.recovery.on_timeout(self.snd_una(), self.snd_nxt());
                 self.cc.on_rto(now, flight, repeated);

@@ -39,6 +39,7 @@ mod overdue;
 mod pacing;
 mod path_mtu;
 mod persist;
+mod prr;
 mod rack;
 mod reassembly;
 mod recovery;
@@ -81,6 +82,7 @@ use self::output::Proposed;
 use self::pacing::Pacer;
 use self::path_mtu::PathMtu;
 use self::persist::Persist;
+use self::prr::Prr;
 use self::rack::Rack;
 use self::recovery::Recovery;
 use self::rtt::RttEstimator;
@@ -215,6 +217,8 @@ pub struct Connection<P> {
     known: Offset,
     recovery: Recovery,
     rack: Rack,
+    /// While the controller's window is reduced.
+    prr: Option<Prr>,
     tail_probe: TailProbe,
     rtt: RttEstimator,
     cc: Cc,
@@ -321,6 +325,7 @@ impl<P: Payload> Connection<P> {
             known: Offset::ZERO,
             recovery: Recovery::new(),
             rack: Rack::default(),
+            prr: None,
             tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
             cc: Cc::new(cfg.controller, 0, 536),
@@ -478,7 +483,7 @@ impl<P: Payload> Connection<P> {
             min_rtt: self.rtt.min(),
             rto: self.rtt.rto(),
             controller: self.cfg.controller,
-            cwnd: self.cc.cwnd(),
+            cwnd: self.cwnd(),
             ssthresh: self.cc.ssthresh(),
             send_window: self.window.wnd(),
             receive_window: self.rcv_wnd(),

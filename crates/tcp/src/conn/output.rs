@@ -185,7 +185,7 @@ impl<P: Payload> Connection<P> {
 
     /// Less than a segment waits and cwnd has room: the application limits us (`S27`).
     fn note_app_limit(&mut self) {
-        if self.flight.lost() == 0 && self.pipe() < self.cc.cwnd() {
+        if self.flight.lost() == 0 && self.pipe() < self.cwnd() {
             self.delivery.on_app_limited(self.flight.bytes());
         }
     }
@@ -269,7 +269,7 @@ impl<P: Payload> Connection<P> {
         let segments = by_length
             .min(u64::from(limits.max_segments))
             .min(self.window.half() / mss)
-            .min(self.cc.cwnd() / 2 / mss)
+            .min(self.cwnd() / 2 / mss)
             .min(paced / mss);
         segments.max(1) * mss
     }
@@ -302,7 +302,7 @@ impl<P: Payload> Connection<P> {
             }
         }
         let pipe = self.pipe();
-        let mut room = self.cc.cwnd().saturating_sub(pipe);
+        let mut room = self.cwnd().saturating_sub(pipe);
         if pipe == 0 || forced {
             room = room.max(mss);
         }
@@ -376,7 +376,7 @@ impl<P: Payload> Connection<P> {
             return false;
         }
         // Duplicate ACKs tell of segments that arrived.
-        bursts >= self.recovery.credit() / mss + (self.cc.cwnd() / mss).max(SHORT_SEGMENTS)
+        bursts >= self.recovery.credit() / mss + (self.cwnd() / mss).max(SHORT_SEGMENTS)
     }
 
     /// The least of `waiting` bytes from `from` that is worth sending: a full segment, what is left of a record, or all
@@ -413,7 +413,7 @@ impl<P: Payload> Connection<P> {
                 return Err(Hold::Window);
             }
         }
-        let room = match self.cc.cwnd().saturating_sub(pipe) {
+        let room = match self.cwnd().saturating_sub(pipe) {
             room if pipe == 0 => room.max(mss),
             room => room,
         };

@@ -234,7 +234,7 @@ impl<P: Payload> Connection<P> {
             Hold::Congestion => Share::Congestion,
             Hold::Pacing => Share::Pacing,
             // It waits for the window that leaves less room.
-            Hold::Defer if self.cc.cwnd() <= self.window.wnd() => Share::Congestion,
+            Hold::Defer if self.cwnd() <= self.window.wnd() => Share::Congestion,
             Hold::Defer => Share::PeerWindow,
             Hold::Device => Share::Device,
             // The writer is about to bring the rest of it.

@@ -57,7 +57,8 @@ fn rfc6675_the_third_segment_beyond_a_gap_means_a_loss() {
     s.at(200).inject(". 1:1(0) ack 1 <sack 1001:2001>").inject(". 1:1(0) ack 1 <sack 1001:3001>").nothing();
     // Text and another window do not hide it.
     s.inject("P. 1:11(10) ack 1 win 60000 <sack 1001:4001>").expect(". 1:1001(1000) ack 11").nothing();
-    assert_eq!((s.conn.stats().fast_recoveries, s.cwnd(), s.conn.stats().ssthresh), (1, 5, 5000));
+    // The window comes down by and by: what is in the network now.
+    assert_eq!((s.conn.stats().fast_recoveries, s.cwnd(), s.conn.stats().ssthresh), (1, 7, 5000));
 }
 
 #[test]
@@ -66,8 +67,15 @@ fn s38_what_was_overtaken_is_lost_a_quarter_of_a_round_trip_later() {
     s.write(4000);
     s.sent.clear();
     s.at(200).inject(". 1:1(0) ack 1 <sack 3001:4001>").nothing();
-    s.silence_until(224).expect_at(225, ". 1:1001(1000) ack 1").expect(". 1001:2001(1000) ack 1");
-    assert_eq!((s.conn.stats().fast_recoveries, s.conn.stats().timeouts, s.cwnd()), (1, 0, 2));
+    s.silence_until(224).expect_at(225, ". 1:1001(1000) ack 1").nothing();
+    assert_eq!(
+        (s.conn.stats().fast_recoveries, s.conn.stats().lost, s.conn.stats().ssthresh),
+        (1, 2000, 2000)
+    );
+    s.at(300).inject(". 1:1(0) ack 1001 <sack 3001:4001>");
+    s.expect(". 1001:2001(1000) ack 1").expect(". 2001:3001(1000) ack 1");
+    s.at(400).inject(". 1:1(0) ack 4001");
+    assert_eq!((s.conn.stats().timeouts, s.cwnd()), (0, 2));
 }
 
 #[test]
@@ -214,4 +222,39 @@ fn s27_what_sack_reports_is_delivered() {
     // 9000 bytes in 100 ms.
     assert_eq!(s.conn.stats().delivery_rate.map(|rate| rate.as_bps()), Some(720_000));
     assert_eq!(s.conn.take_rtt_sample(), Some(Nanos::from_millis(100)));
+}
+
+#[test]
+fn s39_a_window_is_reduced_in_proportion() {
+    let mut s = established(&ConnConfig { initial_window: 20, ..plain() });
+    s.write(60_000);
+    assert_eq!(s.ranges().len(), 20);
+    // The first of twenty is lost. ssthresh is 10: a segment leaves for every second one that arrives.
+    let mut sent = Vec::new();
+    for at in 2..=20 {
+        s.at(200 + at).inject(&format!(". 1:1(0) ack 1 <sack 1001:{}>", at * 1000 + 1));
+        sent.push(s.ranges().len());
+    }
+    // Two by limited transmit, the repair, then by proportion: 17 arrive from then on, 8 and a half leave.
+    assert_eq!(sent[..3], [1, 1, 1]);
+    assert_eq!((sent[3..].iter().sum::<usize>(), *sent.iter().max().expect("some")), (7, 1));
+    s.at(330).inject(". 1:1(0) ack 20001");
+    assert_eq!((s.cwnd(), s.conn.stats().ssthresh, s.conn.stats().recovery_exceptions), (10, 10_000, 0));
+    assert_eq!(s.conn.in_flight(), 10_000);
+}
+
+#[test]
+fn s39_a_burst_of_losses_is_repaired_at_the_pace_of_acks() {
+    let mut s = established(&ConnConfig { initial_window: 20, ..plain() });
+    s.write(20_000);
+    assert_eq!(s.ranges().len(), 20);
+    // The first sixteen are lost: the pipe is empty, and may fill no faster than the network drains.
+    s.at(200).inject(". 1:1(0) ack 1 <sack 16001:19001>");
+    assert_eq!(s.ranges(), [(0, 1000), (1000, 2000), (2000, 3000)]);
+    s.at(201).inject(". 1:1(0) ack 1 <sack 16001:20001>");
+    assert_eq!(s.ranges(), [(3000, 4000)]);
+    // SND.UNA advances and nothing more is lost: one more than arrived.
+    s.at(300).inject(". 1:1(0) ack 1001 <sack 16001:20001>");
+    assert_eq!(s.ranges(), [(4000, 5000), (5000, 6000)]);
+    assert_eq!((s.conn.stats().ssthresh, s.conn.stats().fast_recoveries), (10_000, 1));
 }
