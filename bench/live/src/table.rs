@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::matrix::{Run, read};
-use crate::run::{Cell, Sender};
+use crate::run::{Cell, Sender, Stack};
 
 /// Makes tables in Markdown of what `matrix` wrote
 #[derive(Args, Debug)]
@@ -62,39 +62,112 @@ fn place(cell: &Cell) -> Place {
     [cell.rtt_us, cell.buffer.to_bits(), cell.loss.to_bits(), cell.rate]
 }
 
+/// What a table shows of each run.
+struct Measure {
+    title: &'static str,
+    of: fn(&Run) -> f64,
+    /// With the quotient of ours and the kernel's of the same controller beside it.
+    compared: bool,
+}
+
+const MEASURES: [Measure; 4] = [
+    Measure { title: "Goodput, Mbit/s", of: |run| run.goodput_bps.iter().sum::<f64>() / 1e6, compared: true },
+    Measure { title: "Sent again, % of what was acknowledged", of: |run| run.again * 100.0, compared: false },
+    Measure { title: "Queueing, mean, ms", of: |run| run.queueing_mean_ns / 1e6, compared: false },
+    Measure { title: "Queueing, 95th percentile, ms", of: |run| run.queueing_p95_ns / 1e6, compared: false },
+];
+
 fn page(runs: &[Run]) -> String {
     let mut cells: BTreeMap<Place, Vec<&Run>> = BTreeMap::new();
     for run in runs {
         cells.entry(place(&run.cell)).or_default().push(run);
     }
-    let (mut alone, mut shared) = (String::new(), String::new());
-    for runs in cells.values() {
-        let mut teams: Vec<&[Sender]> = Vec::new();
-        for run in runs {
-            if !teams.contains(&run.senders.as_slice()) {
-                teams.push(&run.senders);
-            }
-        }
-        for team in teams {
-            let runs: Vec<&Run> = runs.iter().copied().filter(|run| run.senders == team).collect();
-            match team {
-                [sender] => alone += &alone_row(sender, &runs),
-                _ => shared += &shared_row(team, &runs),
-            }
-        }
-    }
+    let senders = teams(runs).into_iter().filter_map(|team| match team {
+        [sender] => Some(sender),
+        _ => None,
+    });
+    let senders: Vec<&Sender> = senders.collect();
     let mut page = String::new();
-    if !alone.is_empty() {
-        page += "| Round trip, ms | Rate, Mbit/s | Queue, BDP (frames) | Loss, % | Sender | Goodput, Mbit/s | Sent again, % | \
-                 Queueing, mean, ms | p95, ms | Runs |\n|---|---|---|---|---|---|---|---|---|---|\n";
-        page += &alone;
+    if !senders.is_empty() {
+        for measure in &MEASURES {
+            page += &alone(measure, &senders, &cells);
+        }
     }
+    let shared: String = cells.values().map(|runs| shared_rows(runs)).collect();
     if !shared.is_empty() {
-        page += "\n| Round trip, ms | Rate, Mbit/s | Queue, BDP (frames) | Loss, % | Senders | Goodput, Mbit/s, median of each | \
-                 Jain | Sent again, % | Queueing, mean, ms | Runs |\n|---|---|---|---|---|---|---|---|---|---|\n";
+        page += "### Sharing the link\n\n\
+                 | Round trip, ms | Rate, Mbit/s | Queue, BDP (frames) | Loss, % | Senders | Goodput of each, Mbit/s | Jain | \
+                 Sent again, % | Queueing, mean, ms | Runs |\n|---|---|---|---|---|---|---|---|---|---|\n";
         page += &shared;
     }
     page
+}
+
+/// Those who sent alone or together, in the order in which they came.
+fn teams<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<&'a [Sender]> {
+    let mut teams: Vec<&[Sender]> = Vec::new();
+    for run in runs {
+        if !teams.contains(&run.senders.as_slice()) {
+            teams.push(&run.senders);
+        }
+    }
+    teams
+}
+
+/// A table with a row for each cell and a column for each sender.
+fn alone(measure: &Measure, senders: &[&Sender], cells: &BTreeMap<Place, Vec<&Run>>) -> String {
+    let pairs: Vec<(usize, usize)> = if measure.compared { pairs(senders) } else { Vec::new() };
+    let mut table =
+        format!("### {}\n\n| Round trip, ms | Rate, Mbit/s | Queue, BDP (frames) | Loss, % ", measure.title);
+    let mut columns = 4;
+    for sender in senders {
+        table += &format!("| {sender} ");
+        columns += 1;
+    }
+    for &(_, ours) in &pairs {
+        table += &format!("| {}, ours ÷ kernel's ", senders[ours].controller.as_deref().unwrap_or_default());
+        columns += 1;
+    }
+    table += &format!("| Runs |\n{}|\n", "|---".repeat(columns + 1));
+    for runs in cells.values() {
+        let of = |sender: &Sender| {
+            let runs = runs.iter().filter(|run| run.senders.as_slice() == std::slice::from_ref(sender));
+            let values: Vec<f64> = runs.map(|run| (measure.of)(run)).collect();
+            (values.len(), Middle::of(values))
+        };
+        let middles: Vec<(usize, Option<Middle>)> = senders.iter().map(|sender| of(sender)).collect();
+        let (Some(first), true) = (runs.first(), middles.iter().any(|(n, _)| *n > 0)) else { continue };
+        table += &conditions(&first.cell);
+        for (_, middle) in &middles {
+            table += &format!("| {} ", middle.map_or_else(|| "–".into(), |middle| middle.show(2)));
+        }
+        for &(kernel, ours) in &pairs {
+            table += &format!("| {} ", verdict(middles[kernel].1, middles[ours].1));
+        }
+        let fewest = middles.iter().map(|(n, _)| *n).filter(|n| *n > 0).min();
+        table += &format!("| {} |\n", fewest.unwrap_or(0));
+    }
+    table + "\n"
+}
+
+/// Which columns are of the same controller, the kernel's and ours.
+fn pairs(senders: &[&Sender]) -> Vec<(usize, usize)> {
+    let of = |stack: Stack, n: usize| senders[n].stack == stack && senders[n].controller.is_some();
+    let all = (0..senders.len()).flat_map(|kernel| (0..senders.len()).map(move |ours| (kernel, ours)));
+    all.filter(|&(kernel, ours)| {
+        of(Stack::Kernel, kernel)
+            && of(Stack::Tsonami, ours)
+            && senders[kernel].controller == senders[ours].controller
+    })
+    .collect()
+}
+
+/// The quotient of the medians, in bold where ours is the smaller one and neither lies between the other's quartiles.
+fn verdict(kernel: Option<Middle>, ours: Option<Middle>) -> String {
+    let (Some(kernel), Some(ours)) = (kernel, ours) else { return "–".into() };
+    let quotient = format!("{:.2}", ours.median / kernel.median);
+    let less = ours.median < kernel.low && ours.high < kernel.median;
+    if less { format!("**{quotient}**") } else { quotient }
 }
 
 fn conditions(cell: &Cell) -> String {
@@ -113,33 +186,26 @@ fn show(runs: &[&Run], digits: usize, of: impl Fn(&Run) -> f64) -> String {
     Middle::of(runs.iter().map(|run| of(run))).map_or_else(String::new, |middle| middle.show(digits))
 }
 
-fn alone_row(sender: &Sender, runs: &[&Run]) -> String {
-    let Some(first) = runs.first() else { return String::new() };
-    format!(
-        "{}| {sender} | {} | {} | {} | {} | {} |\n",
-        conditions(&first.cell),
-        show(runs, 2, |run| run.goodput_bps.iter().sum::<f64>() / 1e6),
-        show(runs, 2, |run| run.again * 100.0),
-        show(runs, 2, |run| run.queueing_mean_ns / 1e6),
-        show(runs, 2, |run| run.queueing_p95_ns / 1e6),
-        runs.len()
-    )
-}
-
-fn shared_row(senders: &[Sender], runs: &[&Run]) -> String {
-    let Some(first) = runs.first() else { return String::new() };
-    let names: Vec<String> = senders.iter().map(Sender::to_string).collect();
-    let each = (0..senders.len()).map(|n| show(runs, 1, |run| run.goodput_bps.get(n).unwrap_or(&0.0) / 1e6));
-    format!(
-        "{}| {} | {} | {} | {} | {} | {} |\n",
-        conditions(&first.cell),
-        names.join(" + "),
-        each.collect::<Vec<_>>().join(" + "),
-        show(runs, 3, |run| jain(&run.goodput_bps)),
-        show(runs, 2, |run| run.again * 100.0),
-        show(runs, 2, |run| run.queueing_mean_ns / 1e6),
-        runs.len()
-    )
+fn shared_rows(runs: &[&Run]) -> String {
+    let mut rows = String::new();
+    for senders in teams(runs.iter().copied()).into_iter().filter(|team| team.len() > 1) {
+        let runs: Vec<&Run> = runs.iter().copied().filter(|run| run.senders == senders).collect();
+        let Some(first) = runs.first() else { continue };
+        let names: Vec<String> = senders.iter().map(Sender::to_string).collect();
+        let each =
+            (0..senders.len()).map(|n| show(&runs, 1, |run| run.goodput_bps.get(n).unwrap_or(&0.0) / 1e6));
+        rows += &format!(
+            "{}| {} | {} | {} | {} | {} | {} |\n",
+            conditions(&first.cell),
+            names.join(" + "),
+            each.collect::<Vec<_>>().join(" + "),
+            show(&runs, 3, |run| jain(&run.goodput_bps)),
+            show(&runs, 2, |run| run.again * 100.0),
+            show(&runs, 2, |run| run.queueing_mean_ns / 1e6),
+            runs.len()
+        );
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -152,6 +218,40 @@ mod tests {
         assert_eq!(of(&[5.0, 1.0, 3.0, 2.0, 4.0]), Some(Middle { low: 2.0, median: 3.0, high: 4.0 }));
         assert_eq!(of(&[1.0, 2.0]), Some(Middle { low: 1.25, median: 1.5, high: 1.75 }));
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn a_verdict_is_bold_only_beyond_the_noise() {
+        let middle = |low, median, high| Some(Middle { low, median, high });
+        assert_eq!(verdict(middle(9.0, 10.0, 11.0), middle(4.0, 5.0, 6.0)), "**0.50**");
+        assert_eq!(verdict(middle(4.0, 10.0, 11.0), middle(4.0, 5.0, 6.0)), "0.50", "within the kernel's");
+        assert_eq!(verdict(middle(9.0, 10.0, 11.0), middle(4.0, 5.0, 12.0)), "0.50", "within ours");
+        assert_eq!(verdict(middle(9.0, 10.0, 11.0), middle(19.0, 20.0, 21.0)), "2.00");
+        assert_eq!(verdict(None, middle(1.0, 1.0, 1.0)), "–");
+    }
+
+    #[test]
+    fn a_row_has_a_column_for_each_sender() {
+        let run = |sender: &str, bps: f64| Run {
+            cell: Cell { rate: 100_000_000, rtt_us: 10_000, buffer: 1.0, loss: 0.001 },
+            senders: vec![sender.parse().expect("a sender")],
+            run: 1,
+            seconds: 1,
+            goodput_bps: vec![bps],
+            again: 0.01,
+            queueing_mean_ns: 2e6,
+            queueing_p95_ns: 3e6,
+            lost: 0,
+            overflowed: 0,
+            lateness_p99_ns: 0,
+            lateness_max_ns: 0,
+        };
+        let runs = [run("kernel:cubic", 80e6), run("tsonami:cubic", 90e6), run("kernel:bbr", 95e6)];
+        let page = page(&runs);
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| 10 ")).collect();
+        assert_eq!(rows.len(), MEASURES.len());
+        let goodput = "| 10 | 100 | 1 (82) | 0.1 | 80.00 (80.00–80.00) | 90.00 (90.00–90.00) | 95.00 (95.00–95.00) | 1.12 | 1 |";
+        assert_eq!(rows[0], goodput);
     }
 
     #[test]
