@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tcp::Nanos;
-use tcp::conn::ConnConfig;
 use tcp::conn::cc::ControllerKind;
+use tcp::conn::{ConnConfig, EcnMode};
 
 /// Names the file of sysctls.
 const SYSCTLS: &str = "TSONAMI_PD_SYSCTLS";
@@ -143,6 +143,13 @@ impl Settings {
             "net.ipv4.tcp_timestamps" => self.conn.timestamps = on()?,
             "net.ipv4.tcp_sack" | "net.inet.tcp.sack.enable" => self.conn.sack = on()?,
             "net.ipv4.tcp_window_scaling" => self.conn.window_scale = on()?,
+            "net.ipv4.tcp_ecn" | "net.inet.tcp.ecn.enable" => {
+                self.conn.ecn = match number()? {
+                    0 => EcnMode::Off,
+                    1 => EcnMode::On,
+                    _ => EcnMode::Passive,
+                }
+            }
             "net.inet.tcp.rfc1323" => (self.conn.timestamps, self.conn.window_scale) = (on()?, on()?),
             "net.ipv4.tcp_congestion_control" => self.conn.controller = controller(value)?,
             "net.ipv4.tcp_min_tso_segs" => self.run_segments = number()?,

@@ -106,7 +106,7 @@ impl Framer {
             src,
             dst,
             protocol: PROTOCOL_TCP,
-            tos: 0,
+            tos: burst.ecn(),
             ttl: self.ttl,
             id: to.ip_id,
             dont_fragment: true,

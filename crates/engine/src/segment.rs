@@ -176,6 +176,7 @@ mod tests {
             len,
             mss: 1000,
             kind: BurstKind::New,
+            ect: false,
         }
     }
 

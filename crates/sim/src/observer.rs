@@ -50,6 +50,8 @@ struct Syn {
     window_scale: Option<u8>,
     timestamps: bool,
     sack_permitted: bool,
+    /// It asks for ECN, or agrees to it (RFC 3168 §6.1.1).
+    ecn: bool,
 }
 
 impl Observer {
@@ -112,7 +114,10 @@ impl Observer {
             if receiver.peer_isn != packet.seq {
                 receiver.arrived.clear();
             }
-            receiver.peer_syn = Some(Syn::of(&packet));
+            let asked = receiver.peer_isn == packet.seq && receiver.peer_syn.is_some_and(|syn| syn.ecn);
+            let syn = Syn::of(&packet);
+            // One that was repeated may have given up asking, and come too late to say so.
+            receiver.peer_syn = Some(Syn { ecn: syn.ecn || asked, ..syn });
             receiver.peer_isn = packet.seq;
         }
         if receiver.peer_isn != isn {
@@ -145,6 +150,7 @@ impl Observer {
         }
         let Some(syn) = half.syn else { return Err("a segment before any SYN".into()) };
         half.options(p, syn)?;
+        half.congestion(p, syn)?;
         half.data(p, self.mtu)?;
         if let (Some(ack), Some(_)) = (p.ack, half.peer_syn) {
             let isn = half.peer_isn;
@@ -179,6 +185,25 @@ impl Half {
         let may_sack = syn.sack_permitted && self.peer_syn.is_some_and(|s| s.sack_permitted);
         if answered && !p.sack.is_empty() && !may_sack {
             return Err("SACK was not negotiated".into());
+        }
+        Ok(())
+    }
+
+    /// RFC 3168 §6.1: only new data is ECT(0), only where both SYNs said so, and nobody speaks of marks otherwise.
+    fn congestion(&self, p: &Packet, syn: Syn) -> Result<(), String> {
+        if p.syn {
+            return if p.ecn == 0 { Ok(()) } else { Err("a SYN that can be marked".into()) };
+        }
+        let agreed = syn.ecn && self.peer_syn.is_some_and(|peer| peer.ecn);
+        if !agreed && (p.ecn != 0 || p.ece || p.cwr) {
+            return Err("ECN without agreement".into());
+        }
+        let new = !p.payload.is_empty() && offset(p.seq, self.isn) >= self.bytes.len() as i64;
+        if p.ecn != 0 && (p.ecn != 0b10 || !new) {
+            return Err(format!("ECN field {:#b} on what is no new data", p.ecn));
+        }
+        if p.cwr && !new {
+            return Err("CWR on what is not new".into());
         }
         Ok(())
     }
@@ -277,6 +302,7 @@ impl Syn {
             window_scale: p.window_scale,
             timestamps: p.timestamps.is_some(),
             sack_permitted: p.sack_permitted,
+            ecn: p.ece && p.cwr == p.ack.is_none(),
         }
     }
 }
@@ -348,6 +374,9 @@ mod tests {
             fin: false,
             rst: false,
             psh: false,
+            ecn: 0,
+            ece: false,
+            cwr: false,
             window: 1000,
             ip_len: 40 + payload.len(),
             options_len: 0,
@@ -413,6 +442,14 @@ mod tests {
         talk.wrong(Packet { fin: true, ..data(113, &[]) }, "FIN at 13, before at 14");
         talk.wrong(Packet { timestamps: Some((1, 1)), ..data(112, &[]) }, "negotiated: false");
         talk.wrong(Packet { sack: vec![(500, 501)], ..data(112, &[]) }, "SACK was not negotiated");
+        talk.wrong(Packet { ece: true, ..data(112, &[]) }, "ECN without agreement");
+        let a = talk.0.halves.get_mut(&(A, B)).unwrap();
+        (a.syn.as_mut().unwrap().ecn, a.peer_syn.as_mut().unwrap().ecn) = (true, true);
+        talk.0.sent(&Packet { ece: true, ..data(112, &[]) }).unwrap();
+        talk.wrong(Packet { ecn: 0b10, ..data(112, &[]) }, "on what is no new data");
+        talk.wrong(Packet { ecn: 0b10, ..data(113, b"n") }, "on what is no new data");
+        talk.wrong(Packet { cwr: true, ..data(113, b"n") }, "CWR on what is not new");
+        talk.wrong(Packet { syn: true, ecn: 0b10, ..data(99, &[]) }, "a SYN that can be marked");
         talk.0.halves.get_mut(&(A, B)).unwrap().acked = 3;
         talk.wrong(data(112, &[]), "acknowledges 0 after 3");
     }

@@ -23,6 +23,12 @@ pub struct Packet {
     pub rst: bool,
     /// PSH.
     pub psh: bool,
+    /// The ECN field of the IP header.
+    pub ecn: u8,
+    /// ECE.
+    pub ece: bool,
+    /// CWR.
+    pub cwr: bool,
     /// The window field.
     pub window: u16,
     /// Bytes of IP packet.
@@ -85,6 +91,9 @@ pub fn decode(frame: &[u8]) -> Decoded {
         fin: tcp.fin(),
         rst: tcp.rst(),
         psh: tcp.psh(),
+        ecn: header.ecn().value(),
+        ece: tcp.ece(),
+        cwr: tcp.cwr(),
         window: tcp.window_size(),
         ip_len: usize::from(header.total_len()),
         options_len: tcp.options().len(),

@@ -2,7 +2,7 @@
 
 use engine::nic::NicLimits;
 use tcp::conn::cc::ControllerKind;
-use tcp::conn::{ConnConfig, Keepalive, Linger};
+use tcp::conn::{ConnConfig, EcnMode, Keepalive, Linger};
 use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
@@ -222,6 +222,11 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         autosize: Nanos::from_nanos(rng.pick(&[0, 100_000, 1_000_000, 1_000_000, 10_000_000, 1_000_000_000])),
         tso_defer: rng.chance(0.7),
         idle_restart: rng.chance(0.7),
+        ecn: match rng.range(0, 2) {
+            0 => EcnMode::Off,
+            1 => EcnMode::On,
+            _ => EcnMode::Passive,
+        },
         linger: match rng.chance(0.2) {
             true => Linger::Bounded(Nanos::from_millis(rng.pick(&[0, 1, 50, 1_000, 3_600_000]))),
             false => Linger::Background,

@@ -1,6 +1,6 @@
 //! What a connection wants on the wire next: one header description over up to a TSO frame's worth of payload.
 
-use crate::wire::{OptionBytes, TcpFlags};
+use crate::wire::{ECT_0, OptionBytes, TcpFlags};
 use crate::{Nanos, Offset, Seq};
 
 /// A proposal to send. It names a range of the stream; `Connection::slices`
@@ -29,6 +29,15 @@ pub struct Burst {
     pub mss: u16,
     /// Why it is sent.
     pub kind: BurstKind,
+    /// The IP header says that both ends understand marks of congestion: ECT(0) (RFC 3168 §5).
+    pub ect: bool,
+}
+
+impl Burst {
+    /// The ECN field of its IP header.
+    pub fn ecn(&self) -> u8 {
+        if self.ect { ECT_0 } else { 0 }
+    }
 }
 
 impl Burst {

@@ -7,6 +7,8 @@ use tcp::Rate;
 use tcp::conn::cc::ControllerKind;
 use tcp::conn::{self, ConnConfig, Linger};
 
+use crate::Ecn;
+
 /// Settings of one connection. Whatever is not set has the default of [`tcp::conn::ConnConfig`].
 ///
 /// In TOML lengths of time are text: `"500ms"`, `"10s"`, `"2m"`.
@@ -80,6 +82,8 @@ pub struct ConnectOptions {
     pub tso_defer: bool,
     /// Restart the congestion window after a silence (RFC 5681 §4.1, `S26`).
     pub idle_restart: bool,
+    /// Explicit Congestion Notification (RFC 3168, `S35`): `off`, `on`, or `passive`, which agrees to it and does not ask.
+    pub ecn: Ecn,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,
     /// Offer and accept selective acknowledgements (RFC 2018).
@@ -123,6 +127,7 @@ impl Default for ConnectOptions {
             autosize: protocol.autosize.into(),
             tso_defer: protocol.tso_defer,
             idle_restart: protocol.idle_restart,
+            ecn: protocol.ecn.into(),
             timestamps: protocol.timestamps,
             sack: protocol.sack,
             window_scale: protocol.window_scale,
@@ -164,6 +169,7 @@ impl ConnectOptions {
             autosize,
             tso_defer,
             idle_restart,
+            ecn,
             timestamps,
             sack,
             window_scale,
@@ -198,6 +204,7 @@ impl ConnectOptions {
             autosize: autosize.into(),
             tso_defer,
             idle_restart,
+            ecn: ecn.protocol(),
             timestamps,
             sack,
             window_scale,

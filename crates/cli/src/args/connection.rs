@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use tsonami::{ControllerKind, Keepalive};
 
@@ -204,6 +204,10 @@ pub(crate) struct CongestionArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Protocol options")]
 pub(crate) struct ProtocolArgs {
+    /// Explicit Congestion Notification (RFC 3168) [default: passive]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) ecn: Option<EcnArg>,
+
     /// Neither offer nor accept timestamps (RFC 7323)
     #[arg(long)]
     pub(crate) no_timestamps: bool,
@@ -215,4 +219,15 @@ pub(crate) struct ProtocolArgs {
     /// Neither offer nor accept window scaling (RFC 7323): windows end at 64 KiB
     #[arg(long)]
     pub(crate) no_window_scale: bool,
+}
+
+/// `--ecn`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum EcnArg {
+    /// Neither ask for it nor agree to it
+    Off,
+    /// Ask for it
+    On,
+    /// Agree when the peer, who connects, asks
+    Passive,
 }

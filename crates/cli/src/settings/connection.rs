@@ -5,11 +5,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tsonami::{Config, ConnectOptions, ControllerKind};
+use tsonami::{Config, ConnectOptions, ControllerKind, Ecn};
 
 use crate::args::{
-    AckArgs, CongestionArgs, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs, SegmentArgs,
-    SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
+    AckArgs, CongestionArgs, EcnArg, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs,
+    SegmentArgs, SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -94,7 +94,13 @@ fn set_timers(options: &mut ConnectOptions, args: &TimerArgs) {
 }
 
 fn set_protocol(options: &mut ConnectOptions, args: &ProtocolArgs) {
-    let ProtocolArgs { no_timestamps, no_sack, no_window_scale } = args;
+    let ProtocolArgs { ecn, no_timestamps, no_sack, no_window_scale } = args;
+    let ecn = ecn.map(|ecn| match ecn {
+        EcnArg::Off => Ecn::Off,
+        EcnArg::On => Ecn::On,
+        EcnArg::Passive => Ecn::Passive,
+    });
+    set(&mut options.ecn, ecn);
     options.timestamps &= !no_timestamps;
     options.sack &= !no_sack;
     options.window_scale &= !no_window_scale;
@@ -233,6 +239,7 @@ mod tests {
             "max_pacing_rate" => "10M",
             "autosize" => "2ms",
             "congestion" => "fixed:1G",
+            "ecn" => "on",
             "quick_acks" | "initial_window" => "3",
             _ => panic!("which value other than the default does {id} take? Say it here"),
         }

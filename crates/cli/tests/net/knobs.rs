@@ -277,6 +277,15 @@ const ROWS: &[Row] = &[
         shows: |without, with| without > 0 && with == 0,
     },
     Row {
+        option: "ecn",
+        peer: Peer::Reads,
+        // Linux agrees when it is asked, unless told otherwise.
+        common: "-n 20K",
+        with: "--ecn on",
+        figure: |run| u64::from(run.json["connections"][0]["stats"]["ecn"].as_bool().expect("a fact")),
+        shows: |without, with| without == 0 && with == 1,
+    },
+    Row {
         option: "no-timestamps",
         peer: Peer::Reads,
         common: "-n 20K",

@@ -6,6 +6,7 @@ mod chaos;
 mod counting;
 mod input;
 mod long_sends;
+mod marking;
 mod neighbours;
 mod partial;
 mod pressure;

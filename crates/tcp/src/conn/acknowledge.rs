@@ -45,6 +45,9 @@ impl<P: Payload> Connection<P> {
         self.unreachable = None;
         self.pulse.on_heard(now);
         self.cork.on_ack();
+        if delta >= 0 {
+            self.on_ecn_ack(now, una + delta as u64, seg.flags);
+        }
         // Nearly every ACK has no SACK option: all of this is off its path.
         let report = match self.peer.sack && !seg.options.sack.as_slice().is_empty() {
             true => Some(self.sack_report(seg)),
@@ -98,7 +101,7 @@ impl<P: Payload> Connection<P> {
             self.counts.fast_recoveries += 1;
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
-            self.cc.on_loss(now, self.flight.bytes().saturating_sub(limited));
+            self.reduce_for_loss(now, self.flight.bytes().saturating_sub(limited));
             self.flight.mark_first_lost(mss);
         }
     }
@@ -151,17 +154,22 @@ impl<P: Payload> Connection<P> {
             }
             Progress::Recovered => self.cc.on_recovered(self.flight.bytes()),
         }
+        let marked = self.ecn.is_echoed();
         self.cc.on_ack(&AckSample {
             now,
             // What cwnd let out; not what the device refused and the peer has all the same.
             acked: acked.delivered.saturating_sub(told).max(1),
             una: ack,
             flight: self.flight.bytes(),
-            cwnd_limited: progress == Progress::Normal && self.is_cwnd_limited(una),
+            // RFC 3168 §6.1.2: nor for an ACK that echoes a mark.
+            cwnd_limited: progress == Progress::Normal
+                && self.is_cwnd_limited(una)
+                && !(marked && !self.cc.wants_every_mark()),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
             rtt: acked.sent.map(|sent| now.since(sent)),
             srtt: self.rtt.srtt(),
             rate,
+            marked,
         });
         let over = was != Phase::Open && self.recovery.phase() == Phase::Open;
         if over {
@@ -264,7 +272,7 @@ impl<P: Payload> Connection<P> {
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
             // What limited transmit sent beyond the window does not count (RFC 6675 §5 step 4.2).
-            self.cc.on_loss(now, self.flight.bytes().min(self.cc.cwnd()));
+            self.reduce_for_loss(now, self.flight.bytes().min(self.cc.cwnd()));
             self.begin_reduction(arrived);
         }
         self.reduce(arrived, lost);

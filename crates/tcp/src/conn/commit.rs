@@ -28,6 +28,7 @@ impl<P: Payload> Connection<P> {
                 self.counts.segments_retransmitted += u64::from(self.syn.sent.is_some());
                 self.syn.retransmits += u32::from(self.syn.sent.is_some());
                 self.syn.sent = Some(now);
+                self.on_ecn_syn_sent(burst.flags);
                 self.syn.due = false;
                 self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
             }
@@ -107,6 +108,9 @@ impl<P: Payload> Connection<P> {
             self.ack.on_answer(now, self.delayed_ack());
         }
         self.path.on_sent(burst);
+        if burst.flags.has(TcpFlags::CWR) {
+            self.on_cwr_sent();
+        }
         let tail = len % u64::from(burst.mss);
         if tail != 0 {
             self.small_end = burst.offset + len;

@@ -1,5 +1,6 @@
 //! What a connection is told when it is made.
 
+use super::EcnMode;
 use super::Keepalive;
 use super::cc::ControllerKind;
 use crate::{Nanos, Rate};
@@ -38,6 +39,8 @@ pub struct ConnConfig {
     /// Small sends wait while the port still holds an earlier burst of the connection, 100 µs at most (`S18`), whatever
     /// `no_delay` says: they could not leave the port before it anyway. Default true, as Linux.
     pub autocork: bool,
+    /// Explicit Congestion Notification (RFC 3168, `S35`). Default: agree when the peer, who opens, asks, as Linux.
+    pub ecn: EcnMode,
     /// Offer and accept the Timestamps option (RFC 7323). Default true.
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018). Default true.
@@ -112,6 +115,7 @@ impl Default for ConnConfig {
             no_delay: false,
             cork: false,
             autocork: true,
+            ecn: EcnMode::Passive,
             timestamps: true,
             sack: true,
             tail_loss_probe: true,

@@ -36,6 +36,7 @@ impl<P: Payload> Connection<P> {
         if self.state == State::SynReceived && flags.has(TcpFlags::SYN) && seg.seq == self.irs {
             if !flags.any(TcpFlags::ACK | TcpFlags::RST) {
                 // The peer's SYN again: our SYN,ACK was lost, or is late.
+                self.on_ecn_peer_syn_again(flags);
                 self.syn.due |= self.ack.challenge(now);
                 return;
             }
@@ -196,6 +197,7 @@ impl<P: Payload> Connection<P> {
         let start = Offset(start as u64);
         let len = seg.payload.len() as u64;
         if len > 0 {
+            self.on_ecn_data(seg.ce, seg.flags);
             if self.detached && start + len > self.recv.next() {
                 // Nobody will ever read it: RFC 9293 §3.10.4, SHLD-3.
                 return self.abort(now);

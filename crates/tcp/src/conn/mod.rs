@@ -27,6 +27,7 @@ mod config;
 mod cork;
 mod defer;
 mod delivery;
+mod ecn;
 mod events;
 mod expiry;
 mod flight;
@@ -62,6 +63,7 @@ use core::fmt;
 
 pub use adjust::Setting;
 pub use config::{ConnConfig, Linger, SendFlags};
+pub use ecn::EcnMode;
 pub use keepalive::Keepalive;
 pub use reassembly::{Pushed, RecvQueue};
 pub use shares::{HeldBy, Share, TimeShares};
@@ -74,6 +76,7 @@ use self::autocork::Autocork;
 use self::cc::Cc;
 use self::cork::Cork;
 use self::delivery::Delivery;
+use self::ecn::Ecn;
 use self::events::Events;
 use self::flight::Flight;
 use self::keepalive::Pulse;
@@ -198,6 +201,7 @@ pub struct Connection<P> {
     peer: Peer,
     stamps: Stamps,
     path: PathMtu,
+    ecn: Ecn,
 
     // Our direction.
     iss: Seq,
@@ -291,6 +295,7 @@ impl<P: Payload> Connection<P> {
         conn.state = State::Listen;
         conn.transition(Trigger::Syn);
         conn.on_peer_syn(now, syn.seq, &syn.options);
+        conn.on_ecn_peer_syn(syn.flags);
         // A window on a SYN is not scaled (RFC 7323 §2.2).
         conn.window.begin(Offset::ZERO, Offset::ZERO, u64::from(syn.window));
         conn.syn.due = true;
@@ -312,6 +317,7 @@ impl<P: Payload> Connection<P> {
             peer: Peer { mss: 536, timestamps: false, sack: false, scaled: false },
             stamps: Stamps { offset: ts_offset, recent: 0, recent_at: now },
             path: PathMtu::new(cfg.mtu),
+            ecn: Ecn::default(),
             iss,
             syn: Syn::default(),
             fin: Fin::Open,
@@ -492,6 +498,7 @@ impl<P: Payload> Connection<P> {
             pacing_rate: self.pacing_rate(),
             delivery_rate: self.delivery.best().map(|sample| sample.rate()),
             delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
+            ecn: self.ecn.is_agreed(),
             unsent: self.queue.end().since(self.queue.nxt()),
             sacked: self.flight.sacked(),
             lost: self.flight.lost(),

@@ -25,6 +25,8 @@ pub(crate) struct Proposed {
     pub(super) special: bool,
     /// One of them carries the FIN for the first time.
     fin: bool,
+    /// One of them says that the window was reduced.
+    pub(super) cwr: bool,
     /// Where the search for lost ranges goes on.
     retransmit: Offset,
     /// Lost bytes proposed again.
@@ -88,8 +90,10 @@ impl<P: Payload> Connection<P> {
     /// `next_timeout` afterwards.
     pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
         let burst = self.propose(now, limits)?;
+        let burst = self.ecn_mark(burst);
         self.proposed.bursts += 1;
         self.proposed.ack |= burst.flags.has(TcpFlags::ACK);
+        self.proposed.cwr |= burst.flags.has(TcpFlags::CWR);
         Some(burst)
     }
 
@@ -193,6 +197,7 @@ impl<P: Payload> Connection<P> {
     /// A segment without payload at SND.NXT.
     pub(super) fn bare(&self, flags: TcpFlags, kind: BurstKind) -> Burst {
         let nxt = self.proposed_nxt();
+        let flags = if flags.any(TcpFlags::SYN | TcpFlags::RST) { flags } else { flags | self.ecn.echo() };
         Burst {
             seq: self.snd_seq(nxt),
             ack: self.rcv_seq(self.rcv_nxt()),
@@ -203,6 +208,7 @@ impl<P: Payload> Connection<P> {
             len: 0,
             mss: self.mss() as u16,
             kind,
+            ect: false,
         }
     }
 
@@ -232,7 +238,7 @@ impl<P: Payload> Connection<P> {
             ack: if answer { self.rcv_seq(self.rcv_nxt()) } else { Seq::default() },
             window: super::window::RecvWindow::syn_field(self.room()),
             options: self.syn_options(now),
-            ..self.bare(flags, BurstKind::Syn)
+            ..self.bare(flags | self.ecn_syn_flags(), BurstKind::Syn)
         })
     }
 
@@ -427,7 +433,7 @@ impl<P: Payload> Connection<P> {
         if self.is_paced_at(now) {
             return Err(Hold::Pacing);
         }
-        let goal = self.size_goal(mss, limits);
+        let goal = if self.cwr_is_due() { mss } else { self.size_goal(mss, limits) };
         // Segments are worth waiting for only up to a burst that the device cuts.
         let company = if mss < u64::from(limits.cut_below_mss) { mss } else { goal };
         if self.defers(now, mss, Prospect { room: room.min(usable), goal: company, waiting }) {

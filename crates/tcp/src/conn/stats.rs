@@ -56,6 +56,12 @@ pub struct ConnStats {
     pub limited_transmits: u64,
     /// First retransmissions of a recovery that left although the pipe was full (RFC 5681 §3.2 step 3).
     pub recovery_exceptions: u64,
+    /// Segments received whose bytes were marked: somebody on the way is congested (RFC 3168).
+    pub ecn_marked_segments: u64,
+    /// ACKs received that echo a mark.
+    pub ecn_echoes: u64,
+    /// Times the congestion window was reduced for them.
+    pub ecn_reductions: u64,
     /// Challenge ACKs sent (RFC 5961).
     pub challenge_acks: u64,
     /// ICMP errors believed.
@@ -94,6 +100,8 @@ pub struct ConnStats {
     pub delivery_rate: Option<Rate>,
     /// It was the application that limited it.
     pub delivery_rate_app_limited: bool,
+    /// Both ends agreed on Explicit Congestion Notification (`S35`).
+    pub ecn: bool,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
     /// Bytes in flight that the peer reported by SACK.

@@ -37,5 +37,6 @@ pub(super) fn reply(flags: TcpFlags, seq: Seq, ack: Seq, kind: BurstKind) -> Bur
         // No payload to cut: any size will do.
         mss: 1,
         kind,
+        ect: false,
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Malformed, Sum, checksum};
+use super::{CE, ECN_MASK, Malformed, Sum, checksum};
 
 /// Length of the header without options, bytes: what we send.
 pub const IPV4_HEADER_LEN: usize = 20;
@@ -77,7 +77,7 @@ pub struct Ipv4Packet {
 impl Ipv4Packet {
     /// True when the ECN field says Congestion Experienced (RFC 3168 §5).
     pub fn is_ce(&self) -> bool {
-        self.header.tos & 0b11 == 0b11
+        self.header.tos & ECN_MASK == CE
     }
 }
 

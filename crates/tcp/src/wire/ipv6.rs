@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::Malformed;
+use super::{CE, ECN_MASK, Malformed};
 
 /// Length of the header, bytes.
 pub const IPV6_HEADER_LEN: usize = 40;
@@ -54,7 +54,7 @@ pub struct Ipv6Packet {
 impl Ipv6Packet {
     /// True when the ECN field says Congestion Experienced (RFC 3168 §5).
     pub fn is_ce(&self) -> bool {
-        self.header.traffic_class & 0b11 == 0b11
+        self.header.traffic_class & ECN_MASK == CE
     }
 }
 

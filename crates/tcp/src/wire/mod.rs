@@ -4,6 +4,7 @@
 //! offsets: the payload stays where it is.
 
 mod checksum;
+mod ecn;
 mod flags;
 mod icmpv4;
 mod icmpv6;
@@ -15,6 +16,7 @@ mod quoted;
 mod tcp;
 
 pub use checksum::{Sum, checksum};
+pub use ecn::{CE, ECN_MASK, ECT_0, ECT_1};
 pub use flags::TcpFlags;
 pub use icmpv4::{ICMP_HEADER_LEN, Icmpv4, PROTOCOL_ICMP};
 pub use icmpv6::{Icmpv6, PROTOCOL_ICMPV6};

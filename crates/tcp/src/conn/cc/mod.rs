@@ -78,6 +78,9 @@ pub struct AckSample {
     pub srtt: Option<Nanos>,
     /// The delivery rate it measured, if it measured one (`S27`).
     pub rate: Option<RateSample>,
+    /// The peer says that what it acknowledges was marked: all of it where both ends count marks
+    /// ([`wants_every_mark`](Controller::wants_every_mark)), something in the last window otherwise.
+    pub marked: bool,
 }
 
 /// A congestion controller.
@@ -99,6 +102,12 @@ pub trait Controller {
     /// §6.1.2).
     fn on_ecn(&mut self, window: &mut Window, now: Time, flight: u64) {
         self.on_loss(window, now, flight);
+    }
+
+    /// It counts marks: those on the peer's data are echoed one by one (RFC 8257 §3.2) instead of until they are answered,
+    /// and an ACK that echoes one does not keep the window from growing.
+    fn wants_every_mark(&self) -> bool {
+        false
     }
 
     /// The recovery ended with everything acknowledged that was outstanding when it began; `flight` bytes are
@@ -157,6 +166,7 @@ mod tests {
             rtt: None,
             srtt: None,
             rate: None,
+            marked: false,
         }
     }
 

@@ -128,6 +128,8 @@ pub(crate) struct Cc {
     algorithm: Algorithm,
     /// cwnd and ssthresh before the last reduction, while that may prove wrong.
     before: Option<(u64, u64)>,
+    /// How often cwnd was reduced for a loss, a timeout or a mark.
+    reductions: u32,
 }
 
 // Detecting spurious losses, marks of congestion and rate reduction in recovery come with S35, S39 and S40.
@@ -137,7 +139,7 @@ impl Cc {
     pub(crate) fn new(kind: ControllerKind, initial: u64, mss: u32) -> Cc {
         let mut window = Window { cwnd: initial, ssthresh: u64::MAX, mss: u64::from(mss), pacing_rate: None };
         let algorithm = Algorithm::new(kind, &mut window);
-        Cc { window, algorithm, before: None }
+        Cc { window, algorithm, before: None, reductions: 0 }
     }
 
     /// Bytes that may be in the network.
@@ -156,6 +158,17 @@ impl Cc {
     #[inline]
     pub(crate) fn pacing_rate(&self) -> Option<Rate> {
         self.window.pacing_rate
+    }
+
+    /// How often the window was reduced for a loss, a timeout or a mark; it wraps.
+    #[inline]
+    pub(crate) fn reductions(&self) -> u32 {
+        self.reductions
+    }
+
+    /// See [`Controller::wants_every_mark`].
+    pub(crate) fn wants_every_mark(&self) -> bool {
+        self.algorithm.get().wants_every_mark()
     }
 
     /// It steers cwnd in recovery too: nothing else is to.
@@ -225,6 +238,7 @@ impl Cc {
     }
 
     fn remember(&mut self) {
+        self.reductions = self.reductions.wrapping_add(1);
         self.before = Some((self.window.cwnd, self.window.ssthresh));
     }
 }

@@ -11,6 +11,7 @@ mod ending;
 mod flow;
 mod idling;
 mod keeping_alive;
+mod marking;
 mod network;
 mod opening;
 mod pacing;

@@ -2,7 +2,8 @@
 //!
 //! Segments are written as packetdrill writes them, `FLAGS first:last(len) ack N win N <options>`, with sequence
 //! numbers relative to the initial ones. What is sent must be expected, in order and at its exact time; the
-//! window and the options are compared when the expectation names them.
+//! window and the options are compared when the expectation names them. In front of it stands what the IP header says of
+//! congestion, `[ect0]` on what is sent and `[ce]` on what arrives.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -277,6 +278,7 @@ const LETTERS: [(char, TcpFlags); 8] = [
 
 /// A segment of the peer from its text.
 pub(super) fn parse(text: &str) -> Segment<TestBuf> {
+    let (ce, text) = text.strip_prefix("[ce] ").map_or((false, text), |text| (true, text));
     let (head, options) = match text.split_once(" <") {
         Some((head, options)) => (head, options.trim_end_matches('>')),
         None => (text, ""),
@@ -301,7 +303,7 @@ pub(super) fn parse(text: &str) -> Segment<TestBuf> {
         window: after("win").unwrap_or(65535) as u16,
         urgent: 0,
         options: parse_options(options),
-        ce: false,
+        ce,
         payload: TestBuf::from(&payload[..]),
     }
 }
@@ -333,7 +335,7 @@ fn parse_options(text: &str) -> TcpOptions {
 
 /// A burst of ours as text, with those of its parts that `like` has.
 fn format(burst: &Burst, like: &str) -> String {
-    let mut out = String::new();
+    let mut out = String::from(if burst.ect { "[ect0] " } else { "" });
     for (c, flag) in LETTERS {
         if burst.flags.has(flag) {
             out.push(c);

@@ -1,0 +1,174 @@
+//! Explicit Congestion Notification (RFC 3168, `S35`): routers mark instead of dropping, receivers echo marks, and senders
+//! answer them like a loss, without one.
+//!
+//! Both directions are here: what our data says and what we do when the peer echoes a mark, and how we echo the marks on
+//! what the peer sends. Neither costs anything until the handshake agreed on it.
+//!
+//! A receiver whose controller is DCTCP echoes marks one by one instead of repeating each until it is answered (RFC 8257
+//! §3.2), and such a sender is told which bytes every ACK says were marked.
+
+use super::recovery::Phase;
+use super::{Connection, State};
+use crate::wire::TcpFlags;
+use crate::{Burst, BurstKind, Offset, Payload, Time};
+
+/// Whether a connection uses Explicit Congestion Notification.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum EcnMode {
+    /// Neither ask for it nor agree to it.
+    Off,
+    /// Ask for it when we open, agree to it when the peer does.
+    On,
+    /// Agree to it when the peer, who opens, asks for it: the default, as in Linux.
+    #[default]
+    Passive,
+}
+
+/// What was settled, and what is owed to whom.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Ecn {
+    /// Our SYN asked for it, and none of ours did not.
+    asked: bool,
+    /// Both ends agreed.
+    agreed: bool,
+    /// Up to here a window was sent that was reduced already: what else is said of it is no news.
+    answered: Offset,
+    /// Reductions of the window that the peer was told of.
+    told: u32,
+    /// The newest ACK says that what it acknowledges was marked.
+    echoed: bool,
+    /// Our ACKs say that the peer's data was marked.
+    echo: bool,
+}
+
+impl Ecn {
+    /// Both ends agreed on it.
+    pub(super) fn is_agreed(&self) -> bool {
+        self.agreed
+    }
+
+    /// What every segment with an ACK says.
+    #[inline]
+    pub(super) fn echo(&self) -> TcpFlags {
+        if self.echo { TcpFlags::ECE } else { TcpFlags::NONE }
+    }
+
+    /// The newest ACK says that what it acknowledges was marked.
+    #[inline]
+    pub(super) fn is_echoed(&self) -> bool {
+        self.echoed
+    }
+}
+
+/// What a SYN asks with.
+const SETUP: TcpFlags = TcpFlags(TcpFlags::ECE.0 | TcpFlags::CWR.0);
+
+impl<P: Payload> Connection<P> {
+    /// Flags of our SYN or SYN,ACK beside those that make it one (RFC 3168 §6.1.1).
+    ///
+    /// A SYN that is sent again does not ask: somebody on the path may have dropped the first for asking (RFC 3168
+    /// §6.1.1.1). Whoever sent a SYN that does not ask uses no ECN on the connection.
+    pub(super) fn ecn_syn_flags(&self) -> TcpFlags {
+        match self.state {
+            State::SynReceived if self.ecn.agreed => TcpFlags::ECE,
+            State::SynSent if self.cfg.ecn == EcnMode::On && self.syn.sent.is_none() => SETUP,
+            _ => TcpFlags::NONE,
+        }
+    }
+
+    /// Our SYN left.
+    pub(super) fn on_ecn_syn_sent(&mut self, flags: TcpFlags) {
+        if self.state == State::SynSent {
+            self.ecn.asked = flags.has(SETUP);
+        }
+    }
+
+    /// The peer's SYN or SYN,ACK arrived.
+    pub(super) fn on_ecn_peer_syn(&mut self, flags: TcpFlags) {
+        let setup = match flags.has(TcpFlags::ACK) {
+            // With CWR too it is what hosts of old send back, who do not know what they say (RFC 3168 §6.1.1).
+            true => flags.has(TcpFlags::ECE) && !flags.has(TcpFlags::CWR),
+            false => flags.has(SETUP),
+        };
+        self.ecn.agreed = setup && (self.ecn.asked || (self.passive && self.cfg.ecn != EcnMode::Off));
+    }
+
+    /// The peer's SYN arrived once more: it may have given up asking (RFC 3168 §6.1.1).
+    pub(super) fn on_ecn_peer_syn_again(&mut self, flags: TcpFlags) {
+        self.ecn.agreed &= flags.has(SETUP);
+    }
+
+    /// A proposal as it leaves. New bytes are ECT(0), and the first after a reduction of the window say that there was one
+    /// (RFC 3168 §6.1.2). What is sent again, or may have left before, is not, nor are probes and bare ACKs (§6.1.4 to
+    /// §6.1.6).
+    #[inline]
+    pub(super) fn ecn_mark(&self, burst: Burst) -> Burst {
+        let new = burst.kind == BurstKind::New && burst.len > 0 && burst.offset >= self.offered;
+        if !self.ecn.agreed || !new {
+            return burst;
+        }
+        let flags = if self.cwr_is_due() { burst.flags | TcpFlags::CWR } else { burst.flags };
+        Burst { ect: true, flags, ..burst }
+    }
+
+    /// The next new bytes say that the window was reduced. They leave in a segment of their own: of those that a device
+    /// cuts out of one burst only the first may say so, and not every device knows.
+    #[inline]
+    pub(super) fn cwr_is_due(&self) -> bool {
+        self.ecn.agreed && self.ecn.told != self.cc.reductions() && !self.proposed.cwr
+    }
+
+    /// New bytes left that say so.
+    pub(super) fn on_cwr_sent(&mut self) {
+        self.ecn.told = self.cc.reductions();
+    }
+
+    /// An acceptable ACK of everything up to `ack` arrived.
+    #[inline]
+    pub(super) fn on_ecn_ack(&mut self, now: Time, ack: Offset, flags: TcpFlags) {
+        self.ecn.echoed = self.ecn.agreed && flags.has(TcpFlags::ECE);
+        if self.ecn.echoed {
+            self.on_ecn_echo(now, ack);
+        }
+    }
+
+    /// An echoed mark reduces the window as a loss does, once in a window of data, and not while a loss in it does (RFC
+    /// 3168 §6.1.2). It takes an ACK of more than that window: only then can the peer know that we answered.
+    fn on_ecn_echo(&mut self, now: Time, ack: Offset) {
+        self.counts.ecn_echoes += 1;
+        if ack <= self.ecn.answered || self.recovery.phase() != Phase::Open {
+            return;
+        }
+        self.counts.ecn_reductions += 1;
+        self.cc.on_ecn(now, self.flight.bytes());
+        self.ecn.answered = self.snd_nxt();
+    }
+
+    /// Something was lost, with `flight` bytes outstanding: the window is reduced, unless it was for a mark in the same
+    /// window of data (RFC 3168 §6.1.2).
+    pub(super) fn reduce_for_loss(&mut self, now: Time, flight: u64) {
+        if self.snd_una() >= self.ecn.answered {
+            self.cc.on_loss(now, flight);
+        }
+    }
+
+    /// Bytes of the peer arrived. Marks are echoed by every ACK until the peer says that it reduced its window (RFC 3168
+    /// §6.1.3), or one for one (RFC 8257 §3.2).
+    #[inline]
+    pub(super) fn on_ecn_data(&mut self, ce: bool, flags: TcpFlags) {
+        if self.ecn.agreed && (ce || self.ecn.echo) {
+            self.counts.ecn_marked_segments += u64::from(ce);
+            let echo = match self.cc.wants_every_mark() {
+                true => ce,
+                // Whoever says that it reduced, and was marked again since, is told again.
+                false => ce || !flags.has(TcpFlags::CWR),
+            };
+            // A change is told at once: of congestion, because it is news; of its end, because who counts marks counts
+            // what each ACK acknowledges by its flag.
+            if echo != self.ecn.echo {
+                self.ecn.echo = echo;
+                self.ack.now();
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Explicit Congestion Notification (RFC 3168, `S35`): who asks, what is marked, what an echo does, what is echoed.
+
+use super::script::*;
+use crate::conn::{ConnConfig, EcnMode};
+
+fn asking() -> ConnConfig {
+    ConnConfig { ecn: EcnMode::On, ..plain() }
+}
+
+/// An established connection with ECN, 100 ms old, whose round trip is 100 ms.
+fn agreed() -> Script {
+    let mut s = Script::connect(&asking());
+    s.expect("SEW 0:0(0)");
+    s.at(100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.expect(". 1:1(0) ack 1");
+    s
+}
+
+#[test]
+fn s35_who_asks_and_is_agreed_with_marks_new_data_as_capable_and_nothing_else() {
+    let mut s = agreed();
+    assert!(s.conn.stats().ecn);
+    s.write(1_500);
+    s.expect("[ect0] . 1:1001(1000) ack 1").expect("[ect0] P. 1001:1501(500) ack 1");
+    s.at(200).inject(". 1:1(0) ack 1501").nothing();
+    // Neither an ACK, nor what is sent again, nor a FIN alone.
+    s.inject(". 1:1001(1000) ack 1501")
+        .inject(". 1001:2001(1000) ack 1501")
+        .expect(". 1501:1501(0) ack 2001");
+    s.write(1_000).expect("[ect0] P. 1501:2501(1000) ack 2001");
+    s.expect_at(450, "P. 1501:2501(1000) ack 2001");
+    s.at(600).inject(". 2001:2001(0) ack 2501");
+    s.shutdown().expect("F. 2501:2501(0) ack 2001").nothing();
+}
+
+#[test]
+fn s35_an_answer_that_does_not_agree_is_none() {
+    for answer in ["S.", "SEW.", "SW."] {
+        let mut s = Script::connect(&asking());
+        s.expect("SEW 0:0(0)");
+        s.at(100).inject(&format!("{answer} 0:0(0) ack 1 win 65535 <mss 1000>")).expect(". 1:1(0) ack 1");
+        assert!(!s.conn.stats().ecn, "{answer}");
+        s.write(1_000).expect("P. 1:1001(1000) ack 1");
+        // What echoes and marks then say is nothing.
+        s.at(200).inject("E. 1:1(0) ack 1001");
+        s.inject("[ce] . 1:1001(1000) ack 1001").inject("[ce] . 1001:2001(1000) ack 1001");
+        s.expect(". 1001:1001(0) ack 2001");
+        let stats = s.conn.stats();
+        assert_eq!((stats.ecn_echoes, stats.ecn_reductions, stats.ecn_marked_segments), (0, 0, 0));
+        assert!(stats.cwnd >= 10_000, "{answer}");
+    }
+}
+
+#[test]
+fn s35_only_who_is_told_to_asks() {
+    for ecn in [EcnMode::Off, EcnMode::Passive] {
+        let mut s = Script::connect(&ConnConfig { ecn, ..plain() });
+        s.expect("S 0:0(0)");
+        // Nobody asked: this agrees to nothing.
+        s.at(100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
+        assert!(!s.conn.stats().ecn);
+    }
+}
+
+#[test]
+fn s35_a_syn_that_is_repeated_does_not_ask_and_forgets_that_the_first_did() {
+    let mut s = Script::connect(&asking());
+    s.expect("SEW 0:0(0)").expect_at(1_000, "S 0:0(0)");
+    s.at(1_100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
+    s.write(1_000).expect("P. 1:1001(1000) ack 1");
+}
+
+#[test]
+fn s35_a_passive_open_agrees_when_it_is_asked() {
+    for ecn in [EcnMode::Passive, EcnMode::On] {
+        let cfg = ConnConfig { ecn, ..plain() };
+        let mut s = Script::accept(&cfg, "SEW 0:0(0) win 65535 <mss 1000>");
+        s.expect("SE. 0:0(0) ack 1").expect_at(1_000, "SE. 0:0(0) ack 1");
+        s.inject(". 1:1(0) ack 1").write(1_000).expect("[ect0] P. 1:1001(1000) ack 1");
+        for syn in ["S", "SE", "SW"] {
+            let mut s = Script::accept(&cfg, &format!("{syn} 0:0(0) win 65535 <mss 1000>"));
+            s.expect("S. 0:0(0) ack 1").inject(". 1:1(0) ack 1");
+            s.write(1_000).expect("P. 1:1001(1000) ack 1");
+        }
+    }
+    let off = ConnConfig { ecn: EcnMode::Off, ..plain() };
+    Script::accept(&off, "SEW 0:0(0) win 65535 <mss 1000>").expect("S. 0:0(0) ack 1");
+}
+
+#[test]
+fn s35_a_peer_that_gives_up_asking_is_answered_without() {
+    let mut s = Script::accept(&plain(), "SEW 0:0(0) win 65535 <mss 1000>");
+    s.expect("SE. 0:0(0) ack 1");
+    s.at(500).inject("S 0:0(0) win 65535 <mss 1000>").expect("S. 0:0(0) ack 1");
+    s.inject(". 1:1(0) ack 1").write(1_000).expect("P. 1:1001(1000) ack 1");
+}
+
+#[test]
+fn s35_both_ask_at_once_and_agree() {
+    let mut s = Script::connect(&asking());
+    s.expect("SEW 0:0(0)");
+    s.at(100).inject("SEW 0:0(0) win 65535 <mss 1000>").expect("SE. 0:0(0) ack 1");
+    s.inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.write(1_000).expect("[ect0] P. 1:1001(1000) ack 1");
+}
+
+#[test]
+fn s35_an_echo_reduces_the_window_once_in_a_window_of_data_and_is_answered_once() {
+    let mut s = agreed();
+    s.write(40_000);
+    assert_eq!(s.ranges().len(), 10);
+    // Half of what is in flight.
+    s.at(200).inject("E. 1:1(0) ack 2001").nothing();
+    assert_eq!(s.cwnd(), 5);
+    s.inject("E. 1:1(0) ack 4001").inject("E. 1:1(0) ack 5001").nothing();
+    // There is room again: the first new segment says why there was none, and no other.
+    s.inject("E. 1:1(0) ack 7001");
+    s.expect("[ect0] W. 10001:11001(1000) ack 1").expect("[ect0] . 11001:12001(1000) ack 1").nothing();
+    // Up to here the peer cannot know: one window, one reduction. Nor does it grow.
+    s.inject("E. 1:1(0) ack 10001");
+    assert_eq!(s.ranges(), [(12_000, 13_000), (13_000, 14_000), (14_000, 15_000)]);
+    assert_eq!(s.cwnd(), 5);
+    let stats = s.conn.stats();
+    assert_eq!((stats.ecn_echoes, stats.ecn_reductions), (5, 1));
+    // Marked again in the next window.
+    s.at(300).inject("E. 1:1(0) ack 12001").nothing();
+    assert_eq!((s.cwnd(), s.conn.stats().ecn_reductions), (2, 2));
+    s.inject(". 1:1(0) ack 15001");
+    s.expect("[ect0] W. 15001:16001(1000) ack 1").expect("[ect0] . 16001:17001(1000) ack 1");
+    s.expect("[ect0] . 17001:18001(1000) ack 1").nothing();
+    assert_eq!(s.conn.stats().segments_retransmitted, 0);
+}
+
+#[test]
+fn s35_what_says_that_the_window_was_reduced_leaves_in_a_segment_of_its_own() {
+    let mut s = agreed();
+    s.limits = TSO;
+    s.write(40_000);
+    s.ranges();
+    s.at(200).inject("E. 1:1(0) ack 1001").nothing();
+    s.inject(". 1:1(0) ack 10001");
+    s.expect("[ect0] W. 10001:11001(1000) ack 1").expect("[ect0] . 11001:14001(3000) ack 1");
+    s.expect("[ect0] . 14001:16001(2000) ack 1").nothing();
+}
+
+#[test]
+fn s35_a_loss_is_told_like_a_mark_and_its_retransmission_is_not_capable() {
+    let mut s = agreed();
+    s.write(40_000);
+    s.ranges();
+    s.at(200).inject("E. 1:1(0) ack 1").inject(". 1:1(0) ack 1").inject(". 1:1(0) ack 1");
+    let reduced = s.conn.stats();
+    assert_eq!((reduced.ecn_reductions, reduced.fast_recoveries), (0, 1), "an ACK of nothing says nothing");
+    let retransmitted = s.sent.iter().find(|(_, b)| b.offset.0 == 0).expect("sent again").1;
+    assert!(!retransmitted.ect);
+    s.sent.clear();
+    // While a loss is repaired, marks of the same window do nothing more.
+    s.at(300).inject("E. 1:1(0) ack 5001");
+    assert_eq!(s.conn.stats().ecn_reductions, 0);
+    s.sent.clear();
+    s.at(400).inject(". 1:1(0) ack 12001");
+    let told: Vec<_> = s.sent.iter().filter(|(_, b)| b.flags.has(crate::wire::TcpFlags::CWR)).collect();
+    assert!(told.len() <= 1);
+    assert!(s.sent.iter().all(|(_, b)| b.ect));
+}
+
+#[test]
+fn s35_marks_are_echoed_until_the_peer_says_that_it_reduced_its_window() {
+    let mut s = agreed();
+    // At once, whatever delays ACKs.
+    s.inject("[ce] . 1:1001(1000) ack 1").expect("E. 1:1(0) ack 1001");
+    s.inject(". 1001:2001(1000) ack 1").inject(". 2001:3001(1000) ack 1").expect("E. 1:1(0) ack 3001");
+    // Data says it too.
+    s.write(500).expect("[ect0] PE. 1:501(500) ack 3001");
+    // It did: and that again at once.
+    s.inject("W. 3001:4001(1000) ack 501").expect(". 501:501(0) ack 4001");
+    s.inject(". 4001:5001(1000) ack 501").inject(". 5001:6001(1000) ack 501").expect(". 501:501(0) ack 6001");
+    // Marked since it did.
+    s.inject("[ce] W. 6001:7001(1000) ack 501").expect("E. 501:501(0) ack 7001");
+    s.inject("[ce] W. 7001:8001(1000) ack 501")
+        .inject(". 8001:9001(1000) ack 501")
+        .expect("E. 501:501(0) ack 9001");
+    s.nothing();
+    assert_eq!(s.conn.stats().ecn_marked_segments, 3);
+}
+
+#[test]
+fn s35_a_mark_on_what_carries_nothing_is_none() {
+    let mut s = agreed();
+    s.write(1_000).expect("[ect0] P. 1:1001(1000) ack 1");
+    s.at(200).inject("[ce] . 1:1(0) ack 1001").nothing();
+    s.write(1_000).expect("[ect0] P. 1001:2001(1000) ack 1");
+}

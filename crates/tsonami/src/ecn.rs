@@ -1,0 +1,36 @@
+//! When marks of congestion are used.
+
+use serde::{Deserialize, Serialize};
+use tcp::conn::EcnMode;
+
+/// Whether a connection uses Explicit Congestion Notification (RFC 3168).
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ecn {
+    /// Neither asks for it nor agrees to it.
+    Off,
+    /// Asks for it, and agrees to it.
+    On,
+    /// Agrees to it when the peer, who connects, asks for it.
+    Passive,
+}
+
+impl From<EcnMode> for Ecn {
+    fn from(mode: EcnMode) -> Ecn {
+        match mode {
+            EcnMode::Off => Ecn::Off,
+            EcnMode::On => Ecn::On,
+            EcnMode::Passive => Ecn::Passive,
+        }
+    }
+}
+
+impl Ecn {
+    pub(crate) fn protocol(self) -> EcnMode {
+        match self {
+            Ecn::Off => EcnMode::Off,
+            Ecn::On => EcnMode::On,
+            Ecn::Passive => EcnMode::Passive,
+        }
+    }
+}
