@@ -164,7 +164,7 @@ impl<P: Payload> Connection<P> {
             // RFC 3168 §6.1.2: nor for an ACK that echoes a mark.
             cwnd_limited: progress == Progress::Normal
                 && self.is_cwnd_limited(una)
-                && !(marked && !self.cc.wants_every_mark()),
+                && (!marked || self.cc.wants_every_mark()),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
             rtt: acked.sent.map(|sent| now.since(sent)),
             srtt: self.rtt.srtt(),
@@ -226,6 +226,7 @@ impl<P: Payload> Connection<P> {
             rtt,
             srtt: self.rtt.srtt(),
             rate,
+            marked: self.ecn.is_echoed(),
         });
         self.tail_probe.retire();
         self.timers.stop(Timer::TailProbe);

@@ -220,6 +220,8 @@ impl Cc {
     /// See [`Controller::on_ecn`].
     pub(crate) fn on_ecn(&mut self, now: Time, flight: u64) {
         self.remember();
+        // What routers mark is congestion, whatever becomes of losses that were suspected before.
+        self.before = None;
         self.algorithm.get_mut().on_ecn(&mut self.window, now, flight);
     }
 

@@ -2,6 +2,7 @@
 
 use super::script::*;
 use crate::conn::{ConnConfig, EcnMode};
+use crate::wire::TcpFlags;
 
 fn asking() -> ConnConfig {
     ConnConfig { ecn: EcnMode::On, ..plain() }
@@ -144,6 +145,23 @@ fn s35_what_says_that_the_window_was_reduced_leaves_in_a_segment_of_its_own() {
 }
 
 #[test]
+fn s35_of_several_proposals_one_tells_and_what_may_have_left_before_is_not_capable() {
+    let mut s = agreed();
+    s.write(40_000);
+    s.ranges();
+    s.at(200).inject("E. 1:1(0) ack 2001").inject_quietly(". 1:1(0) ack 10001");
+    let (now, limits) = (s.now, s.limits);
+    let proposals: Vec<_> = std::iter::from_fn(|| s.conn.poll_transmit(now, &limits)).collect();
+    let told: Vec<bool> = proposals.iter().map(|b| b.flags.has(TcpFlags::CWR)).collect();
+    assert!(told.len() > 3 && told[0] && !told[1..].contains(&true), "{told:?}");
+    // The device refuses them all: part of the first may have left.
+    proposals.iter().for_each(|burst| s.conn.on_refused(burst));
+    s.flush();
+    let sent: Vec<_> = s.sent.drain(..).map(|(_, b)| (b.ect, b.flags.has(TcpFlags::CWR))).collect();
+    assert_eq!(sent[..3], [(false, false), (true, true), (true, false)]);
+}
+
+#[test]
 fn s35_a_loss_is_told_like_a_mark_and_its_retransmission_is_not_capable() {
     let mut s = agreed();
     s.write(40_000);
@@ -159,9 +177,22 @@ fn s35_a_loss_is_told_like_a_mark_and_its_retransmission_is_not_capable() {
     assert_eq!(s.conn.stats().ecn_reductions, 0);
     s.sent.clear();
     s.at(400).inject(". 1:1(0) ack 12001");
-    let told: Vec<_> = s.sent.iter().filter(|(_, b)| b.flags.has(crate::wire::TcpFlags::CWR)).collect();
+    let told: Vec<_> = s.sent.iter().filter(|(_, b)| b.flags.has(TcpFlags::CWR)).collect();
     assert!(told.len() <= 1);
     assert!(s.sent.iter().all(|(_, b)| b.ect));
+}
+
+#[test]
+fn s35_a_loss_in_a_window_that_was_marked_does_not_reduce_it_twice() {
+    let mut s = agreed();
+    s.write(40_000);
+    s.ranges();
+    s.at(200).inject("E. 1:1(0) ack 2001");
+    for _ in 0..3 {
+        s.inject("E. 1:1(0) ack 2001");
+    }
+    let stats = s.conn.stats();
+    assert_eq!((stats.ecn_reductions, stats.fast_recoveries, stats.ssthresh), (1, 1, 5_000));
 }
 
 #[test]
