@@ -246,6 +246,7 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
             ControllerKind::Cubic,
             ControllerKind::Cubic,
             ControllerKind::NewReno,
+            ControllerKind::Bbr,
             ControllerKind::Fixed(Rate::from_bps(50_000_000)),
         ]),
     }

@@ -138,7 +138,13 @@ impl<P: Payload> Connection<P> {
         // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
         let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
         self.note_arrival(now, &acked, ecr);
-        let rate = self.delivery.on_acked(now, acked.delivered, acked.newest, self.rtt.min());
+        let rate = self.delivery.on_acked(
+            now,
+            acked.delivered,
+            acked.newest,
+            self.rtt.min(),
+            self.flight.losses.total(),
+        );
         let was = self.recovery.phase();
         let progress = match self.peer.sack {
             true => self.recovery.on_ack_with_sack(ack),
@@ -161,6 +167,8 @@ impl<P: Payload> Connection<P> {
             acked: acked.delivered.saturating_sub(told).max(1),
             una: ack,
             flight: self.flight.bytes(),
+            pipe: self.committed_pipe(),
+            delivered: self.delivery.delivered(),
             // RFC 3168 §6.1.2: nor for an ACK that echoes a mark.
             cwnd_limited: progress == Progress::Normal
                 && self.is_cwnd_limited(una)
@@ -170,6 +178,8 @@ impl<P: Payload> Connection<P> {
             srtt: self.rtt.srtt(),
             rate,
             marked,
+            sack: self.peer.sack,
+            lost: self.flight.losses.take(),
         });
         let over = was != Phase::Open && self.recovery.phase() == Phase::Open;
         if over {
@@ -214,12 +224,20 @@ impl<P: Payload> Connection<P> {
             self.rtt.sample(rtt);
         }
         self.note_arrival(now, &arrived, ecr);
-        let rate = self.delivery.on_acked(now, arrived.delivered, arrived.newest, self.rtt.min());
+        let rate = self.delivery.on_acked(
+            now,
+            arrived.delivered,
+            arrived.newest,
+            self.rtt.min(),
+            self.flight.losses.total(),
+        );
         self.cc.on_ack(&AckSample {
             now,
             acked: arrived.delivered,
             una: self.snd_una(),
             flight: self.flight.bytes(),
+            pipe: self.committed_pipe(),
+            delivered: self.delivery.delivered(),
             // What arrived out of order opens no window (RFC 3042 §2).
             cwnd_limited: false,
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
@@ -227,6 +245,8 @@ impl<P: Payload> Connection<P> {
             srtt: self.rtt.srtt(),
             rate,
             marked: self.ecn.is_echoed(),
+            sack: self.peer.sack,
+            lost: self.flight.losses.take(),
         });
         self.tail_probe.retire();
         self.timers.stop(Timer::TailProbe);

@@ -3,6 +3,7 @@
 //! Everything a segment that left entails happens in `on_sent`. All that is remembered of a burst that was refused is
 //! that the peer may have some of it all the same.
 
+use super::delivery::Snapshot;
 use super::flight::Departure;
 use super::output::Proposed;
 use super::timers::Timer;
@@ -96,7 +97,7 @@ impl<P: Payload> Connection<P> {
         if idle {
             self.cc.on_start(now);
         }
-        let stamp = self.delivery.on_sent(now, idle);
+        let stamp = self.delivery.on_sent(now, idle, self.snapshot(len));
         let left = Departure { start: burst.offset, end, mss: burst.mss, at: now, stamp };
         self.flight.on_sent(left, burst.offset < self.offered);
         self.quiet_since = now;
@@ -155,7 +156,7 @@ impl<P: Payload> Connection<P> {
         let cwnd = self.cwnd();
         self.proposed.retransmit_bytes =
             self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
-        let stamp = self.delivery.on_sent(now, false);
+        let stamp = self.delivery.on_sent(now, false, self.snapshot(len));
         self.flight.on_retransmitted(Departure { start: burst.offset, end, mss: burst.mss, at: now, stamp });
         self.quiet_since = now;
         self.end_wait();
@@ -173,6 +174,11 @@ impl<P: Payload> Connection<P> {
         if self.tail_probe.is_due() {
             self.commit_tail_probe(now, true);
         }
+    }
+
+    /// The network as a burst of `len` bytes leaves that is not in flight yet.
+    fn snapshot(&self, len: u64) -> Snapshot {
+        Snapshot { in_flight: self.committed_pipe() + len, lost: self.flight.losses.total() }
     }
 
     /// Remembers up to where the window was what held us back, in bytes or in segments, and the most that was in the

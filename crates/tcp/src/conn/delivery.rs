@@ -19,6 +19,17 @@ pub(crate) struct Stamp {
     window_began: Time,
     /// The application was what limited the sender.
     app_limited: bool,
+    /// The network then.
+    network: Snapshot,
+}
+
+/// What the network holds and has lost as a burst leaves.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Snapshot {
+    /// P.tx_in_flight: bytes in it, this burst included.
+    pub(crate) in_flight: u64,
+    /// P.lost: bytes that had ever been found lost.
+    pub(crate) lost: u64,
 }
 
 impl Stamp {
@@ -39,12 +50,72 @@ pub struct RateSample {
     pub prior_delivered: u64,
     /// The application limited the sender meanwhile: the path may be faster.
     pub app_limited: bool,
+    /// Bytes in the network when the newest burst of these had left.
+    pub tx_in_flight: u64,
+    /// Bytes found lost since then.
+    pub lost: u64,
+}
+
+/// What was found lost since the last ACK.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct LossSample {
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Bursts, or parts of bursts, that it consists of.
+    pub ranges: u32,
+    /// Bytes in the network when the last of these had left.
+    pub tx_in_flight: u64,
+    /// Bytes found lost since then, these included.
+    pub lost: u64,
+    /// The application limited the sender then.
+    pub app_limited: bool,
 }
 
 impl RateSample {
     /// The rate. There is always an interval.
     pub fn rate(&self) -> Rate {
         Rate::of(self.delivered, self.interval).unwrap_or(Rate::from_bps(u64::MAX))
+    }
+}
+
+/// What was ever found lost, and what of it was not told yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Losses {
+    /// C.lost, bytes.
+    total: u64,
+    /// Since this was last asked: bytes, ranges, and the stamp of the one that left last.
+    found: Option<(u64, u32, Stamp)>,
+}
+
+impl Losses {
+    /// C.lost: bytes that were ever found lost.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// `bytes` that left with `stamp` were found lost.
+    pub(crate) fn note(&mut self, bytes: u64, stamp: Stamp) {
+        self.total += bytes;
+        self.found = Some(match self.found {
+            Some((before, ranges, newest)) => {
+                let newest = if stamp.delivered >= newest.delivered { stamp } else { newest };
+                (before + bytes, ranges + 1, newest)
+            }
+            None => (bytes, 1, stamp),
+        });
+    }
+
+    /// What was found lost since this was last asked.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<LossSample> {
+        let (bytes, ranges, stamp) = self.found.take()?;
+        Some(LossSample {
+            bytes,
+            ranges,
+            tx_in_flight: stamp.network.in_flight,
+            lost: self.total - stamp.network.lost,
+            app_limited: stamp.app_limited,
+        })
     }
 }
 
@@ -64,7 +135,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// A burst leaves: what to stamp it with. `idle`: nothing is in flight before it.
     #[inline]
-    pub(crate) fn on_sent(&mut self, now: Time, idle: bool) -> Stamp {
+    pub(crate) fn on_sent(&mut self, now: Time, idle: bool, network: Snapshot) -> Stamp {
         if idle {
             // Time in which nothing was under way is nobody's transit time.
             (self.window_began, self.delivered_at) = (now, now);
@@ -74,7 +145,13 @@ impl Delivery {
             delivered_at: self.delivered_at,
             window_began: self.window_began,
             app_limited: self.app_limited_until != 0,
+            network,
         }
+    }
+
+    /// C.delivered.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// The application has nothing more to send although `in_flight` bytes leave room for it.
@@ -84,13 +161,15 @@ impl Delivery {
     }
 
     /// `bytes` were acknowledged; `newest` is the stamp of the burst of them that left last, and when that was.
-    /// `None` where the interval is shorter than the path (`min_rtt`): then it measured nothing.
+    /// `lost` bytes were ever found lost. `None` where the interval is shorter than the path (`min_rtt`): then it measured
+    /// nothing.
     pub(crate) fn on_acked(
         &mut self,
         now: Time,
         bytes: u64,
         newest: Option<(Stamp, Time)>,
         min_rtt: Option<Nanos>,
+        lost: u64,
     ) -> Option<RateSample> {
         self.delivered += bytes;
         self.delivered_at = now;
@@ -108,6 +187,8 @@ impl Delivery {
             interval,
             prior_delivered: stamp.delivered,
             app_limited: stamp.app_limited,
+            tx_in_flight: stamp.network.in_flight,
+            lost: lost - stamp.network.lost,
         };
         // A slow application hides what the path can do: what it showed before stands until it shows more.
         if !sample.app_limited || self.best.is_none_or(|best| sample.is_faster(&best)) {
@@ -147,76 +228,97 @@ mod tests {
     fn s27_acks_that_arrive_together_do_not_look_faster_than_what_was_sent() {
         let mut d = Delivery::default();
         // A thousand bytes each millisecond from 10 ms on; their ACKs all come within a moment.
-        let stamps: Vec<_> = (0..10).map(|i| (d.on_sent(ms(10 + i), i == 0), ms(10 + i))).collect();
-        let first = d.on_acked(ms(30), 1000, Some(stamps[0]), None);
+        let stamps: Vec<_> =
+            (0..10).map(|i| (d.on_sent(ms(10 + i), i == 0, Snapshot::default()), ms(10 + i))).collect();
+        let first = d.on_acked(ms(30), 1000, Some(stamps[0]), None, 0);
         assert_eq!(rate(first), Some((50, false)));
-        let last = d.on_acked(ms(30), 9000, Some(stamps[9]), None);
+        let last = d.on_acked(ms(30), 9000, Some(stamps[9]), None, 0);
         // 10 000 bytes in the 20 ms since the first left: not in no time.
         assert_eq!(rate(last), Some((500, false)));
         // What was sent after the first ACK: 9 ms of sending against 1 ms between the ACKs.
         let mut d = Delivery::default();
-        d.on_sent(ms(0), true);
-        d.on_acked(ms(10), 1000, Some((Stamp::default(), ms(0))), None);
-        let early = (d.on_sent(ms(11), false), ms(11));
-        let late = (d.on_sent(ms(30), false), ms(30));
-        d.on_acked(ms(40), 1000, Some(early), None);
-        assert_eq!(rate(d.on_acked(ms(41), 30_000, Some(late), None)), Some((1000, false)));
+        d.on_sent(ms(0), true, Snapshot::default());
+        d.on_acked(ms(10), 1000, Some((Stamp::default(), ms(0))), None, 0);
+        let early = (d.on_sent(ms(11), false, Snapshot::default()), ms(11));
+        let late = (d.on_sent(ms(30), false, Snapshot::default()), ms(30));
+        d.on_acked(ms(40), 1000, Some(early), None, 0);
+        assert_eq!(rate(d.on_acked(ms(41), 30_000, Some(late), None, 0)), Some((1000, false)));
     }
 
     #[test]
     fn s27_what_took_longer_to_send_than_to_be_acknowledged_is_as_slow_as_it_was_sent() {
         let mut d = Delivery::default();
-        let a = (d.on_sent(ms(0), true), ms(0));
-        d.on_acked(ms(10), 1000, Some(a), None);
+        let a = (d.on_sent(ms(0), true, Snapshot::default()), ms(0));
+        d.on_acked(ms(10), 1000, Some(a), None, 0);
         // It left 20 ms after the one before, and was acknowledged 11 ms after that one.
-        let b = (d.on_sent(ms(20), false), ms(20));
-        assert_eq!(rate(d.on_acked(ms(21), 1000, Some(b), None)), Some((50, false)));
+        let b = (d.on_sent(ms(20), false, Snapshot::default()), ms(20));
+        assert_eq!(rate(d.on_acked(ms(21), 1000, Some(b), None, 0)), Some((50, false)));
     }
 
     #[test]
     fn s27_samples_are_marked_until_what_was_limited_is_delivered() {
         let mut d = Delivery::default();
-        let a = (d.on_sent(ms(0), true), ms(0));
+        let a = (d.on_sent(ms(0), true, Snapshot::default()), ms(0));
         d.on_app_limited(1000);
-        let b = (d.on_sent(ms(1), false), ms(1));
-        assert_eq!(rate(d.on_acked(ms(10), 1000, Some(a), None)), Some((100, false)));
-        let c = (d.on_sent(ms(10), false), ms(10));
-        assert_eq!(rate(d.on_acked(ms(11), 1000, Some(b), None)), Some((181, true)));
-        let e = (d.on_sent(ms(12), false), ms(12));
-        assert!(d.on_acked(ms(20), 1000, Some(c), None).is_some_and(|s| s.app_limited));
-        assert!(d.on_acked(ms(22), 1000, Some(e), None).is_some_and(|s| !s.app_limited));
+        let b = (d.on_sent(ms(1), false, Snapshot::default()), ms(1));
+        assert_eq!(rate(d.on_acked(ms(10), 1000, Some(a), None, 0)), Some((100, false)));
+        let c = (d.on_sent(ms(10), false, Snapshot::default()), ms(10));
+        assert_eq!(rate(d.on_acked(ms(11), 1000, Some(b), None, 0)), Some((181, true)));
+        let e = (d.on_sent(ms(12), false, Snapshot::default()), ms(12));
+        assert!(d.on_acked(ms(20), 1000, Some(c), None, 0).is_some_and(|s| s.app_limited));
+        assert!(d.on_acked(ms(22), 1000, Some(e), None, 0).is_some_and(|s| !s.app_limited));
     }
 
     #[test]
     fn s27_a_slow_application_does_not_hide_the_path() {
         let mut d = Delivery::default();
-        let a = (d.on_sent(ms(0), true), ms(0));
-        d.on_acked(ms(10), 100_000, Some(a), None);
+        let a = (d.on_sent(ms(0), true, Snapshot::default()), ms(0));
+        d.on_acked(ms(10), 100_000, Some(a), None, 0);
         assert_eq!(rate(d.best()), Some((10_000, false)));
         d.on_app_limited(0);
-        let b = (d.on_sent(ms(100), true), ms(100));
-        assert_eq!(rate(d.on_acked(ms(110), 1000, Some(b), None)), Some((100, true)));
+        let b = (d.on_sent(ms(100), true, Snapshot::default()), ms(100));
+        assert_eq!(rate(d.on_acked(ms(110), 1000, Some(b), None, 0)), Some((100, true)));
         assert_eq!(rate(d.best()), Some((10_000, false)));
         // Faster than ever, limited or not.
         d.on_app_limited(0);
-        let c = (d.on_sent(ms(200), true), ms(200));
-        d.on_acked(ms(210), 200_000, Some(c), None);
+        let c = (d.on_sent(ms(200), true, Snapshot::default()), ms(200));
+        d.on_acked(ms(210), 200_000, Some(c), None, 0);
         assert_eq!(rate(d.best()), Some((20_000, true)));
         // Slower, but all the path gives.
-        let e = (d.on_sent(ms(300), true), ms(300));
-        d.on_acked(ms(310), 5000, Some(e), None);
+        let e = (d.on_sent(ms(300), true, Snapshot::default()), ms(300));
+        d.on_acked(ms(310), 5000, Some(e), None, 0);
         assert_eq!(rate(d.best()), Some((500, false)));
     }
 
     #[test]
     fn s27_less_than_a_round_trip_measures_nothing() {
         let mut d = Delivery::default();
-        let a = (d.on_sent(ms(0), true), ms(0));
-        assert_eq!(d.on_acked(ms(0), 1000, Some(a), None), None);
-        let b = (d.on_sent(ms(1), false), ms(1));
-        assert_eq!(d.on_acked(ms(2), 1000, Some(b), Some(Nanos::from_millis(3))), None);
+        let a = (d.on_sent(ms(0), true, Snapshot::default()), ms(0));
+        assert_eq!(d.on_acked(ms(0), 1000, Some(a), None, 0), None);
+        let b = (d.on_sent(ms(1), false, Snapshot::default()), ms(1));
+        assert_eq!(d.on_acked(ms(2), 1000, Some(b), Some(Nanos::from_millis(3)), 0), None);
         // An ACK of nothing that is in flight: counted, and no more.
-        assert_eq!(d.on_acked(ms(9), 1000, None, None), None);
+        assert_eq!(d.on_acked(ms(9), 1000, None, None, 0), None);
         assert_eq!(d.best(), None);
+    }
+
+    #[test]
+    fn s27_what_was_lost_since_a_burst_left_is_counted_from_then_on() {
+        let (mut d, mut losses) = (Delivery::default(), Losses::default());
+        let left = |d: &mut Delivery, losses: &Losses, at, in_flight| {
+            d.on_sent(at, false, Snapshot { in_flight, lost: losses.total() })
+        };
+        let a = left(&mut d, &losses, ms(0), 1000);
+        let b = left(&mut d, &losses, ms(0), 2000);
+        assert_eq!(losses.take(), None);
+        losses.note(1000, a);
+        // Sent after the loss was found: none of its losses.
+        let c = left(&mut d, &losses, ms(1), 2500);
+        losses.note(300, b);
+        let lost = losses.take().unwrap();
+        assert_eq!((lost.bytes, lost.ranges, lost.lost, lost.tx_in_flight), (1300, 2, 1300, 2000));
+        assert_eq!(losses.take(), None);
+        let sample = d.on_acked(ms(10), 500, Some((c, ms(1))), None, losses.total()).unwrap();
+        assert_eq!((sample.tx_in_flight, sample.lost), (2500, 300));
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::delivery::Stamp;
+use super::delivery::{Losses, Stamp};
 use super::overdue::Overdue;
 use crate::{Offset, Time};
 
@@ -155,6 +155,8 @@ impl Tally {
 pub(crate) struct Flight {
     pub(super) records: VecDeque<Record>,
     pub(super) tally: Tally,
+    /// What was ever found lost.
+    pub(super) losses: Losses,
     pub(super) overdue: Overdue,
     /// The highest end that is known to have arrived: RACK.fack.
     pub(super) fack: Offset,
@@ -287,6 +289,7 @@ impl Flight {
             self.tally.remove(record);
             record.fate = Fate::Lost;
             self.tally.add(record);
+            self.losses.note(record.len(), record.stamp);
             self.lost_from = self.lost_from.min(record.start);
         }
     }
@@ -297,6 +300,7 @@ impl Flight {
         self.tally.remove(record);
         record.fate = Fate::Lost;
         self.tally.add(record);
+        self.losses.note(record.len(), record.stamp);
         self.lost_from = self.lost_from.min(record.start);
     }
 

@@ -70,5 +70,7 @@ impl<P: Payload> Connection<P> {
         self.path = PathMtu::new(mtu);
         self.cc.set_mss(self.mss());
         self.flight.mark_all_lost();
+        // No congestion: no controller is to hear of it.
+        self.flight.losses.take();
     }
 }

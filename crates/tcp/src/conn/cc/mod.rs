@@ -3,16 +3,17 @@
 //! The connection finds out what was sent, acknowledged and lost; a controller turns that into a [`Window`]: how much may
 //! be in the network and, where it has an opinion, at which rate. Bytes everywhere, never segments.
 
+mod bbr;
 mod cubic;
 mod fixed;
 mod hystart;
 mod newreno;
-mod registry;
+pub(crate) mod registry;
 
 pub(crate) use registry::Cc;
 pub use registry::{ControllerKind, UnknownController};
 
-pub use super::delivery::RateSample;
+pub use super::delivery::{LossSample, RateSample};
 use crate::{Nanos, Offset, Rate, Time};
 
 /// What a controller steers.
@@ -66,6 +67,10 @@ pub struct AckSample {
     pub una: Offset,
     /// Bytes sent and not acknowledged, after it.
     pub flight: u64,
+    /// Bytes in the network, after it: of those in flight the ones that neither arrived nor are lost.
+    pub pipe: u64,
+    /// Bytes that the peer had acknowledged in all, with it.
+    pub delivered: u64,
     /// The window was what held the sender back when these bytes were sent. Otherwise they say nothing about a
     /// larger window, and it must not grow (RFC 9438 §4.2, RFC 7661 §3); nor while fast recovery repairs what it was too
     /// large for, nor for what arrived beyond a gap.
@@ -81,6 +86,10 @@ pub struct AckSample {
     /// The peer says that what it acknowledges was marked: all of it where both ends count marks
     /// ([`wants_every_mark`](Controller::wants_every_mark)), something in the last window otherwise.
     pub marked: bool,
+    /// The peer knows SACK: more than one loss is found in a round trip.
+    pub sack: bool,
+    /// What was found lost since the last one.
+    pub lost: Option<LossSample>,
 }
 
 /// A congestion controller.
@@ -161,12 +170,16 @@ mod tests {
             acked,
             una: Offset::ZERO,
             flight: 0,
+            pipe: 0,
+            delivered: 0,
             cwnd_limited: true,
             after_rto: false,
             rtt: None,
             srtt: None,
             rate: None,
             marked: false,
+            sack: true,
+            lost: None,
         }
     }
 
