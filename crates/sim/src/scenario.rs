@@ -247,6 +247,7 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
             ControllerKind::Cubic,
             ControllerKind::NewReno,
             ControllerKind::Bbr,
+            ControllerKind::Dctcp,
             ControllerKind::Fixed(Rate::from_bps(50_000_000)),
         ]),
     }

@@ -66,7 +66,7 @@ pub struct ConnectOptions {
     /// How long the addresses of a connection that we ended first stay taken.
     #[serde(with = "humantime_serde")]
     pub time_wait: Duration,
-    /// The congestion controller, by name: `cubic`, `newreno`, `bbr` or `fixed:RATE` (`S41`).
+    /// The congestion controller, by name: `cubic`, `newreno`, `bbr`, `dctcp` or `fixed:RATE` (`S41`).
     #[serde(with = "as_text")]
     pub congestion: ControllerKind,
     /// The first congestion window, segments.

@@ -167,7 +167,7 @@ pub(crate) struct AckArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Pacing, congestion and loss")]
 pub(crate) struct CongestionArgs {
-    /// Congestion controller: cubic, newreno, bbr, or fixed:RATE for links of your own [default: cubic]
+    /// Congestion controller: cubic, newreno, bbr, dctcp, or fixed:RATE for links of your own [default: cubic]
     #[arg(short = 'C', long, value_name = "NAME")]
     pub(crate) congestion: Option<ControllerKind>,
 

@@ -197,6 +197,9 @@ fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
             "-C fixed:1G",
         );
     }
+    if o.congestion == ControllerKind::Dctcp && o.ecn == Ecn::Off {
+        return wrong("DCTCP without ECN is NewReno".to_owned(), "-C newreno");
+    }
     if o.autosize > LONGEST_BURST {
         return wrong(
             format!("bursts of {} are too long: 100 ms at the most", Short(o.autosize)),
@@ -368,6 +371,7 @@ mod tests {
             (&["serve", "--keepalive", "10s,1s,0"], "with 0 probes"),
             (&["send", "10.77.0.1", "--max-pacing-rate", "7999"], "7999 bit/s"),
             (&["send", "10.77.0.1", "-C", "fixed:7999"], "a fixed rate of 7999"),
+            (&["send", "10.77.0.1", "-C", "dctcp", "--ecn", "off"], "DCTCP without ECN"),
             (&["send", "10.77.0.1", "--autosize", "101ms"], "101 ms"),
             (&["serve", "--delayed-ack", "500ms"], "500 ms"),
             (&["serve", "--receive-buffer", "2G"], "2.00 GiB"),

@@ -19,7 +19,8 @@ pub enum EcnMode {
     Off,
     /// Ask for it when we open, agree to it when the peer does.
     On,
-    /// Agree to it when the peer, who opens, asks for it: the default, as in Linux.
+    /// Agree to it when the peer, who opens, asks for it: the default, as in Linux. With a controller that lives on marks,
+    /// as [`On`](EcnMode::On).
     #[default]
     Passive,
 }
@@ -71,8 +72,17 @@ impl<P: Payload> Connection<P> {
     pub(super) fn ecn_syn_flags(&self) -> TcpFlags {
         match self.state {
             State::SynReceived if self.ecn.agreed => TcpFlags::ECE,
-            State::SynSent if self.cfg.ecn == EcnMode::On && self.syn.sent.is_none() => SETUP,
+            State::SynSent if self.asks_for_ecn() && self.syn.sent.is_none() => SETUP,
             _ => TcpFlags::NONE,
+        }
+    }
+
+    /// We were told to, or our controller lives on it.
+    fn asks_for_ecn(&self) -> bool {
+        match self.cfg.ecn {
+            EcnMode::Off => false,
+            EcnMode::On => true,
+            EcnMode::Passive => self.cc.wants_every_mark(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod bbr;
 mod cubic;
+mod dctcp;
 mod fixed;
 mod hystart;
 mod newreno;

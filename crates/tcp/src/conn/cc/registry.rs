@@ -105,6 +105,8 @@ controllers! {
     "cubic" => cubic::Cubic;
     /// RFC 5681 with RFC 6582: what everything else is measured against.
     "newreno" => newreno::NewReno;
+    /// RFC 8257, for networks whose switches mark early. It asks for ECN, whoever else does not.
+    "dctcp" => dctcp::Dctcp;
     /// draft-ietf-ccwg-bbr, version 3 of BBR.
     "bbr" => bbr::Bbr;
     /// One rate, whatever is lost: for links of one's own.

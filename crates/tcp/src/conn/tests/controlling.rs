@@ -1,8 +1,8 @@
 //! Congestion controllers on the wire: `S41`.
 
 use super::script::*;
-use crate::conn::ConnConfig;
 use crate::conn::cc::ControllerKind;
+use crate::conn::{ConnConfig, EcnMode};
 use crate::{Nanos, Rate};
 
 fn with(controller: ControllerKind) -> ConnConfig {
@@ -105,4 +105,35 @@ fn s41_the_window_of_a_fixed_rate_is_the_peers() {
     s.write(100_000).at(101);
     let sent = s.ranges();
     assert_eq!((sent.len(), sent.last()), (30, Some(&(29_000, 30_000))));
+}
+
+#[test]
+fn rfc8257_dctcp_asks_for_ecn_and_answers_marks_by_their_share() {
+    let mut s = Script::connect(&with(ControllerKind::Dctcp));
+    s.expect("SEW 0:0(0)");
+    s.at(100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
+    s.write(60_000);
+    assert_eq!(s.ranges().len(), 10);
+    // Nothing of the first window is marked: Alpha falls from 1 to 15/16. Slow start.
+    s.at(200).inject(". 1:1(0) ack 10001");
+    assert_eq!((s.cwnd(), s.ranges().len()), (20, 20));
+    // A mark, the first: 20 segments less 15/32 of them. It ends slow start, and the next segment says so.
+    s.at(300).inject("E. 1:1(0) ack 12001");
+    let stats = s.conn.stats();
+    assert_eq!((stats.ecn_reductions, stats.ssthresh), (1, 20_000 - 20_000 * 15 / 32));
+    // The rest of the window is marked as well: once is enough.
+    s.inject("E. 1:1(0) ack 28001");
+    assert_eq!(s.conn.stats().ecn_reductions, 1);
+}
+
+#[test]
+fn rfc8257_dctcp_that_may_not_ask_is_newreno() {
+    let cfg = ConnConfig { ecn: EcnMode::Off, ..with(ControllerKind::Dctcp) };
+    let mut s = Script::connect(&cfg);
+    s.expect("S 0:0(0)");
+    s.at(100).inject("S. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
+    s.write(10_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.at(200).inject("E. 1:1(0) ack 5001");
+    assert_eq!((s.cwnd(), s.conn.stats().ecn_reductions), (15, 0));
 }
