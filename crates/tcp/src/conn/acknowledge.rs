@@ -97,8 +97,10 @@ impl<P: Payload> Connection<P> {
         self.counts.dup_acks += 1;
         let mss = u64::from(self.mss());
         let limited = self.recovery.limited();
+        self.judge_duplicate();
         if self.recovery.on_dup_ack(self.snd_una(), self.snd_nxt(), mss) {
             self.counts.fast_recoveries += 1;
+            self.doubt_recovery();
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
             self.reduce_for_loss(now, self.flight.bytes().saturating_sub(limited));
@@ -110,7 +112,7 @@ impl<P: Payload> Connection<P> {
     fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>, report: Option<&Report>) {
         let mut acked = self.flight.on_acked(ack);
         if let Some(report) = report {
-            self.take_report(report, &mut acked);
+            self.take_report(now, report, &mut acked);
         }
         if ack > self.snd_nxt() {
             self.commit_offered(ack);
@@ -138,6 +140,7 @@ impl<P: Payload> Connection<P> {
         // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
         let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
         self.note_arrival(now, &acked, ecr);
+        self.judge_arrival(now, &acked, Some(ack), ecr);
         let rate = self.delivery.on_acked(
             now,
             acked.delivered,
@@ -184,6 +187,7 @@ impl<P: Payload> Connection<P> {
         let over = was != Phase::Open && self.recovery.phase() == Phase::Open;
         if over {
             self.rack.on_recovered();
+            self.bound_doubt();
         }
         if self.is_suspicious() {
             self.repair(now, &acked, over);
@@ -211,7 +215,7 @@ impl<P: Payload> Connection<P> {
     /// An ACK of nothing new reports something by SACK.
     fn on_sack(&mut self, now: Time, ecr: Option<u32>, report: &Report) {
         let mut arrived = Arrived::default();
-        self.take_report(report, &mut arrived);
+        self.take_report(now, report, &mut arrived);
         if arrived.delivered == 0 {
             return;
         }
@@ -224,6 +228,7 @@ impl<P: Payload> Connection<P> {
             self.rtt.sample(rtt);
         }
         self.note_arrival(now, &arrived, ecr);
+        self.judge_arrival(now, &arrived, None, ecr);
         let rate = self.delivery.on_acked(
             now,
             arrived.delivered,
@@ -254,16 +259,17 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Marks what `report` says the peer has.
-    fn take_report(&mut self, report: &Report, arrived: &mut Arrived) {
+    fn take_report(&mut self, now: Time, report: &Report, arrived: &mut Arrived) {
         let before = self.flight.sacked();
         for &(start, end) in report.blocks() {
             self.flight.on_sacked(start, end, arrived);
         }
         self.counts.bytes_sacked += self.flight.sacked().saturating_sub(before);
-        if let Some((_, end)) = report.dsack {
+        if let Some((start, end)) = report.dsack {
             self.counts.dsacks += 1;
             if !self.is_tail_probe(end) {
                 self.on_needless();
+                self.judge_dsack(now, start, end);
             }
         }
     }
@@ -290,6 +296,7 @@ impl<P: Payload> Connection<P> {
             && self.recovery.on_lost(self.snd_una(), self.snd_nxt())
         {
             self.counts.fast_recoveries += 1;
+            self.doubt_recovery();
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
             // What limited transmit sent beyond the window does not count (RFC 6675 §5 step 4.2).

@@ -6,6 +6,7 @@
 use super::delivery::Snapshot;
 use super::flight::Departure;
 use super::output::Proposed;
+use super::recovery::Phase;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
 use crate::wire::TcpFlags;
@@ -168,7 +169,16 @@ impl<P: Payload> Connection<P> {
         self.recovery.on_retransmitted(end);
         self.on_reduced_sent(len);
         self.counts.bytes_retransmitted += len;
-        self.counts.segments_retransmitted += u64::from(burst.segments());
+        let segments = u64::from(burst.segments());
+        self.counts.segments_retransmitted += segments;
+        match self.recovery.phase() {
+            _ if self.tail_probe.is_due() => self.counts.probe_retransmits += segments,
+            Phase::Loss { .. } => self.counts.timeout_retransmits += segments,
+            Phase::Open | Phase::Fast { .. } => self.counts.fast_retransmits += segments,
+        }
+        if !self.tail_probe.is_due() {
+            self.note_repair(burst, now);
+        }
         self.note_cwnd_limit(pipe, cwnd);
         self.timers.arm_if_idle(Timer::Retransmit, now + self.rtt.rto());
         if self.tail_probe.is_due() {

@@ -151,6 +151,7 @@ impl<P: Payload> Connection<P> {
         }
         self.counts.ecn_reductions += 1;
         self.cc.on_ecn(now, self.flight.bytes());
+        self.doubt = None;
         self.ecn.answered = self.snd_nxt();
     }
 
@@ -159,6 +160,9 @@ impl<P: Payload> Connection<P> {
     pub(super) fn reduce_for_loss(&mut self, now: Time, flight: u64) {
         if self.snd_una() >= self.ecn.answered {
             self.cc.on_loss(now, flight);
+        } else {
+            // The mark was no mistake, whatever becomes of the loss.
+            self.doubt = None;
         }
     }
 

@@ -46,7 +46,8 @@ impl<P: Payload> Connection<P> {
         // (S39). Only what was sent can time out.
         let unsent = if handshake { self.syn.due } else { self.head_is_due() };
         if unsent {
-            // Were it cwnd that holds it, nothing else would ever let it go.
+            // Were it cwnd that holds it, or F-RTO that waits for an answer, nothing else would ever let it go.
+            self.end_probing();
             self.recovery.force();
         } else {
             self.counts.timeouts += 1;
@@ -59,7 +60,9 @@ impl<P: Payload> Connection<P> {
                 self.settle_mtu_claim();
                 self.prr = None;
                 let flight = self.flight.bytes().saturating_sub(self.recovery.limited());
+                let was = self.recovery.phase();
                 let repeated = self.recovery.on_timeout(self.snd_una(), self.snd_nxt());
+                self.doubt_timeout(was, repeated);
                 self.cc.on_rto(now, flight, repeated);
                 self.mark_timed_out(now);
                 self.recovery.force();

@@ -74,8 +74,8 @@ pub(crate) struct Arrived {
     pub(crate) sent: Option<Time>,
     /// Some of what was acknowledged left more than once.
     pub(crate) ambiguous: bool,
-    /// Some of them left once.
-    pub(crate) original: bool,
+    /// Where the first of them is that left once.
+    pub(crate) original: Option<Offset>,
     /// What the one of them that left last was stamped with, and when it left.
     pub(crate) newest: Option<(Stamp, Time)>,
     /// The one that left last by RACK's order, and whether it left more than once, or may have (RFC 8985 §6.2 step 2).
@@ -96,7 +96,7 @@ impl Arrived {
             self.latest = Some((record.last_sent, end, record.ambiguous));
         }
         if !record.ambiguous {
-            self.original = true;
+            self.original = Some(self.original.map_or(record.start, |at| at.min(record.start)));
             if end < fack && self.overtaken.is_none_or(|at| record.start < at) {
                 self.overtaken = Some(record.start);
             }
@@ -302,6 +302,18 @@ impl Flight {
         self.tally.add(record);
         self.losses.note(record.len(), record.stamp);
         self.lost_from = self.lost_from.min(record.start);
+    }
+
+    /// Nothing was lost after all: what was not sent again is in the network still.
+    pub(crate) fn unmark_lost(&mut self) {
+        for record in self.records.iter_mut().filter(|record| record.fate == Fate::Lost) {
+            self.tally.remove(record);
+            record.fate = Fate::Unknown;
+            // Of what was sent again and believed lost again the times are no longer kept apart.
+            record.resent = false;
+            self.tally.add(record);
+        }
+        self.overdue.begin_anew();
     }
 
     /// The newest burst in flight: where it begins and ends.

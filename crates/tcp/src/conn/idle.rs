@@ -21,6 +21,7 @@ impl<P: Payload> Connection<P> {
         self.quiet_since = now;
         self.counts.idle_restarts += 1;
         let timeouts = (silence.as_nanos() - 1) / rto.as_nanos().max(1);
+        self.doubt = None;
         self.cc.on_idle(timeouts, restart);
     }
 }

@@ -50,6 +50,7 @@ mod send_buffer;
 mod send_queue;
 mod send_times;
 mod shares;
+mod spurious;
 mod state;
 mod stats;
 mod tail_probe;
@@ -93,6 +94,7 @@ use self::send_buffer::SendBuffer;
 use self::send_queue::SendQueue;
 use self::send_times::SendTimes;
 use self::shares::ShareClock;
+use self::spurious::Doubt;
 use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
@@ -223,6 +225,8 @@ pub struct Connection<P> {
     rack: Rack,
     /// While the controller's window is reduced.
     prr: Option<Prr>,
+    /// While the last reduction may prove needless.
+    doubt: Option<Doubt>,
     tail_probe: TailProbe,
     rtt: RttEstimator,
     cc: Cc,
@@ -332,6 +336,7 @@ impl<P: Payload> Connection<P> {
             recovery: Recovery::new(),
             rack: Rack::default(),
             prr: None,
+            doubt: None,
             tail_probe: TailProbe::default(),
             rtt: RttEstimator::new(cfg.initial_rto, cfg.min_rto, cfg.max_rto),
             cc: Cc::new(cfg.controller, 0, 536),

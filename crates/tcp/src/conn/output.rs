@@ -125,7 +125,7 @@ impl<P: Payload> Connection<P> {
                 return Some(burst);
             }
             self.restart_after_idle(now);
-            let new = match self.propose_retransmission(now, limits) {
+            let new = match self.propose_repair(now, limits) {
                 // What is lost and may not leave yet goes before anything new: small new segments would fill the
                 // room it waits for, and nothing acknowledges them before it arrives.
                 Err(Hold::Empty) => self.propose_new(now, limits),
@@ -278,6 +278,23 @@ impl<P: Payload> Connection<P> {
             .min(self.cwnd() / 2 / mss)
             .min(paced / mss);
         segments.max(1) * mss
+    }
+
+    /// What is lost; or what F-RTO sends in its place (RFC 5682 §3.1 step 2b).
+    fn propose_repair(&mut self, now: Time, limits: &TxLimits) -> Result<Burst, Hold> {
+        match self.probes_with_new() {
+            None => {}
+            Some(false) => return Err(Hold::Congestion),
+            Some(true) => match self.propose_new(now, limits) {
+                Err(hold @ (Hold::Pacing | Hold::Device)) => return Err(hold),
+                // What left may be answered yet.
+                Err(_) if self.has_probed() => return Err(Hold::Congestion),
+                // There is nothing new to send: what is lost is repaired.
+                Err(_) => {}
+                probe => return probe,
+            },
+        }
+        self.propose_retransmission(now, limits)
     }
 
     /// What is marked lost leaves first, in units as large as new data, trimmed to what is not acknowledged
@@ -465,7 +482,10 @@ impl<P: Payload> Connection<P> {
     /// Nagle's algorithm as Minshall modified it: a short segment waits only for another short one (`S16`).
     fn may_send_short(&self) -> bool {
         let small_end = self.small_end.max(self.proposed.small_end);
-        let unhindered = self.cfg.no_delay || self.cork.is_released() || small_end <= self.queue.una();
+        let unhindered = self.probes_with_new().is_some()
+            || self.cfg.no_delay
+            || self.cork.is_released()
+            || small_end <= self.queue.una();
         self.fin == Fin::Queued || (unhindered && !self.is_corked())
     }
 

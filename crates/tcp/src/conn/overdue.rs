@@ -30,6 +30,11 @@ impl Overdue {
     pub(super) fn on_retransmitted(&mut self, at: Time, start: Offset, end: Offset) {
         self.again.push_back(Again { at, start, end });
     }
+
+    /// Judgements were taken back.
+    pub(super) fn begin_anew(&mut self) {
+        self.judged = Offset::ZERO;
+    }
 }
 
 impl Flight {

@@ -56,6 +56,16 @@ impl Rack {
         }
     }
 
+    /// Something taken for lost was only late.
+    pub(super) fn on_late(&mut self) {
+        self.reordered = true;
+    }
+
+    /// What arrived last may have been taken for a retransmission that it was not.
+    pub(super) fn forget_latest(&mut self) {
+        self.latest = (Time::ZERO, Offset::ZERO);
+    }
+
     /// A recovery ended.
     pub(super) fn on_recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);

@@ -203,6 +203,12 @@ impl Recovery {
         }
     }
 
+    /// The recovery was needless: nothing of it remains.
+    pub(crate) fn take_back(&mut self) {
+        self.leave();
+        (self.last, self.timed_out_at, self.dup_acks) = (None, None, 0);
+    }
+
     fn leave(&mut self) {
         self.phase = Phase::Open;
         self.credit = 0;

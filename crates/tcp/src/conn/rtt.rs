@@ -22,6 +22,7 @@ pub(crate) struct RttEstimator {
     min: Option<Nanos>,
     /// Not asked for yet by [`take_latest`](RttEstimator::take_latest).
     latest: Option<Nanos>,
+    newest: Option<Nanos>,
     /// Before backoff.
     base: Nanos,
     backoff: u32,
@@ -38,6 +39,7 @@ impl RttEstimator {
             rttvar: Nanos::ZERO,
             min: None,
             latest: None,
+            newest: None,
             base: initial.clamp(lower, upper),
             backoff: 0,
             lower,
@@ -61,7 +63,7 @@ impl RttEstimator {
         };
         self.srtt = Some(srtt);
         self.min = Some(self.min.map_or(r, |m| m.min(r)));
-        self.latest = Some(r);
+        (self.latest, self.newest) = (Some(r), Some(r));
         // K is 4.
         self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
         self.backoff = 0;
@@ -75,6 +77,16 @@ impl RttEstimator {
     /// `n` doublings of the timeout without its backoff: the ladder of window probes.
     pub(crate) fn probe_interval(&self, n: u32) -> Nanos {
         (self.base * (1 << n.min(MAX_BACKOFF))).min(self.upper)
+    }
+
+    /// A timeout proved needless: the newest sample, of what was late, says how long to wait at least (RFC 4015 §3.3).
+    pub(crate) fn on_spurious_timeout(&mut self) {
+        let Some((srtt, late)) = self.srtt.zip(self.newest) else { return };
+        let srtt = srtt.max(late);
+        self.srtt = Some(srtt);
+        self.rttvar = self.rttvar.max(late / 2);
+        self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
+        self.backoff = 0;
     }
 
     /// The timer expired: RFC 6298 §5.5.

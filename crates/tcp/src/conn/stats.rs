@@ -20,7 +20,7 @@ pub struct ConnStats {
     pub bursts: u64,
     /// Segments sent, of every kind.
     pub segments_sent: u64,
-    /// Segments sent again, SYN and FIN included.
+    /// Segments sent again, SYN and FIN included; by cause below.
     pub segments_retransmitted: u64,
     /// Segments received; one that the device coalesced counts once.
     pub segments_received: u64,
@@ -42,6 +42,16 @@ pub struct ConnStats {
     pub reordered: u64,
     /// Times the peer dropped what it had reported by SACK (RFC 2018 §8).
     pub reneged: u64,
+    /// Fast recoveries that proved needless and were taken back (`S40`).
+    pub spurious_recoveries: u64,
+    /// Timeouts that did.
+    pub spurious_timeouts: u64,
+    /// Segments sent again because duplicate ACKs, or SACK and time, said that they were lost.
+    pub fast_retransmits: u64,
+    /// Segments sent again after a timeout.
+    pub timeout_retransmits: u64,
+    /// Segments sent again as tail loss probes.
+    pub probe_retransmits: u64,
     /// Expirations of the retransmission timer, the SYN's included.
     pub timeouts: u64,
     /// Tail loss probes sent (RFC 8985 §7), new data or old, beyond cwnd where it is full.

@@ -131,6 +131,7 @@ impl<P: Payload> Connection<P> {
             // Only one of the two arrived: there was a loss, and the probe repaired it unseen.
             self.tail_probe.sent = None;
             if self.state != State::Closed {
+                self.doubt = None;
                 self.reduce_for_loss(now, self.flight.bytes());
             }
         }

@@ -28,5 +28,6 @@ mod script;
 mod sending;
 mod shares;
 mod splitting;
+mod spurious;
 mod tail_probing;
 mod waiting;
