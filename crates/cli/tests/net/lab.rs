@@ -290,13 +290,6 @@ impl Process {
         );
     }
 
-    /// Asserts that it says nothing new for this long.
-    pub(crate) fn is_silent_for(&self, time: Duration) {
-        let before = self.outcome().stdout.len();
-        let spoke = self.wait(time, |o| o.stdout.len() > before);
-        assert!(!spoke, "{} went on{}", self.name, self.report());
-    }
-
     /// Waits until it has said nothing new for this long.
     pub(crate) fn falls_silent_for(&self, time: Duration, limit: Duration) {
         let began = Instant::now();

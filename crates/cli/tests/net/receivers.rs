@@ -33,9 +33,11 @@ fn s29_socat_gets_a_file_sent_without_a_copy() {
     let lab = Lab::new();
     let (file, hash) = lab.random_file(volume());
     let socat = lab.socat();
-    lab.send(&format!("{KERNEL}:{PORT} --file {} --zerocopy --check-tx", file.display()))
-        .ends_with(0, PATIENCE);
+    let words = format!("{KERNEL}:{PORT} --file {} --zerocopy --check-tx -J", file.display());
+    let said = lab.send(&words).ends_with(0, PATIENCE).stdout;
     socat.says(&hash, PATIENCE);
+    let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(json["counters"]["copied_bytes"], 0);
 }
 
 #[test]
