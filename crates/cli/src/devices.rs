@@ -144,7 +144,9 @@ fn present(host: &Host) -> Vec<Present> {
         };
         add(format!("pci:{}", nic.address), remark, nic.usable());
     }
-    for interface in host.names("/sys/class/net") {
+    // Of our own namespace, which /sys is not where `unshare -n` made it.
+    let interfaces = host.read("/proc/self/net/dev").unwrap_or_default();
+    for (interface, _) in interfaces.lines().filter_map(|line| line.trim().split_once(':')) {
         if interface != "lo" {
             let remark = "a kernel interface; use an address on it that the kernel does not own".to_owned();
             add(format!("af_packet:{interface}"), remark, true);
@@ -177,8 +179,8 @@ mod tests {
     fn what_is_present_is_named_as_dev_takes_it() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), "/dev/net/tun", "");
-        put(root.path(), "/sys/class/net/eth0/mtu", "1500");
-        put(root.path(), "/sys/class/net/lo/mtu", "65536");
+        let table = "Inter-|   Receive  |  Transmit\n face |bytes |bytes\n    lo: 0 0\n  eth0: 7 8\n";
+        put(root.path(), "/proc/self/net/dev", table);
         let text = list(&present(&made_up(root.path())));
         assert!(text.starts_with("tap  "), "{text}");
         assert!(text.contains("af_packet:eth0") && !text.contains("af_packet:lo"), "{text}");
