@@ -43,8 +43,8 @@ pub(crate) struct SendArgs {
     #[arg(short, long, value_name = "RATE", help_heading = "What to send")]
     pub(crate) bitrate: Option<BitRate>,
 
-    /// Connections at the same time
-    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50_000),
+    /// Connections at the same time, up to 28232: a local port for each
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=28_232),
           help_heading = "What to send")]
     pub(crate) parallel: u32,
 
