@@ -142,6 +142,9 @@ fn failure_on(host: &Host, error: &BuildError, config: &Config) -> Failure {
             config.address.prefix_len(),
             owned.interface
         )),
+        BuildError::TapInUse(_) => Failure::new(Exit::Start, error).mend(
+            "--dev tap:tsonami1,host=10.77.1.1/24      (a TAP of its own; its kernel side is 10.77.1.1)",
+        ),
         BuildError::Memory { wanted_mib, total_mib } => Failure::new(
             Exit::Start,
             format!(

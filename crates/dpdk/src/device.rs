@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::host::interface_exists;
+use crate::host::{interface_exists, is_tap};
 
 /// A device, as a user writes it.
 ///
@@ -324,12 +324,6 @@ impl DeviceSpec {
             }
         }
     }
-}
-
-/// Whether an interface is a TAP: only TUN and TAP have these flags, and 2 is IFF_TAP (<linux/if_tun.h>).
-fn is_tap(name: &str) -> bool {
-    let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/tun_flags")).unwrap_or_default();
-    u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & 2 != 0)
 }
 
 /// The first of `tsonami0`, `tsonami1`, … that no interface has.

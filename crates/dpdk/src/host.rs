@@ -51,6 +51,50 @@ pub fn refuse_kernel_address(device: &DeviceSpec, addr: IpAddr) -> Result<(), Ke
     }
 }
 
+/// A TAP that another process reads and writes: the kernel would deal frames out to it and to us.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the TAP {interface} is in use by another process: each would get a part of the frames. Choose another name"
+)]
+pub struct TapInUse {
+    /// Its name.
+    pub interface: String,
+}
+
+/// Refuses a TAP that is up and has somebody at its other end already.
+///
+/// # Errors
+/// [`TapInUse`].
+pub fn refuse_used_tap(device: &DeviceSpec) -> Result<(), TapInUse> {
+    match device {
+        // One that persists has a carrier only while somebody has it open.
+        DeviceSpec::Tap { name: Some(name), .. } if is_tap(name) && is_running(name) => {
+            Err(TapInUse { interface: name.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an interface of this network namespace is up and has a carrier.
+fn is_running(name: &str) -> bool {
+    let interface = TapHost { index: 0, name: name.to_owned() };
+    interface.flags().is_ok_and(|flags| flags & libc::IFF_RUNNING as libc::c_short != 0)
+}
+
+/// Whether an interface of this network namespace is a TAP, as its driver says.
+pub(crate) fn is_tap(name: &str) -> bool {
+    const ETHTOOL_GDRVINFO: u32 = 3;
+    // struct ethtool_drvinfo: the command, five names of 32 bytes, and counts.
+    let mut info = [0u8; 196];
+    info[..4].copy_from_slice(&ETHTOOL_GDRVINFO.to_ne_bytes());
+    let mut req = TapHost { index: 0, name: name.to_owned() }.request();
+    req.ifr_ifru.ifru_data = info.as_mut_ptr().cast();
+    // SAFETY: SIOCETHTOOL reads the command behind the pointer and writes what it asks for there, which has room for it.
+    let known = unsafe { control(libc::AF_INET, libc::SIOCETHTOOL, &raw mut req) };
+    // The driver's name, and where it says which of TUN and TAP it is.
+    known.is_ok() && info[4..].starts_with(b"tun\0") && info[100..].starts_with(b"tap\0")
+}
+
 /// The interface that has `addr`, in this network namespace.
 fn kernel_interface_of(addr: IpAddr) -> Option<String> {
     let mut list: *mut libc::ifaddrs = core::ptr::null_mut();
@@ -272,17 +316,22 @@ impl TapHost {
         netlink(&request)
     }
 
+    fn flags(&self) -> io::Result<libc::c_short> {
+        let mut req = self.request();
+        // SAFETY: SIOCGIFFLAGS writes the flags into an `ifreq`.
+        unsafe { control(libc::AF_INET, libc::SIOCGIFFLAGS, &raw mut req)? };
+        // SAFETY: the kernel has written this member.
+        Ok(unsafe { req.ifr_ifru.ifru_flags })
+    }
+
     /// Brings it up or down.
     ///
     /// # Errors
     /// The kernel's.
     pub fn set_up(&self, up: bool) -> io::Result<()> {
-        let mut req = self.request();
-        // SAFETY: SIOCGIFFLAGS writes the flags into an `ifreq`.
-        unsafe { control(libc::AF_INET, libc::SIOCGIFFLAGS, &raw mut req)? };
         let bit = libc::IFF_UP as libc::c_short;
-        // SAFETY: the kernel has written this member.
-        let flags = unsafe { req.ifr_ifru.ifru_flags };
+        let flags = self.flags()?;
+        let mut req = self.request();
         req.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
         // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
         unsafe { control(libc::AF_INET, libc::SIOCSIFFLAGS, &raw mut req) }

@@ -34,6 +34,9 @@ pub enum BuildError {
     /// The kernel owns the address, on an interface it shares with us.
     #[error(transparent)]
     KernelOwnsAddress(#[from] dpdk::KernelOwnsAddress),
+    /// Another process has the TAP.
+    #[error(transparent)]
+    TapInUse(#[from] dpdk::TapInUse),
     /// The thread could not be pinned.
     #[error("cannot run on CPU {core}: {source}")]
     Core {
@@ -116,6 +119,7 @@ impl EngineBuilder {
     fn start_eal(self) -> Result<(Eal, DeviceSpec), BuildError> {
         let device: DeviceSpec = self.config.device.parse()?;
         dpdk::refuse_kernel_address(&device, self.config.address.addr())?;
+        dpdk::refuse_used_tap(&device)?;
         if let Some(core) = self.config.core {
             pin(core).map_err(|source| BuildError::Core { core, source })?;
         }

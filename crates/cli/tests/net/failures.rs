@@ -126,6 +126,16 @@ fn an_interface_that_is_no_tap_is_not_proposed_for_deletion() {
 }
 
 #[test]
+fn a_tap_that_another_sender_has_is_refused_and_the_other_goes_on() {
+    let lab = Lab::new();
+    let (_receiver, mut first) = under_way(&lab, "plain");
+    let outcome = lab.send(&format!("{KERNEL}:{PORT} -n 1")).ends_with(exit::START, LIMIT);
+    explains(&outcome, &[TAP, "in use", "--dev tap:"]);
+    first.signal(Signal::INT);
+    first.ends_with(exit::INTERRUPTED, PATIENCE);
+}
+
+#[test]
 fn interval_lines_asked_for_come_off_a_terminal_too() {
     let lab = Lab::new();
     let _receiver = lab.receiver("plain", 1);
