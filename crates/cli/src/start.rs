@@ -145,15 +145,15 @@ fn failure_on(host: &Host, error: &BuildError, config: &Config) -> Failure {
         BuildError::TapInUse(_) => Failure::new(Exit::Start, error).mend(
             "--dev tap:tsonami1,host=10.77.1.1/24      (a TAP of its own; its kernel side is 10.77.1.1)",
         ),
-        BuildError::Memory { wanted_mib, total_mib } => Failure::new(
-            Exit::Start,
-            format!(
-                "--memory {} is more than this machine has: {}",
-                Size(u64::from(*wanted_mib) << 20),
-                Size(total_mib << 20)
-            ),
-        )
-        .mend("--memory 1G"),
+        BuildError::Memory { wanted_mib, total_mib } => {
+            let (wanted, total) = (Size(u64::from(*wanted_mib) << 20), Size(total_mib << 20));
+            let (option, mend) = match config.memory.mib {
+                Some(mib) if mib == *wanted_mib => ("--memory", "--memory 1G"),
+                _ => ("--send-memory", "--send-memory 64M"),
+            };
+            Failure::new(Exit::Start, format!("{option} {wanted} is more than this machine has: {total}"))
+                .mend(mend)
+        }
         BuildError::Core { .. } => Failure::new(Exit::Start, error)
             .mend("taskset -pc $$      (lists the CPUs this shell may use; give one with --core)"),
         BuildError::Eal(EalError::NoHugepages { free_mib }) => {
@@ -200,10 +200,13 @@ fn pool_failure(host: &Host, pool: &PoolError, config: &Config) -> Failure {
     let failure = if huge {
         failure.mend(hugepages::reserve(host, u64::from(pool.count) * u64::from(pool.size)))
     } else {
-        let more = config.memory.mib.unwrap_or(MEMORY_MIB).saturating_mul(2).max(1024);
-        failure.mend(format!("--memory {more}M"))
+        // A quarter more than the pool itself, for what stands between its buffers and beside it.
+        let beside = u64::from(pool.count) * u64::from(pool.size) * 5 / (4 << 20);
+        let more = u64::from(config.memory.mib.unwrap_or(MEMORY_MIB)) * 2 + beside;
+        failure.mend(format!("--memory {}M", more.max(1024)))
     };
     match config.pools.mbufs {
+        _ if pool.name.ends_with("tail") => failure.mend("--send-memory 16M"),
         Some(mbufs) if mbufs <= FEW_MBUFS => failure,
         _ => failure.mend(format!("--mbufs {FEW_MBUFS}")),
     }
@@ -271,7 +274,12 @@ mod tests {
         assert!(failure.what.contains("9999 packet buffers") && !failure.what.contains("-m "), "{failure}");
         config.memory.mib = Some(4096);
         config.pools.mbufs = Some(2048);
-        assert_eq!(failure_on(&host, &BuildError::Pool(error()), &config).mend, ["--memory 8192M"]);
+        assert_eq!(failure_on(&host, &BuildError::Pool(error()), &config).mend, ["--memory 8216M"]);
+        // 2 GiB to copy into.
+        let tail = PoolError { name: "tail", count: 32_768, size: 65_536, errno: Errno(12) };
+        config.memory.mib = None;
+        let failure = failure_on(&host, &BuildError::Pool(tail), &config);
+        assert_eq!(failure.mend, ["--memory 3072M", "--send-memory 16M"]);
     }
 
     #[test]

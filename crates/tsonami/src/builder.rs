@@ -28,8 +28,8 @@ pub enum BuildError {
     /// The device's name makes no sense.
     #[error(transparent)]
     Device(#[from] dpdk::ParseDeviceError),
-    /// An IPv6 address of our own.
-    #[error("our address is {0}: IPv6 is not sent as yet, give an IPv4 address")]
+    /// An IPv6 address, of our own or of the gateway.
+    #[error("{0} is an IPv6 address: only IPv4 is sent as yet, give an IPv4 address")]
     Family(IpAddr),
     /// The kernel owns the address, on an interface it shares with us.
     #[error(transparent)]
@@ -124,10 +124,13 @@ impl EngineBuilder {
             pin(core).map_err(|source| BuildError::Core { core, source })?;
         }
         let huge = self.config.memory.hugepages.used_by(&device);
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         if !huge {
-            let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
             enough_memory(self.config.memory.mib, &meminfo)?;
         }
+        let sending =
+            self.config.pools.send_bytes.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX));
+        enough_memory(sending, &meminfo)?;
         let eal = Eal::start(EalConfig {
             no_huge: !huge,
             memory_mib: self.config.memory.mib,
@@ -140,7 +143,7 @@ impl EngineBuilder {
     }
 }
 
-/// Refuses more normal memory than the machine has; `meminfo` is `/proc/meminfo`. Where it tells nothing EAL may try.
+/// Refuses more memory than the machine has; `meminfo` is `/proc/meminfo`. Where it tells nothing EAL may try.
 fn enough_memory(wanted_mib: Option<u32>, meminfo: &str) -> Result<(), BuildError> {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let total_kib: Option<u64> = total.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse().ok());

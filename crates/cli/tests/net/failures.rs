@@ -115,6 +115,8 @@ fn more_memory_than_there_is_is_refused_at_once() {
     let lab = Lab::new();
     let outcome = lab.send(&format!("{KERNEL} --memory 100T")).ends_with(exit::START, LIMIT);
     explains(&outcome, &["--memory 100 TiB is more than this machine has"]);
+    let outcome = lab.send(&format!("{KERNEL} --send-memory 100T")).ends_with(exit::START, LIMIT);
+    explains(&outcome, &["--send-memory 100 TiB is more than this machine has", "--send-memory 64M"]);
 }
 
 #[test]
