@@ -80,7 +80,7 @@ const ROWS: &[Row] = &[
         option: "no-delay",
         peer: Peer::LosesPayload,
         // 64 writes to a turn of the loop: three turns, the last with the FIN, for which Nagle makes way.
-        common: "-n 14000 --length 100 --timeout 150ms --no-tail-loss-probe",
+        common: "-n 14000 --length 100 --user-timeout 150ms --no-tail-loss-probe",
         with: "--no-delay",
         figure: short_frames,
         shows: |without, with| without == 2 && with == 3,
@@ -123,7 +123,7 @@ const ROWS: &[Row] = &[
     Row {
         option: "send-buffer",
         peer: Peer::LosesPayload,
-        common: "-n 100K --timeout 300ms --initial-window 20",
+        common: "-n 100K --user-timeout 300ms --initial-window 20",
         with: "--send-buffer 8K",
         figure: sent_bytes,
         shows: |without, with| without > 8 << 10 && with <= 8 << 10 && with > 0,
@@ -184,7 +184,7 @@ const ROWS: &[Row] = &[
     Row {
         option: "initial-window",
         peer: Peer::LosesPayload,
-        common: "-n 100K --timeout 150ms --no-tail-loss-probe",
+        common: "-n 100K --user-timeout 150ms --no-tail-loss-probe",
         with: "--initial-window 2",
         figure: sent_bytes,
         shows: |without, with| without > 13_000 && (2_000..3_000).contains(&with),
@@ -192,7 +192,8 @@ const ROWS: &[Row] = &[
     Row {
         option: "no-tail-loss-probe",
         peer: Peer::LosesPayload,
-        common: "-n 100K --timeout 150ms",
+        // A probe is due after two round trips, which on a busy machine are long.
+        common: "-n 100K --user-timeout 1500ms",
         with: "--no-tail-loss-probe",
         figure: |run| stat(run, "tail_probes"),
         shows: |without, with| without == 1 && with == 0,
@@ -208,7 +209,7 @@ const ROWS: &[Row] = &[
     Row {
         option: "notsent-lowat",
         peer: Peer::LosesPayload,
-        common: "-n 60K --length 1000 --timeout 150ms",
+        common: "-n 60K --length 1000 --user-timeout 150ms",
         with: "--notsent-lowat 4K",
         figure: |run| run.json["accepted_bytes"].as_u64().expect("a number"),
         // Ten segments leave; the rest is kept, or not taken.
