@@ -79,10 +79,9 @@ impl Namespace {
         Err(Error::other(format!("{what}: {}", String::from_utf8_lossy(&out.stderr).trim())))
     }
 
-    /// Starts a program inside, before everything that is no real-time process, by this priority.
-    pub(crate) fn start(&self, priority: u8, program: &str, words: &str) -> Result<Process> {
-        let mut command = self.command("chrt");
-        command.args(["--fifo", &priority.to_string(), program]);
+    /// Starts a program inside.
+    pub(crate) fn start(&self, program: &str, words: &str) -> Result<Process> {
+        let mut command = self.command(program);
         command.args(words.split_whitespace());
         Process::start(program, command)
     }
@@ -128,6 +127,23 @@ impl Process {
                 Err(why) => return Err(Error::other(format!("{} says nothing more ({why})", self.name))),
             }
         }
+    }
+
+    /// Gives it a CPU, and this real-time priority there. Not from its start: DPDK's start waits awake for threads of its own,
+    /// which then get no turn.
+    pub(crate) fn settle(&self, cpu: usize, priority: u8) -> Result<()> {
+        let pid = self.child.id().to_string();
+        for words in [
+            ["taskset", "--cpu-list", "--pid", &cpu.to_string()],
+            ["chrt", "--fifo", "--pid", &priority.to_string()],
+        ] {
+            let out = Command::new(words[0]).args(&words[1..]).arg(&pid).output()?;
+            if !out.status.success() {
+                let why = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+                return Err(Error::other(format!("{} of {}: {why}", words[0], self.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Asks it to end.
