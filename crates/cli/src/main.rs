@@ -13,6 +13,7 @@ mod send;
 mod serve;
 mod settings;
 mod signals;
+mod sim;
 mod start;
 mod target;
 mod units;
@@ -43,7 +44,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Send(args) => &args.log,
         Command::Serve(args) => &args.log,
         Command::Devices(args) => &args.log,
-        Command::Doctor(_) => &quiet,
+        Command::Doctor(_) | Command::Sim(_) => &quiet,
     };
     let console = Console::open(log)?;
     let (json, result) = match command {
@@ -51,6 +52,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Serve(args) => (args.json, serve::run(args, &console)),
         Command::Devices(args) => (args.json, devices::run(args, &console)),
         Command::Doctor(args) => (args.json, doctor::run(args, &console)),
+        Command::Sim(args) => (args.json, sim::run(args, &console)),
     };
     if let (true, Err(failure)) = (json, &result) {
         // What got under way has printed its summary; what did not still owes whoever parses the output an object.

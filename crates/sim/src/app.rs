@@ -66,6 +66,8 @@ pub struct Session {
     pub id: ConnId,
     /// Its own address and the peer's.
     pub path: Option<(SocketAddrV4, SocketAddrV4)>,
+    /// Which connection of the scenario it is of.
+    pub index: usize,
     plan: Plan,
     /// What this side writes, and what it must read.
     writes: Stream,
@@ -142,6 +144,7 @@ impl Session {
         Session {
             id,
             path: None,
+            index: 0,
             plan,
             writes,
             reads,
@@ -182,6 +185,16 @@ impl Session {
     pub fn has_queued(&self, engine: &Engine<Port>) -> bool {
         let live = !self.released && self.closed.is_none();
         live && engine.marks(self.id).is_some_and(|marks| marks.accepted > marks.acked)
+    }
+
+    /// Whether it was accepted, not opened.
+    pub fn was_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// Whether it read everything there is to read.
+    pub fn has_received_all(&self) -> bool {
+        self.received >= self.expect
     }
 
     /// Bytes read so far.

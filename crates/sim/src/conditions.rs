@@ -8,6 +8,7 @@ use crate::link::{
     CodelConfig, CrossTraffic, Discipline, FallBack, FqCodelConfig, GilbertElliott, LinkConfig, Loss,
     QueueConfig, RedConfig, Reorder, RouteChange, Thinning, transmission_time,
 };
+use crate::peer::PeerConfig;
 use crate::rng::Rng;
 
 /// Draws conditions for a path: each in a share of the runs, several at once in some.
@@ -37,6 +38,19 @@ pub(crate) fn draw(rng: &mut Rng, path: &mut LinkConfig) {
         let changes = rng.range(1, 3);
         path.changes = (0..changes).map(|_| change(rng, path)).collect();
         path.changes.sort_by_key(|change| change.at);
+    }
+}
+
+/// Draws how a host behaves as a receiver. None acknowledges what it does not have: what is lost would stay lost.
+pub(crate) fn peer(rng: &mut Rng) -> PeerConfig {
+    let stretch =
+        |rng: &mut Rng| (rng.log_range(2_000, 100_000) as u32, Nanos::from_millis(rng.range(1, 200)));
+    PeerConfig {
+        stretch: rng.chance(0.15).then(|| stretch(rng)),
+        divide: if rng.chance(0.1) { rng.range(2, 10) as u32 } else { 0 },
+        optimistic: 0,
+        renege: if rng.chance(0.15) { rng.unit() } else { 0.0 },
+        autotune: rng.chance(0.15).then(|| rng.log_range(4_000, 64_000) as u32),
     }
 }
 

@@ -23,18 +23,23 @@
 mod app;
 mod buf;
 mod conditions;
+mod fairness;
 mod link;
+pub mod matrix;
 mod nic;
 mod observer;
 mod packet;
+mod peer;
 mod receive;
 mod rng;
 mod scenario;
+mod trace;
 pub mod tso;
 mod world;
 
 pub use app::{End, Plan, Session, Stream};
 pub use buf::{Pool, SimBuf, SimHeader, SimTail};
+pub use fairness::fairness;
 pub use link::{
     CodelConfig, CrossTraffic, Delivery, Discipline, FallBack, FqCodelConfig, GilbertElliott, Link,
     LinkConfig, LinkCounts, Loss, QueueConfig, RedConfig, Reorder, RouteChange, Thinning, transmission_time,
@@ -42,6 +47,8 @@ pub use link::{
 pub use nic::{Faults, NicConfig, NicCounts, Release, SimNic};
 pub use observer::Observer;
 pub use packet::{Decoded, Packet, decode};
+pub use peer::{Peer, PeerConfig};
 pub use rng::Rng;
 pub use scenario::{ConnPlan, HostPlan, Scenario};
-pub use world::{Failure, Outcome, Port, World, run_seed};
+pub use trace::{FlowTrace, Sample, SegmentTrace, Trace};
+pub use world::{Failure, FlowResult, Outcome, Port, World, run_seed};

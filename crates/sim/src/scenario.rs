@@ -9,6 +9,7 @@ use crate::app::{End, Plan};
 use crate::conditions;
 use crate::link::{FallBack, LinkConfig, Loss, QueueConfig, Reorder};
 use crate::nic::{Faults, NicConfig, Release};
+use crate::peer::PeerConfig;
 use crate::rng::Rng;
 
 /// A whole run: two hosts, a path between them, and what the applications do.
@@ -39,6 +40,8 @@ pub struct HostPlan {
     pub queued_bytes: Option<u64>,
     /// Its clock is this far ahead.
     pub clock: Nanos,
+    /// How it behaves as a receiver, where that is not how our receiver does.
+    pub peer: PeerConfig,
 }
 
 /// One connection.
@@ -52,6 +55,8 @@ pub struct ConnPlan {
     pub port: u16,
     /// What the opening side does, and the other.
     pub plans: [Plan; 2],
+    /// Settings of the opening side, where they are not those of its host.
+    pub settings: Option<ConnConfig>,
 }
 
 impl Scenario {
@@ -63,13 +68,14 @@ impl Scenario {
         let kind = rng.range(0, 9);
         // A tenth of the runs are on a perfect path: there faults of our own cannot hide behind the path's.
         let mut paths = [path(&mut rng, kind == 0), path(&mut rng, kind == 0)];
-        let hosts = [host(&mut rng, 0, mtu), host(&mut rng, 1, mtu)];
+        let mut hosts = [host(&mut rng, 0, mtu), host(&mut rng, 1, mtu)];
         let budget = rng.log_range(10_000, 500_000);
         let count = rng.pick(&[1, 1, 1, 2, 3, 5]);
         let conns = (0..count).map(|i| connection(&mut rng, i, budget / u64::from(count), &hosts)).collect();
         if kind != 0 {
             let mut rng = Rng::new(seed ^ 0x636f_6e64_6974_696f);
             paths.iter_mut().for_each(|path| conditions::draw(&mut rng, path));
+            hosts.iter_mut().for_each(|host| host.peer = conditions::peer(&mut rng));
         }
         Scenario { seed, hosts, paths, conns }
     }
@@ -128,6 +134,7 @@ impl Scenario {
             loop_time: Nanos::ZERO,
             queued_bytes: None,
             clock: Nanos::from_secs(1_000),
+            peer: PeerConfig::default(),
         };
         let plan = |total| Plan {
             total,
@@ -143,7 +150,13 @@ impl Scenario {
             answers: false,
             end: End::WhenSent,
         };
-        let conn = ConnPlan { start: Time::ZERO, client: 0, port: 80, plans: [plan(bytes), plan(0)] };
+        let conn = ConnPlan {
+            start: Time::ZERO,
+            client: 0,
+            port: 80,
+            plans: [plan(bytes), plan(0)],
+            settings: None,
+        };
         Scenario { seed: 1, hosts: [host(0), host(1)], paths: [path.clone(), path], conns: vec![conn] }
     }
 }
@@ -189,6 +202,7 @@ fn host(rng: &mut Rng, index: u8, mtu: u16) -> HostPlan {
         loop_time: Nanos::from_nanos(rng.pick(&[0, 0, 0, 500, 20_000, 2_000_000])),
         queued_bytes: rng.chance(0.2).then(|| rng.log_range(10_000, 1_000_000)),
         clock: Nanos::from_nanos(rng.log_range(1, 1 << 50)),
+        peer: PeerConfig::default(),
     }
 }
 
@@ -350,7 +364,7 @@ fn connection(rng: &mut Rng, index: u32, budget: u64, hosts: &[HostPlan; 2]) -> 
         plan.chunk = (plan.chunk.0.max(least), plan.chunk.1.max(least));
     }
     let start = if index == 0 { Time::ZERO } else { Time::from_nanos(rng.log_range(1, 1_000_000_000)) };
-    ConnPlan { start, client, port: 80 + index as u16, plans }
+    ConnPlan { start, client, port: 80 + index as u16, plans, settings: None }
 }
 
 fn plan(rng: &mut Rng, total: u64, send_buffer: usize) -> Plan {

@@ -9,15 +9,18 @@ use std::path::Path;
 
 use engine::nic::{Checked, PcapWriter};
 use engine::{ConnId, Engine, EngineConfig, EngineEvent, Secrets};
+use tcp::conn::ConnStats;
 use tcp::endpoint::ListenerId;
 use tcp::{Nanos, Time};
 
 use crate::app::{Session, Stream};
-use crate::link::{Link, transmission_time};
+use crate::link::{Link, LinkCounts, transmission_time};
 use crate::nic::SimNic;
 use crate::observer::Observer;
+use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::scenario::{HostPlan, Scenario};
+use crate::trace::{Recorder, Trace};
 
 /// The NIC of a simulated host: every frame is checked.
 pub type Port = Checked<SimNic>;
@@ -46,6 +49,19 @@ pub struct Outcome {
     pub memory_waits: u64,
 }
 
+/// What one connection came to, in the direction from the side that opened it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct FlowResult {
+    /// When it was opened.
+    pub opened: Time,
+    /// Payload bytes that the application at the other end has read.
+    pub received: u64,
+    /// When that had everything.
+    pub complete: Option<Time>,
+    /// What the sender counted, as long as it had the connection.
+    pub stats: ConnStats,
+}
+
 /// A run that went wrong.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -72,6 +88,7 @@ struct Host {
     by_id: HashMap<ConnId, usize>,
     listeners: HashMap<ListenerId, usize>,
     path: Link,
+    peer: Peer,
     /// Frames between the NIC and the path, and when the path has them whole.
     wire: VecDeque<(Time, Vec<u8>)>,
     /// The NIC is putting a frame onto the wire until then.
@@ -89,8 +106,11 @@ pub struct World {
     scenario: Scenario,
     now: Time,
     hosts: Vec<Host>,
-    observer: Observer,
+    /// `None` when nobody watches: it keeps every byte of every stream.
+    observer: Option<Observer>,
+    recorder: Option<Recorder>,
     opened: Vec<bool>,
+    results: Vec<FlowResult>,
 }
 
 impl World {
@@ -110,11 +130,75 @@ impl World {
         let mtu = usize::from(scenario.hosts[0].nic.limits.mtu);
         World {
             opened: vec![false; scenario.conns.len()],
+            results: vec![FlowResult::default(); scenario.conns.len()],
             scenario,
             now: Time::ZERO,
             hosts,
-            observer: Observer::new(mtu),
+            observer: Some(Observer::new(mtu)),
+            recorder: None,
         }
+    }
+
+    /// Without the observer of the wire, who keeps every byte of every stream: for long runs that measure.
+    #[must_use]
+    pub fn unobserved(mut self) -> World {
+        self.observer = None;
+        self
+    }
+
+    /// Writes down from now on what [`World::take_trace`] gives. It takes time and memory.
+    pub fn record(&mut self) {
+        self.recorder = Some(Recorder::new(self.opened.len()));
+    }
+
+    /// What was written down since [`World::record`].
+    pub fn take_trace(&mut self) -> Option<Trace> {
+        self.recorder.take().map(Recorder::into_trace)
+    }
+
+    /// What the connections have come to, in the order of the scenario.
+    pub fn results(&self) -> &[FlowResult] {
+        &self.results
+    }
+
+    /// What each host's path did to frames.
+    pub fn paths(&self) -> impl Iterator<Item = &LinkCounts> {
+        self.hosts.iter().map(|host| host.path.counts())
+    }
+
+    /// Writes what passes a host's NIC to `path`, as tcpdump would on that host behind a NIC without offloads. The file
+    /// is whole after [`World::run`] or [`World::end`].
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn capture_at(&mut self, host: usize, path: &Path) -> io::Result<()> {
+        self.hosts[host].capture = Some(PcapWriter::new(BufWriter::new(File::create(path)?))?);
+        Ok(())
+    }
+
+    /// Runs on to the moment `until`, in the midst of whatever happens then.
+    ///
+    /// # Errors
+    /// The first thing that went wrong.
+    pub fn run_until(&mut self, until: Time) -> Result<(), Failure> {
+        self.advance(until, u32::MAX).map_err(|what| self.failure(format!("{what}\n{}", self.describe())))?;
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    /// Completes the captures of a run that is not run to its end.
+    ///
+    /// # Errors
+    /// When one could not be written.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        for host in &mut self.hosts {
+            if let Some(capture) = host.capture.take()
+                && let Err(error) = capture.finish()
+            {
+                return Err(self.failure(format!("the capture could not be written: {error}")));
+            }
+        }
+        Ok(())
     }
 
     /// Writes what passes each host's NIC to `prefix-0.pcap` and `prefix-1.pcap`, as tcpdump would on that host
@@ -123,12 +207,11 @@ impl World {
     /// # Errors
     /// When a file cannot be made.
     pub fn capture(&mut self, prefix: &Path) -> io::Result<()> {
-        for (i, host) in self.hosts.iter_mut().enumerate() {
+        (0..self.hosts.len()).try_for_each(|i| {
             let mut name = prefix.as_os_str().to_owned();
             name.push(format!("-{i}.pcap"));
-            host.capture = Some(PcapWriter::new(BufWriter::new(File::create(name)?))?);
-        }
-        Ok(())
+            self.capture_at(i, Path::new(&name))
+        })
     }
 
     /// Runs to the end: every application done, every connection gone, every buffer home.
@@ -136,14 +219,8 @@ impl World {
     /// # Errors
     /// The first thing that went wrong.
     pub fn run(&mut self) -> Result<Outcome, Failure> {
-        let result = self.go();
-        for host in &mut self.hosts {
-            if let Some(capture) = host.capture.take()
-                && let Err(error) = capture.finish()
-            {
-                return Err(self.failure(format!("the capture could not be written: {error}")));
-            }
-        }
+        let result = self.advance(Time::MAX, MOMENTS).and_then(|()| self.finish());
+        self.end()?;
         result.map_err(|what| self.failure(format!("{what}\n{}", self.describe())))
     }
 
@@ -151,8 +228,9 @@ impl World {
         Failure { seed: self.scenario.seed, at: self.now, what }
     }
 
-    fn go(&mut self) -> Result<Outcome, String> {
-        let (mut turns, mut moments) = (0, 0);
+    /// Goes from one thing that happens to the next, until nothing will happen, or not before `until`.
+    fn advance(&mut self, until: Time, most: u32) -> Result<(), String> {
+        let (mut turns, mut moments) = (0, 0_u32);
         loop {
             self.deliver();
             self.open()?;
@@ -160,12 +238,12 @@ impl World {
                 self.turn(host).map_err(|what| format!("host {host}: {what}"))?;
             }
             self.transmit()?;
-            let Some(next) = self.next() else { break };
+            let Some(next) = self.next().filter(|&next| next <= until) else { return Ok(()) };
             if next.since(Time::ZERO) > PATIENCE {
                 return Err("still not over".into());
             }
-            moments += 1;
-            if moments > MOMENTS {
+            moments = moments.saturating_add(1);
+            if moments > most {
                 return Err("busy for ever".into());
             }
             turns = if next > self.now { 0 } else { turns + 1 };
@@ -174,23 +252,32 @@ impl World {
             }
             self.now = next.max(self.now);
         }
-        self.finish()
     }
 
     /// Frames whose time has come reach the path, and those that have come through it their NIC.
     fn deliver(&mut self) {
         for from in 0..self.hosts.len() {
             let host = &mut self.hosts[from];
+            host.wire.extend(host.peer.expired(self.now).into_iter().map(|frame| (self.now, frame)));
             while let Some((at, frame)) = host.wire.pop_front_if(|(at, _)| *at <= self.now) {
                 host.path.offer(at, frame);
             }
             while let Some(delivery) = self.hosts[from].path.take(self.now) {
-                self.observer.reaches(&delivery.frame);
+                if let Some(observer) = &mut self.observer {
+                    observer.reaches(&delivery.frame);
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.reaches(self.now, &delivery.frame);
+                }
                 let host = &mut self.hosts[if delivery.back { from } else { 1 - from }];
                 if let Some(capture) = &mut host.capture {
                     capture.write(self.now.as_nanos(), &[&delivery.frame]);
                 }
+                host.peer.arrives(&delivery.frame);
                 host.engine.nic_mut().inner_mut().deliver(delivery.frame);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.queue(from, self.now, self.hosts[from].path.backlog());
             }
         }
     }
@@ -204,9 +291,15 @@ impl World {
             self.opened[index] = true;
             let remote = SocketAddr::V4(SocketAddrV4::new(address(1 - conn.client), conn.port));
             let host = &mut self.hosts[conn.client];
-            let cfg = host.plan.conn.clone();
+            let cfg = conn.settings.clone().unwrap_or_else(|| host.plan.conn.clone());
+            self.results[index].opened = self.now;
             match host.engine.connect(self.now + host.plan.clock, remote, &cfg) {
-                Ok(id) => host.add(&self.scenario, index, id, false, self.now),
+                Ok(id) => {
+                    let path = host.add(&self.scenario, index, id, false, self.now);
+                    if let (Some(recorder), Some(path)) = (&mut self.recorder, path) {
+                        recorder.opened(index, path);
+                    }
+                }
                 Err(error) => return Err(format!("cannot connect to {remote}: {error}")),
             }
         }
@@ -225,13 +318,29 @@ impl World {
         let mut busy = progress.is_busy() || progress.more;
         busy |= host.events(&self.scenario, self.now)?;
         for session in &mut host.sessions {
+            if session.is_done() {
+                continue;
+            }
+            let stats = host.engine.stats(session.id).filter(|_| !session.was_accepted());
             busy |= session
                 .step(&mut host.engine, self.now)
                 .map_err(|what| format!("{:?}: {what}", session.id))?;
-        }
-        for session in &mut host.sessions {
-            let Some((src, dst)) = session.path else { continue };
-            session.take_records().into_iter().for_each(|at| self.observer.record_ends(src, dst, at));
+            let records = session.take_records();
+            if let (Some((src, dst)), Some(observer)) = (session.path, &mut self.observer) {
+                records.into_iter().for_each(|at| observer.record_ends(src, dst, at));
+            }
+            let result = &mut self.results[session.index];
+            if let Some(stats) = stats {
+                result.stats = stats;
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.stats(session.index, self.now, &stats);
+                }
+            } else if session.was_accepted() {
+                result.received = session.received();
+                if result.complete.is_none() && session.has_received_all() {
+                    result.complete = Some(self.now);
+                }
+            }
         }
         host.again = busy;
         host.loop_busy = self.now + host.plan.loop_time;
@@ -249,8 +358,14 @@ impl World {
                 if let Some(capture) = &mut host.capture {
                     capture.write(self.now.as_nanos(), &[&frame]);
                 }
-                self.observer.leaves(&frame).map_err(|what| format!("host {i}: {what}"))?;
-                host.wire.push_back((host.wire_busy, frame));
+                if let Some(observer) = &mut self.observer {
+                    observer.leaves(&frame).map_err(|what| format!("host {i}: {what}"))?;
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.leaves(self.now, &frame);
+                }
+                let at = host.wire_busy;
+                host.wire.extend(host.peer.leaves(self.now, frame).into_iter().map(|frame| (at, frame)));
             }
         }
         Ok(())
@@ -260,7 +375,8 @@ impl World {
     fn next(&mut self) -> Option<Time> {
         let now = self.now;
         let paths = self.hosts.iter().filter_map(|host| {
-            [host.path.next(), host.wire.front().map(|(at, _)| *at)].into_iter().flatten().min()
+            let wire = host.wire.front().map(|(at, _)| *at);
+            [host.path.next(), wire, host.peer.next()].into_iter().flatten().min()
         });
         let arrival = paths.min();
         let opening = self.scenario.conns.iter().zip(&self.opened).filter(|(_, opened)| !**opened);
@@ -286,11 +402,14 @@ impl World {
             ));
         }
         for session in self.hosts.iter().flat_map(|h| &h.sessions) {
-            if let (Some((src, dst)), Some(end)) = (session.path, session.push_at_end()) {
-                self.observer.ended(src, dst, end)?;
+            if let (Some((src, dst)), Some(end), Some(observer)) =
+                (session.path, session.push_at_end(), &self.observer)
+            {
+                observer.ended(src, dst, end)?;
             }
         }
-        let mut outcome = Outcome { segments: self.observer.segments(), ..Outcome::default() };
+        let mut outcome =
+            Outcome { segments: self.observer.as_ref().map_or(0, Observer::segments), ..Outcome::default() };
         outcome.time = self.now.since(Time::ZERO);
         for (i, host) in self.hosts.drain(..).enumerate() {
             outcome.bytes += host.sessions.iter().map(Session::received).sum::<u64>();
@@ -337,7 +456,15 @@ impl World {
 }
 
 impl Host {
-    fn add(&mut self, scenario: &Scenario, index: usize, id: ConnId, accepted: bool, now: Time) {
+    /// A side of a connection begins; its addresses.
+    fn add(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        id: ConnId,
+        accepted: bool,
+        now: Time,
+    ) -> Option<(SocketAddrV4, SocketAddrV4)> {
         let plans = &scenario.conns[index].plans;
         let [mine, peer] = if accepted { [&plans[1], &plans[0]] } else { [&plans[0], &plans[1]] };
         let streams = [Stream(4 * index as u64), Stream(4 * index as u64 + 3)];
@@ -366,11 +493,14 @@ impl Host {
             rng,
             now,
         ));
-        if let (Some(session), Some(tuple)) = (self.sessions.last_mut(), self.engine.tuple(id))
-            && let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (tuple.local, tuple.remote)
-        {
-            session.path = Some((local, remote));
-        }
+        let session = self.sessions.last_mut()?;
+        session.index = index;
+        let tuple = self.engine.tuple(id)?;
+        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (tuple.local, tuple.remote) else {
+            return None;
+        };
+        session.path = Some((local, remote));
+        session.path
     }
 
     fn events(&mut self, scenario: &Scenario, now: Time) -> Result<bool, String> {
@@ -449,6 +579,7 @@ fn host(scenario: &Scenario, index: usize, rng: &mut Rng) -> Host {
         by_id: HashMap::new(),
         listeners: HashMap::new(),
         path: Link::new(scenario.paths[index].clone(), rng.fork()),
+        peer: Peer::new(plan.peer, rng.fork()),
         wire: VecDeque::new(),
         wire_busy: Time::ZERO,
         loop_busy: Time::ZERO,

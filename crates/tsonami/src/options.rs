@@ -141,7 +141,7 @@ impl ConnectOptions {
     ///
     /// Both sides are spelt out: neither a field that `ConnConfig` gains nor one of ours can be forgotten here. Those that
     /// are no option say why.
-    pub(crate) fn protocol(&self, mtu: u16) -> ConnConfig {
+    pub fn protocol(&self, mtu: u16) -> ConnConfig {
         let ConnectOptions {
             no_delay,
             cork,

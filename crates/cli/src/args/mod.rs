@@ -7,6 +7,7 @@ mod doctor;
 mod output;
 mod send;
 mod serve;
+mod sim;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +21,7 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use output::{LogArgs, WatchArgs};
 pub(crate) use send::SendArgs;
 pub(crate) use serve::ServeArgs;
+pub(crate) use sim::SimArgs;
 
 /// The port that is used when none is given, by `send` and `serve` alike.
 pub(crate) const DEFAULT_PORT: u16 = 5001;
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Devices(Box<DevicesArgs>),
     /// Look at this machine and say what is missing, with the command that mends it
     Doctor(DoctorArgs),
+    /// Run a network that exists on paper only, in virtual time, and plot what happened
+    Sim(SimArgs),
 }
 
 /// Kept in step with `exit::Exit`; a test compares the two.
