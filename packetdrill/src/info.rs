@@ -1,6 +1,6 @@
 //! `TCP_INFO`, as far as the protocol knows it.
 
-use tcp::conn::State;
+use tcp::conn::{LossState, State};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::sockets::Socket;
@@ -100,9 +100,20 @@ pub(crate) fn of(socket: &Socket, link: Option<&Link>) -> Vec<u8> {
     TcpInfo {
         // What is left in TIME-WAIT is no socket any more.
         state: number(if link.ended { State::Closed } else { link.conn.state() }),
+        ca_state: match stats.loss_state {
+            LossState::Open => 0,
+            LossState::Disorder => 1,
+            LossState::Cwr => 2,
+            LossState::Recovery => 3,
+            LossState::Loss => 4,
+        },
         rto: micros(stats.rto),
         snd_mss: stats.mss,
         unacked: clip(link.conn.in_flight().div_ceil(mss)),
+        sacked: clip(stats.sacked.div_ceil(mss)),
+        // Linux counts what was sent again as lost until it is acknowledged.
+        lost: clip((stats.lost + stats.resent).div_ceil(mss)),
+        retrans: clip(stats.resent.div_ceil(mss)),
         pmtu: u32::from(socket.cfg.mtu),
         rtt: stats.srtt.map_or(0, micros),
         rttvar: micros(stats.rttvar),
@@ -112,7 +123,7 @@ pub(crate) fn of(socket: &Socket, link: Option<&Link>) -> Vec<u8> {
         },
         snd_cwnd: clip(stats.cwnd / mss),
         advmss: advertised_mss(socket),
-        reordering: REORDERING,
+        reordering: clip(stats.reordering / mss).max(REORDERING),
         total_retrans: clip(stats.segments_retransmitted),
         bytes_acked: stats.bytes_acked,
         bytes_received: stats.bytes_received,
@@ -122,6 +133,9 @@ pub(crate) fn of(socket: &Socket, link: Option<&Link>) -> Vec<u8> {
         min_rtt: stats.min_rtt.map_or(u32::MAX, micros),
         bytes_sent: stats.bytes_sent + stats.bytes_retransmitted,
         bytes_retrans: stats.bytes_retransmitted,
+        dsack_dups: clip(stats.dsacks),
+        reord_seen: clip(stats.reordered),
+        total_rto: clip(stats.timeouts).min(u16::MAX.into()) as u16,
         rcv_ooopack: clip(stats.segments_out_of_order),
         snd_wnd: clip(stats.send_window),
         rcv_wnd: clip(stats.receive_window),

@@ -94,7 +94,7 @@ pub use engine::{
 };
 pub use hdrhistogram::Histogram;
 pub use tcp::conn::cc::ControllerKind;
-pub use tcp::conn::{ConnStats, Linger, SendFlags, Setting, Share, State, TimeShares};
+pub use tcp::conn::{ConnStats, Linger, LossState, SendFlags, Setting, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
 pub use tcp::{FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Time};
 

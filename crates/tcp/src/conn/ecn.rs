@@ -48,6 +48,11 @@ impl Ecn {
         self.agreed
     }
 
+    /// Up to here a window was sent that was reduced for a mark.
+    pub(super) fn answered(&self) -> Offset {
+        self.answered
+    }
+
     /// What every segment with an ACK says.
     #[inline]
     pub(super) fn echo(&self) -> TcpFlags {

@@ -80,6 +80,8 @@ pub(crate) struct Arrived {
     pub(crate) newest: Option<(Stamp, Time)>,
     /// The one that left last by RACK's order, and whether it left more than once, or may have (RFC 8985 §6.2 step 2).
     pub(crate) latest: Option<(Time, Offset, bool)>,
+    /// When the last of them in the order of the stream left, and whether more than once.
+    pub(crate) last: Option<(Time, bool)>,
     /// The lowest of them that left once and was overtaken: something sent after it was known to have arrived before.
     pub(crate) overtaken: Option<Offset>,
 }
@@ -95,6 +97,7 @@ impl Arrived {
         if self.latest.is_none_or(|(sent, to, _)| (record.last_sent, end) > (sent, to)) {
             self.latest = Some((record.last_sent, end, record.ambiguous));
         }
+        self.last = Some((record.last_sent, record.ambiguous));
         if !record.ambiguous {
             self.original = Some(self.original.map_or(record.start, |at| at.min(record.start)));
             if end < fack && self.overtaken.is_none_or(|at| record.start < at) {

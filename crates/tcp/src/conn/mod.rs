@@ -69,7 +69,7 @@ pub use keepalive::Keepalive;
 pub use reassembly::{Pushed, RecvQueue};
 pub use shares::{HeldBy, Share, TimeShares};
 pub use state::State;
-pub use stats::ConnStats;
+pub use stats::{ConnStats, LossState};
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
 use self::ack::AckState;
@@ -88,7 +88,7 @@ use self::path_mtu::PathMtu;
 use self::persist::Persist;
 use self::prr::Prr;
 use self::rack::Rack;
-use self::recovery::Recovery;
+use self::recovery::{Phase, Recovery};
 use self::rtt::RttEstimator;
 use self::send_buffer::SendBuffer;
 use self::send_queue::SendQueue;
@@ -505,6 +505,7 @@ impl<P: Payload> Connection<P> {
             delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
             ecn: self.ecn.is_agreed(),
             unsent: self.queue.end().since(self.queue.nxt()),
+            loss_state: self.loss_state(),
             sacked: self.flight.sacked(),
             lost: self.flight.lost(),
             resent: self.flight.resent(),
@@ -564,6 +565,16 @@ impl<P: Payload> Connection<P> {
         let next = self.state.next(trigger);
         debug_assert!(next.is_some(), "{:?} in {:?}", trigger, self.state);
         self.state = next.unwrap_or(self.state);
+    }
+
+    fn loss_state(&self) -> LossState {
+        match self.recovery.phase() {
+            Phase::Fast { .. } => LossState::Recovery,
+            Phase::Loss { .. } => LossState::Loss,
+            Phase::Open if self.snd_una() < self.ecn.answered() => LossState::Cwr,
+            Phase::Open if self.flight.sacked() > 0 || self.recovery.credit() > 0 => LossState::Disorder,
+            Phase::Open => LossState::Open,
+        }
     }
 
     /// SND.UNA. While our SYN is not acknowledged this is the offset behind it.

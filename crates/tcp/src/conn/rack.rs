@@ -83,7 +83,10 @@ impl<P: Payload> Connection<P> {
             let rtt = now.since(sent);
             // Of what left again the first may have arrived, not the last.
             if !resent || self.is_answer_to_last(sent, rtt, ecr) {
-                self.rack.rtt = rtt;
+                // The round trip is that of the last in the order of the stream, as RFC 8985 goes through them: when a gap
+                // closes what was late counts, and not what filled the gap.
+                let last = arrived.last.filter(|&(_, again)| !again).map(|(sent, _)| now.since(sent));
+                self.rack.rtt = last.unwrap_or(rtt);
                 self.rack.latest = self.rack.latest.max((sent, end));
             }
         }

@@ -1,8 +1,38 @@
 //! What a connection counts.
 
+use core::fmt;
+
 use super::TimeShares;
 use super::cc::ControllerKind;
 use crate::{Nanos, Rate};
+
+/// What is being done about losses, by the names Linux gives it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum LossState {
+    /// Nothing: everything arrives in order.
+    #[default]
+    Open,
+    /// Something was overtaken, and may be lost.
+    Disorder,
+    /// The window was reduced for a mark of congestion, less than a window of data ago (`S35`).
+    Cwr,
+    /// Fast recovery.
+    Recovery,
+    /// A timeout's recovery.
+    Loss,
+}
+
+impl fmt::Display for LossState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LossState::Open => "open",
+            LossState::Disorder => "disorder",
+            LossState::Cwr => "cwr",
+            LossState::Recovery => "recovery",
+            LossState::Loss => "loss",
+        })
+    }
+}
 
 /// Counters and gauges of one connection. Counters only grow; segments are those of the wire, bursts what was
 /// handed to the device (`S28`).
@@ -114,6 +144,8 @@ pub struct ConnStats {
     pub ecn: bool,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
+    /// What is being done about losses.
+    pub loss_state: LossState,
     /// Bytes in flight that the peer reported by SACK.
     pub sacked: u64,
     /// Bytes in flight believed lost and not sent again yet.

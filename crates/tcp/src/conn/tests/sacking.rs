@@ -258,3 +258,28 @@ fn s39_a_burst_of_losses_is_repaired_at_the_pace_of_acks() {
     assert_eq!(s.ranges(), [(4000, 5000), (5000, 6000)]);
     assert_eq!((s.conn.stats().ssthresh, s.conn.stats().fast_recoveries), (10_000, 1));
 }
+
+#[test]
+fn s38_an_ack_that_closes_a_gap_condemns_nothing_that_left_with_what_was_late() {
+    let mut s = ten_out();
+    s.at(200).inject(". 1:1(0) ack 1 <sack 1001:2001>").inject(". 1:1(0) ack 1 <sack 1001:3001>").nothing();
+    s.inject(". 1:1(0) ack 1 <sack 1001:3001 8001:9001>").expect(". 1:1001(1000) ack 1").nothing();
+    // The retransmission took 110 ms, and the last segment is out for 210: but so was the fourth, and it arrived.
+    s.at(310).inject(". 1:1(0) ack 4001 <sack 8001:9001>");
+    assert!(s.ranges().iter().all(|range| range.1 <= 8000));
+    assert_eq!((s.conn.stats().lost + s.conn.stats().resent, s.conn.stats().sacked), (4000, 1000));
+}
+
+#[test]
+fn s38_the_state_of_recovery_is_told() {
+    let mut s = ten_out();
+    let mut states = vec![s.conn.stats().loss_state];
+    for text in [". 1:1(0) ack 1 <sack 3001:4001>", ". 1:1(0) ack 1 <sack 3001:6001>", ". 1:1(0) ack 10001"] {
+        s.at(200).inject(text);
+        states.push(s.conn.stats().loss_state);
+    }
+    s.write(1000).at(3000);
+    states.push(s.conn.stats().loss_state);
+    let names: Vec<String> = states.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["open", "disorder", "recovery", "open", "loss"]);
+}
