@@ -24,14 +24,18 @@ impl Fixed {
 }
 
 impl Controller for Fixed {
-    fn on_ack(&mut self, window: &mut Window, _sample: &AckSample) {
-        window.cwnd = ANY_WINDOW;
+    fn on_ack(&mut self, window: &mut Window, sample: &AckSample) {
+        match sample.after_rto {
+            true => window.slow_start(sample),
+            false => window.cwnd = ANY_WINDOW,
+        }
     }
 
     fn on_loss(&mut self, _window: &mut Window, _now: Time, _flight: u64) {}
 
     fn on_rto(&mut self, window: &mut Window, _now: Time, _flight: u64) {
-        // Nobody answers: one segment asks, until somebody does.
+        // Nobody answers: one segment asks, until somebody does. What was out leaves again by slow start, or a queue that
+        // dropped it would do so once more.
         window.cwnd = window.mss;
     }
 
@@ -67,6 +71,8 @@ mod tests {
         cc.on_rto(Time::ZERO, 100_000, true);
         assert_eq!(state(&cc), (1460, u64::MAX, Some(rate)));
         cc.on_ack(&AckSample { after_rto: true, ..ack(1460) });
+        assert_eq!(state(&cc), (2920, u64::MAX, Some(rate)));
+        cc.on_ack(&ack(1460));
         assert_eq!(state(&cc), open);
         // No slower than pacing can be.
         let slow = Cc::new(ControllerKind::Fixed(Rate::from_bps(1)), 14_600, 1460);

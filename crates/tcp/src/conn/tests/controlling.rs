@@ -3,7 +3,7 @@
 use super::script::*;
 use crate::conn::cc::ControllerKind;
 use crate::conn::{ConnConfig, EcnMode};
-use crate::{Nanos, Rate};
+use crate::{Nanos, Rate, TxLimits};
 
 fn with(controller: ControllerKind) -> ConnConfig {
     ConnConfig { controller, ..plain() }
@@ -136,4 +136,82 @@ fn rfc8257_dctcp_that_may_not_ask_is_newreno() {
     assert_eq!(s.ranges().len(), 10);
     s.at(200).inject("E. 1:1(0) ack 5001");
     assert_eq!((s.cwnd(), s.conn.stats().ecn_reductions), (15, 0));
+}
+
+/// A fixed rate over a round trip of `rtt`, with a device that segments 64 KiB and a loop that comes every `period`: the
+/// bursts of a millisecond, or a fifth of one at 100 Gbit/s, as nanoseconds from one to the next and bytes.
+fn bursts(gigabits: u64, rtt: Nanos, period: Nanos) -> Vec<(u64, u32)> {
+    let rate = Rate::from_bps(gigabits * 1_000_000_000);
+    let cfg = ConnConfig {
+        window_scale: true,
+        send_buffer: Some(64 << 20),
+        controller: ControllerKind::Fixed(rate),
+        ..plain()
+    };
+    let mut s = Script::connect(&cfg);
+    s.limits = TxLimits { loop_period: period, ..TSO };
+    s.sent.clear();
+    let opened = s.now + rtt;
+    s.until(opened).inject("S. 0:0(0) ack 1 win 65535 <mss 1000,wscale 14>");
+    // The window of a SYN is not scaled.
+    s.inject(". 1:1(0) ack 1 win 65535");
+    s.sent.clear();
+    let span = if gigabits < 100 { Nanos::from_millis(1) } else { Nanos::from_micros(200) };
+    s.write(rate.bytes_in(span * 4) as usize);
+    let (from, to) = (opened + span * 2, opened + span * 3);
+    match period {
+        Nanos::ZERO => {
+            s.until(to);
+        }
+        // Timers expire when the loop comes round.
+        period => {
+            while s.now < to {
+                s.now += period;
+                s.conn.on_timer(s.now);
+                s.flush();
+            }
+        }
+    }
+    let sent: Vec<_> = s.sent.iter().filter(|(at, _)| (from..to).contains(at)).collect();
+    sent.windows(2).map(|pair| (pair[1].0.since(pair[0].0).as_nanos(), pair[0].1.len)).collect()
+}
+
+#[test]
+fn s22_s25_bursts_at_1_10_and_100_gigabits() {
+    let (short, long) = (Nanos::from_micros(100), Nanos::from_millis(20));
+    for (gigabits, rtt, bytes) in [
+        // A tenth of a millisecond where the round trip is short: 12 of its 12.5 KB.
+        (1, short, 12_000),
+        // A millisecond where it is long: more than a device takes at once, 64 segments.
+        (1, long, 64_000),
+        (10, short, 64_000),
+        (10, long, 64_000),
+        (100, short, 64_000),
+        (100, long, 64_000),
+    ] {
+        let bursts = bursts(gigabits, rtt, Nanos::ZERO);
+        // A burst's time apart, but for the rounding of a nanosecond.
+        let apart = u64::from(bytes) * 8 / gigabits;
+        assert!(bursts.len() as u64 + 2 >= 200_000 / apart, "{gigabits} Gbit/s: {} bursts", bursts.len());
+        for (time, len) in bursts {
+            assert_eq!(len, bytes, "{gigabits} Gbit/s, {rtt}");
+            assert!(time.abs_diff(apart) <= 1, "{gigabits} Gbit/s, {rtt}: {time} ns, not {apart}");
+        }
+    }
+}
+
+#[test]
+fn s22_s25_at_100_gigabits_a_loop_of_20_microseconds_keeps_the_rate() {
+    // 250 KB pass in a turn: several bursts leave in each, and the rate is met all the same.
+    for gigabits in [1, 10, 100] {
+        let period = 20_000;
+        let bursts = bursts(gigabits, Nanos::from_micros(100), Nanos::from_nanos(period));
+        assert!(bursts.iter().all(|(time, _)| time % period == 0));
+        let time: u64 = bursts.iter().map(|(time, _)| time).sum();
+        let sent: u64 = bursts.iter().map(|(_, len)| u64::from(*len)).sum();
+        // But for what the first and the last turn of them send too much or too little.
+        let expected = gigabits * time / 8;
+        let turn = gigabits * period / 8 + 64_000;
+        assert!(sent.abs_diff(expected) <= turn, "{gigabits} Gbit/s: {sent} bytes in {time} ns");
+    }
 }
