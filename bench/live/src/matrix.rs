@@ -28,7 +28,7 @@ pub(crate) struct MatrixArgs {
     /// Room in the bottleneck's queue, in products of bandwidth and delay
     #[arg(long, value_delimiter = ',', default_value = "0.1,1,4")]
     buffer: Vec<f64>,
-    /// Rate of the link, Mbit/s [default: 200 up to 1 ms of round trip, 100 up to 10, 50 up to 50, 20 beyond]
+    /// Rate of the link, Mbit/s [default: 50 up to 1 ms of round trip, 40 up to 10, 20 beyond]
     #[arg(long)]
     rate: Option<f64>,
     /// Runs of each sender in each cell
@@ -100,9 +100,8 @@ fn cells(args: &MatrixArgs) -> Vec<Cell> {
     let mut cells = Vec::new();
     for &rtt in &args.rtt {
         let usual = match rtt {
-            ..=1.0 => 200.0,
-            ..=10.0 => 100.0,
-            ..=50.0 => 50.0,
+            ..=1.0 => 50.0,
+            ..=10.0 => 40.0,
             _ => 20.0,
         };
         let (rate, rtt_us) = ((args.rate.unwrap_or(usual) * 1e6) as u64, (rtt * 1e3) as u64);

@@ -79,9 +79,10 @@ impl Namespace {
         Err(Error::other(format!("{what}: {}", String::from_utf8_lossy(&out.stderr).trim())))
     }
 
-    /// Starts a program inside.
+    /// Starts a program inside, with more right to a CPU than others, but not a real-time one.
     pub(crate) fn start(&self, program: &str, words: &str) -> Result<Process> {
-        let mut command = self.command(program);
+        let mut command = self.command("chrt");
+        command.args(["--other", "0", "nice", "-n", "-20", program]);
         command.args(words.split_whitespace());
         Process::start(program, command)
     }
@@ -132,18 +133,8 @@ impl Process {
     /// Gives it a CPU, and this real-time priority there. Not from its start: DPDK's start waits awake for threads of its own,
     /// which then get no turn.
     pub(crate) fn settle(&self, cpu: usize, priority: u8) -> Result<()> {
-        let pid = self.child.id().to_string();
-        for words in [
-            ["taskset", "--cpu-list", "--pid", &cpu.to_string()],
-            ["chrt", "--fifo", "--pid", &priority.to_string()],
-        ] {
-            let out = Command::new(words[0]).args(&words[1..]).arg(&pid).output()?;
-            if !out.status.success() {
-                let why = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-                return Err(Error::other(format!("{} of {}: {why}", words[0], self.name)));
-            }
-        }
-        Ok(())
+        adjust(&["taskset", "--cpu-list", "--pid", &cpu.to_string()], self.child.id())?;
+        prefer(self.child.id(), priority)
     }
 
     /// Asks it to end.
@@ -160,4 +151,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Gives a process this real-time priority.
+pub(crate) fn prefer(pid: u32, priority: u8) -> Result<()> {
+    adjust(&["chrt", "--fifo", "--pid", &priority.to_string()], pid)
+}
+
+fn adjust(words: &[&str], pid: u32) -> Result<()> {
+    let Some((program, options)) = words.split_first() else { return Ok(()) };
+    let out = Command::new(program).args(options).arg(pid.to_string()).output()?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(Error::other(format!("{program}: {}", String::from_utf8_lossy(&out.stderr).trim())))
 }

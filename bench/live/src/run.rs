@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::link::Report;
-use crate::place::{Namespace, Process, myself};
+use crate::place::{Namespace, Process, myself, prefer};
 
 /// Bytes a full frame takes on the link: MTU, Ethernet header, framing.
 const FULL_FRAME: u64 = 1490 + 14 + 24;
@@ -33,6 +33,8 @@ const SENDER_CPU: usize = 1;
 const LINK_CPU: usize = 0;
 const PRIORITY: u8 = 10;
 const LINK_PRIORITY: u8 = 20;
+/// We sleep most of the time, but whom we start must not wait for his priority.
+const OUR_PRIORITY: u8 = 30;
 /// In a run in which the link itself was later than this, the machine stood still. It is repeated.
 const STALL: Duration = Duration::from_millis(30);
 
@@ -113,6 +115,7 @@ impl Runner {
         {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
+        prefer(std::process::id(), OUR_PRIORITY)?;
         Ok(Runner { tsonami: tsonami.canonicalize()?, seconds, stop })
     }
 
