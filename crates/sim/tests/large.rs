@@ -1,9 +1,9 @@
 //! Recovery and congestion control in the large: what a user would notice.
 
-use sim::matrix::Cell;
 use sim::fairness;
-use tcp::conn::cc::ControllerKind;
+use sim::matrix::Cell;
 use tcp::Nanos;
+use tcp::conn::cc::ControllerKind;
 
 const MS: Nanos = Nanos::from_millis(1);
 

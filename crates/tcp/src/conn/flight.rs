@@ -89,15 +89,16 @@ pub(crate) struct Arrived {
 impl Arrived {
     /// `bytes` of `record` arrived, which ends at `end` as far as it did. `fack` is the highest end known to have
     /// arrived before.
+    #[inline]
     pub(super) fn note(&mut self, record: &Record, bytes: u64, end: Offset, fack: Offset) {
         self.delivered += bytes;
+        self.last = Some((record.last_sent, record.ambiguous));
         if self.newest.is_none_or(|newest| record.stamp.is_newer(record.last_sent, &newest)) {
             self.newest = Some((record.stamp, record.last_sent));
         }
         if self.latest.is_none_or(|(sent, to, _)| (record.last_sent, end) > (sent, to)) {
             self.latest = Some((record.last_sent, end, record.ambiguous));
         }
-        self.last = Some((record.last_sent, record.ambiguous));
         if !record.ambiguous {
             self.original = Some(self.original.map_or(record.start, |at| at.min(record.start)));
             if end < fack && self.overtaken.is_none_or(|at| record.start < at) {
@@ -257,11 +258,19 @@ impl Flight {
                 measures &= !record.ambiguous;
                 arrived.note(record, bytes, end, self.fack);
             }
-            self.tally.remove(record);
+            // Nearly every record is in no sum: it left once, and is in the network.
+            let counted = record.resent || record.fate != Fate::Unknown;
+            if counted {
+                self.tally.remove(record);
+            }
             if end < record.end {
-                record.segments -= (u64::from(record.segments) * bytes / record.len()) as u32;
+                if counted {
+                    record.segments -= (u64::from(record.segments) * bytes / record.len()) as u32;
+                }
                 record.start = to;
-                self.tally.add(record);
+                if counted {
+                    self.tally.add(record);
+                }
                 break;
             }
             self.records.pop_front();
