@@ -87,9 +87,10 @@ impl Report {
         [self.sender_side, self.receiver_side].iter().find(|f| f.any()).map(|faults| format!("{faults:?}"))
     }
 
-    /// By how much a frame left too late, at most.
-    pub(crate) fn longest_stall(&self) -> Duration {
-        Duration::from_nanos(self.to_receiver.lateness_ns.max.max(self.to_sender.lateness_ns.max))
+    /// By how much frames left too late: 99 % of them at most, and all.
+    pub(crate) fn lateness(&self) -> (Duration, Duration) {
+        let (there, back) = (&self.to_receiver.lateness_ns, &self.to_sender.lateness_ns);
+        (Duration::from_nanos(there.p99.max(back.p99)), Duration::from_nanos(there.max.max(back.max)))
     }
 }
 
