@@ -578,8 +578,9 @@ impl Controller for Bbr {
     }
 }
 
-/// The rate of `cwnd` in each `rtt`, by Startup's gain.
+/// The rate of `cwnd` in each `rtt`, by Startup's gain; none before there is a window.
 fn initial_rate(cwnd: u64, rtt: Nanos) -> Option<Rate> {
+    (cwnd > 0).then_some(())?;
     Some(Rate::of(cwnd, rtt)?.percent(STARTUP_PACING_GAIN))
 }
 
