@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tcp::Nanos;
 use tcp::conn::cc::ControllerKind;
-use tcp::conn::{ConnConfig, EcnMode};
+use tcp::conn::{ConnConfig, EcnMode, MtuProbing};
 
 /// Names the file of sysctls.
 const SYSCTLS: &str = "TSONAMI_PD_SYSCTLS";
@@ -53,7 +53,12 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            conn: ConnConfig { receive_buffer: 15 << 20, ..ConnConfig::default() },
+            // Neither kernel probes unless told to.
+            conn: ConnConfig {
+                mtu_probing: MtuProbing::Off,
+                receive_buffer: 15 << 20,
+                ..ConnConfig::default()
+            },
             dialect: Dialect::Linux,
             push_runs: true,
             run_segments: 2,
@@ -143,6 +148,13 @@ impl Settings {
             "net.ipv4.tcp_timestamps" => self.conn.timestamps = on()?,
             "net.ipv4.tcp_sack" | "net.inet.tcp.sack.enable" => self.conn.sack = on()?,
             "net.ipv4.tcp_window_scaling" => self.conn.window_scale = on()?,
+            "net.ipv4.tcp_mtu_probing" => {
+                self.conn.mtu_probing = match number()? {
+                    0 => MtuProbing::Off,
+                    1 => MtuProbing::BlackHole,
+                    _ => MtuProbing::On,
+                }
+            }
             "net.ipv4.tcp_ecn" | "net.inet.tcp.ecn.enable" => {
                 self.conn.ecn = match number()? {
                     0 => EcnMode::Off,

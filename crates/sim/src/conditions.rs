@@ -38,6 +38,7 @@ pub(crate) fn draw(rng: &mut Rng, path: &mut LinkConfig) {
         let changes = rng.range(1, 3);
         path.changes = (0..changes).map(|_| change(rng, path)).collect();
         path.changes.sort_by_key(|change| change.at);
+        path.icmp = rng.chance(0.5);
     }
 }
 
@@ -113,6 +114,9 @@ fn change(rng: &mut Rng, path: &LinkConfig) -> RouteChange {
     }
     if rng.chance(0.3) {
         change.rate = Some(rng.log_range(path.rate / 4, path.rate * 4).max(500_000));
+    }
+    if rng.chance(0.3) {
+        change.mtu = Some(rng.pick(&[576, 700, 1_000, 1_280, 1_400, 9_000]));
     }
     change
 }

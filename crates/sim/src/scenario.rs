@@ -2,7 +2,7 @@
 
 use engine::nic::NicLimits;
 use tcp::conn::cc::ControllerKind;
-use tcp::conn::{ConnConfig, EcnMode, Keepalive, Linger};
+use tcp::conn::{ConnConfig, EcnMode, Keepalive, Linger, MtuProbing};
 use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
@@ -76,6 +76,13 @@ impl Scenario {
             let mut rng = Rng::new(seed ^ 0x636f_6e64_6974_696f);
             paths.iter_mut().for_each(|path| conditions::draw(&mut rng, path));
             hosts.iter_mut().for_each(|host| host.peer = conditions::peer(&mut rng));
+            for (path, host) in paths.iter().zip(&mut hosts) {
+                // Without either nobody gets through. An ICMP error is read from one buffer.
+                let told = path.icmp && host.nic.rx_piece >= 256;
+                if !told && host.conn.mtu_probing == MtuProbing::Off {
+                    host.conn.mtu_probing = MtuProbing::BlackHole;
+                }
+            }
         }
         Scenario { seed, hosts, paths, conns }
     }
@@ -236,6 +243,11 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
         autosize: Nanos::from_nanos(rng.pick(&[0, 100_000, 1_000_000, 1_000_000, 10_000_000, 1_000_000_000])),
         tso_defer: rng.chance(0.7),
         idle_restart: rng.chance(0.7),
+        mtu_probing: match rng.range(0, 3) {
+            0 => MtuProbing::Off,
+            1 => MtuProbing::On,
+            _ => MtuProbing::BlackHole,
+        },
         ecn: match rng.range(0, 2) {
             0 => EcnMode::Off,
             1 => EcnMode::On,

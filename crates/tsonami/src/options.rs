@@ -7,7 +7,7 @@ use tcp::Rate;
 use tcp::conn::cc::ControllerKind;
 use tcp::conn::{self, ConnConfig, Linger};
 
-use crate::Ecn;
+use crate::{Ecn, MtuProbing};
 
 /// Settings of one connection. Whatever is not set has the default of [`tcp::conn::ConnConfig`].
 ///
@@ -23,6 +23,9 @@ pub struct ConnectOptions {
     pub autocork: bool,
     /// Payload bytes of a segment, at most, and at least 88; never more than the peer and the MTU allow.
     pub mss: Option<u16>,
+    /// What is done about a path whose MTU nobody tells (RFC 4821, `S42`): `off`; `blackhole`, when large segments time out
+    /// again and again; or `on`, which begins with small ones.
+    pub mtu_probing: MtuProbing,
     /// Memory that may wait to be acknowledged, bytes: payload, 64 for each piece, and what buffers hold beside. Without
     /// it the buffer grows with the congestion window, and shrinks while memory is short.
     pub send_buffer: Option<usize>,
@@ -102,6 +105,7 @@ impl Default for ConnectOptions {
             cork: protocol.cork,
             autocork: protocol.autocork,
             mss: protocol.max_mss,
+            mtu_probing: protocol.mtu_probing.into(),
             send_buffer: protocol.send_buffer,
             send_buffer_max: protocol.send_buffer_max,
             notsent_lowat: protocol.notsent_lowat,
@@ -147,6 +151,7 @@ impl ConnectOptions {
             cork,
             autocork,
             mss,
+            mtu_probing,
             send_buffer,
             send_buffer_max,
             notsent_lowat,
@@ -182,6 +187,7 @@ impl ConnectOptions {
             cork,
             autocork,
             max_mss: mss,
+            mtu_probing: mtu_probing.protocol(),
             send_buffer,
             send_buffer_max,
             notsent_lowat,

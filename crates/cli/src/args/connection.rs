@@ -71,6 +71,10 @@ pub(crate) struct SegmentArgs {
     /// Largest segment's payload, at least 88; lowers what the peer and the device allow
     #[arg(short = 'M', long, value_name = "BYTES")]
     pub(crate) mss: Option<u16>,
+
+    /// What to do about a path whose MTU nobody tells (RFC 4821) [default: blackhole]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) mtu_probing: Option<MtuProbingArg>,
 }
 
 /// What waits to be acknowledged.
@@ -230,4 +234,15 @@ pub(crate) enum EcnArg {
     On,
     /// Agree when the peer, who connects, asks
     Passive,
+}
+
+/// `--mtu-probing`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum MtuProbingArg {
+    /// Nothing
+    Off,
+    /// Smaller segments where large ones time out three times, and probes for larger ones from there
+    Blackhole,
+    /// Small segments at first, and probes for larger ones
+    On,
 }

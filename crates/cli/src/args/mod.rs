@@ -12,8 +12,8 @@ mod sim;
 use clap::{Parser, Subcommand};
 
 pub(crate) use connection::{
-    AckArgs, CongestionArgs, EcnArg, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs,
-    SegmentArgs, SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
+    AckArgs, CongestionArgs, EcnArg, MtuProbingArg, PatienceArgs, ProtocolArgs, ReceiveBufferArgs,
+    ReceivingArgs, SegmentArgs, SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
 };
 pub(crate) use device::{DeviceArgs, HugepagesArg, MemoryArgs, SpecArg, TuningArgs, WaitArg};
 pub(crate) use devices::DevicesArgs;

@@ -5,11 +5,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tsonami::{Config, ConnectOptions, ControllerKind, Ecn};
+use tsonami::{Config, ConnectOptions, ControllerKind, Ecn, MtuProbing};
 
 use crate::args::{
-    AckArgs, CongestionArgs, EcnArg, PatienceArgs, ProtocolArgs, ReceiveBufferArgs, ReceivingArgs,
-    SegmentArgs, SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
+    AckArgs, CongestionArgs, EcnArg, MtuProbingArg, PatienceArgs, ProtocolArgs, ReceiveBufferArgs,
+    ReceivingArgs, SegmentArgs, SendBufferArgs, SendingArgs, SilenceArgs, TimerArgs, WhenArgs,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -81,8 +81,14 @@ pub(crate) fn set_receiving(config: &mut Config, args: &ReceivingArgs) -> Result
 }
 
 fn set_segments(options: &mut ConnectOptions, args: &SegmentArgs) {
-    let SegmentArgs { mss } = args;
+    let SegmentArgs { mss, mtu_probing } = args;
     options.mss = mss.or(options.mss);
+    let probing = mtu_probing.map(|probing| match probing {
+        MtuProbingArg::Off => MtuProbing::Off,
+        MtuProbingArg::Blackhole => MtuProbing::BlackHole,
+        MtuProbingArg::On => MtuProbing::On,
+    });
+    set(&mut options.mtu_probing, probing);
 }
 
 fn set_timers(options: &mut ConnectOptions, args: &TimerArgs) {
@@ -242,7 +248,7 @@ mod tests {
             "max_pacing_rate" => "10M",
             "autosize" => "2ms",
             "congestion" => "fixed:1G",
-            "ecn" => "on",
+            "ecn" | "mtu_probing" => "on",
             "quick_acks" | "initial_window" => "3",
             _ => panic!("which value other than the default does {id} take? Say it here"),
         }

@@ -121,6 +121,14 @@ const ROWS: &[Row] = &[
         shows: |without, with| without > 1_400 && with == 488,
     },
     Row {
+        option: "mtu-probing",
+        peer: Peer::Reads,
+        common: "-n 200K",
+        with: "--mtu-probing on",
+        figure: |run| stat(run, "mtu_probes"),
+        shows: |without, with| without == 0 && with >= 1,
+    },
+    Row {
         option: "send-buffer",
         peer: Peer::LosesPayload,
         common: "-n 100K --user-timeout 300ms --initial-window 20",

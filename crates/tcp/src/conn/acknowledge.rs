@@ -119,6 +119,9 @@ impl<P: Payload> Connection<P> {
             // When what came last left is unknown.
             acked.sent = None;
         }
+        if ack >= self.path.search.awaited {
+            self.on_mtu_probe_acked();
+        }
         let before = self.queue.una();
         self.queue.acknowledge(ack);
         self.send_times.advance(self.queue.nxt(), self.queue.una(), now);
@@ -291,6 +294,9 @@ impl<P: Payload> Connection<P> {
     /// passed. `over`: a recovery just ended.
     fn repair(&mut self, now: Time, arrived: &Arrived, over: bool) {
         let lost = self.detect_losses(now);
+        if lost > 0 && self.is_mtu_probe_lost(now) {
+            return;
+        }
         // What a recovery left behind was lost after it began: that is another one.
         if (lost > 0 || (over && self.flight.lost() > 0))
             && self.recovery.on_lost(self.snd_una(), self.snd_nxt())

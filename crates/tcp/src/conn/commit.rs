@@ -110,6 +110,9 @@ impl<P: Payload> Connection<P> {
             self.ack.on_answer(now, self.delayed_ack());
         }
         self.path.on_sent(burst);
+        if let Some((_, size)) = self.proposed.mtu_probe.take_if(|(at, _)| *at == burst.offset) {
+            self.on_mtu_probe_sent(size, burst.offset, end);
+        }
         if burst.flags.has(TcpFlags::CWR) {
             self.on_cwr_sent();
         }

@@ -1,8 +1,8 @@
 //! What a connection is told when it is made.
 
-use super::EcnMode;
 use super::Keepalive;
 use super::cc::ControllerKind;
+use super::{EcnMode, MtuProbing};
 use crate::{Nanos, Rate};
 
 /// Settings of one connection. Every field has a default that suits the open Internet.
@@ -39,6 +39,9 @@ pub struct ConnConfig {
     /// Small sends wait while the port still holds an earlier burst of the connection, 100 µs at most (`S18`), whatever
     /// `no_delay` says: they could not leave the port before it anyway. Default true, as Linux.
     pub autocork: bool,
+    /// What is done about a path whose MTU nobody tells (RFC 4821, `S42`). Default: small segments where large ones time
+    /// out again and again, and probes for larger ones from there.
+    pub mtu_probing: MtuProbing,
     /// Explicit Congestion Notification (RFC 3168, `S35`). Default: agree when the peer, who opens, asks, as Linux.
     pub ecn: EcnMode,
     /// Offer and accept the Timestamps option (RFC 7323). Default true.
@@ -115,6 +118,7 @@ impl Default for ConnConfig {
             no_delay: false,
             cork: false,
             autocork: true,
+            mtu_probing: MtuProbing::BlackHole,
             ecn: EcnMode::Passive,
             timestamps: true,
             sack: true,

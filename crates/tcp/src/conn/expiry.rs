@@ -57,7 +57,8 @@ impl<P: Payload> Connection<P> {
             if handshake {
                 self.syn.due = true;
             } else {
-                self.settle_mtu_claim();
+                self.settle_mtu_claim(now);
+                self.on_mtu_timeout(now);
                 self.prr = None;
                 let flight = self.flight.bytes().saturating_sub(self.recovery.limited());
                 let was = self.recovery.phase();

@@ -212,6 +212,16 @@ impl Flight {
         self.records.front().map(|record| record.last_sent)
     }
 
+    /// Bytes of the segments that the oldest burst in flight was cut into.
+    pub(crate) fn oldest_segment(&self) -> u64 {
+        self.records.front().map_or(0, |record| record.len().min(record.mss.into()))
+    }
+
+    /// Marks lost what lies in `start..end` and is in the network.
+    pub(crate) fn mark_lost_within(&mut self, start: Offset, end: Offset) {
+        self.mark_lost_if(|record| start <= record.start && record.end <= end);
+    }
+
     /// Bursts in the network: those that neither arrived nor are lost.
     pub(crate) fn bursts(&self) -> u64 {
         (self.records.len() - self.tally.lost_records - self.tally.sacked_records) as u64

@@ -245,7 +245,7 @@ impl<P: Payload> Connection<P> {
         match e.kind {
             IcmpErrorKind::PacketTooBig { mtu } => {
                 let una = self.snd_una();
-                self.on_packet_too_big(mtu, una + e.seq.diff(self.snd_seq(una)).max(0) as u64);
+                self.on_packet_too_big(now, mtu, una + e.seq.diff(self.snd_seq(una)).max(0) as u64);
             }
             // SHLD-26; RFC 5927 §5.2 keeps it from synchronised connections.
             IcmpErrorKind::HardUnreachable if syn => {

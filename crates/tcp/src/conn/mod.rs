@@ -34,6 +34,7 @@ mod flight;
 mod idle;
 mod input;
 mod keepalive;
+mod mtu_probe;
 mod open;
 mod output;
 mod overdue;
@@ -66,6 +67,7 @@ pub use adjust::Setting;
 pub use config::{ConnConfig, Linger, SendFlags};
 pub use ecn::EcnMode;
 pub use keepalive::Keepalive;
+pub use mtu_probe::MtuProbing;
 pub use reassembly::{Pushed, RecvQueue};
 pub use shares::{HeldBy, Share, TimeShares};
 pub use state::State;
@@ -499,6 +501,7 @@ impl<P: Payload> Connection<P> {
             send_window: self.window.wnd(),
             receive_window: self.rcv_wnd(),
             mss: self.mss(),
+            path_mtu: self.path.mtu.into(),
             send_times_lost: self.send_times.lost(),
             pacing_rate: self.pacing_rate(),
             delivery_rate: self.delivery.best().map(|sample| sample.rate()),

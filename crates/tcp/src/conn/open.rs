@@ -31,7 +31,7 @@ pub(crate) struct Syn {
 
 impl<P: Payload> Connection<P> {
     /// IP and TCP header without any options, bytes.
-    fn headers(&self) -> u32 {
+    pub(super) fn headers(&self) -> u32 {
         TCP_HEADER + if self.tuple.local.is_ipv6() { 40 } else { 20 }
     }
 
@@ -124,6 +124,7 @@ impl<P: Payload> Connection<P> {
             self.rtt.forget_syn_timeouts();
         }
         let segments = if self.syn.retransmits > SYN_LOSSES_FORGIVEN { 1 } else { self.cfg.initial_window };
+        self.begin_mtu_search();
         let mss = self.mss();
         self.quiet_since = now;
         self.cc = Cc::new(self.cfg.controller, cc::initial_window(segments, mss), mss);

@@ -25,6 +25,8 @@ pub(crate) struct Proposed {
     pub(super) special: bool,
     /// One of them carries the FIN for the first time.
     fin: bool,
+    /// One of them is a probe of the path MTU: where it begins, and the bytes of its IP packet.
+    pub(super) mtu_probe: Option<(Offset, u16)>,
     /// One of them says that the window was reduced.
     pub(super) cwr: bool,
     /// Where the search for lost ranges goes on.
@@ -249,7 +251,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Bytes in the network once every proposal left.
-    fn pipe(&self) -> u64 {
+    pub(super) fn pipe(&self) -> u64 {
         self.committed_pipe() + self.proposed_payload()
     }
 
@@ -355,6 +357,11 @@ impl<P: Payload> Connection<P> {
         let from = self.queue.proposed();
         if from == self.queue.end() && (self.fin != Fin::Queued || self.proposed.fin) {
             return Err(Hold::Empty);
+        }
+        if now >= self.path.search.due
+            && let Some(probe) = self.propose_mtu_probe(now, limits)
+        {
+            return probe;
         }
         let options = self.ack_options(now);
         let mss = u64::from(self.segment_mss(options.len()));

@@ -6,7 +6,8 @@
 //! times out, and is forgotten when that is acknowledged instead (RFC 5927 §7.2).
 
 use super::Connection;
-use crate::{Burst, Offset, Payload};
+use super::mtu_probe::{MtuSearch, RAISE_AFTER};
+use crate::{Burst, Offset, Payload, Time};
 
 /// Nothing was sent there.
 const NOWHERE: Offset = Offset(u64::MAX);
@@ -20,11 +21,23 @@ pub(super) struct PathMtu {
     proof: Offset,
     /// A smaller MTU that was claimed, and the segment that was said to be too big.
     claim: Option<(u16, Offset)>,
+    /// What is known of larger sizes.
+    pub(super) search: MtuSearch,
 }
 
 impl PathMtu {
     pub(super) fn new(mtu: u16) -> PathMtu {
-        PathMtu { mtu, proof: NOWHERE, claim: None }
+        PathMtu { mtu, proof: NOWHERE, claim: None, search: MtuSearch::at(Time::MAX) }
+    }
+
+    /// It is `mtu` from now on, whatever was known before; larger sizes are tried when they are `due`.
+    pub(super) fn settle(&mut self, mtu: u16, due: Time) {
+        *self = PathMtu { search: MtuSearch::at(due), ..PathMtu::new(mtu) };
+    }
+
+    /// A packet of `mtu` bytes passed: one whose payload ends at `end`.
+    pub(super) fn grow(&mut self, mtu: u16, end: Offset) {
+        (self.mtu, self.proof, self.claim) = (mtu, end, None);
     }
 
     /// New bytes leave.
@@ -38,7 +51,7 @@ impl PathMtu {
 
 impl<P: Payload> Connection<P> {
     /// Somebody says that our segment at `at`, which is in flight, does not fit a next hop that takes `mtu` bytes.
-    pub(super) fn on_packet_too_big(&mut self, mtu: Option<u32>, at: Offset) {
+    pub(super) fn on_packet_too_big(&mut self, now: Time, mtu: Option<u32>, at: Offset) {
         let smallest = if self.tuple.local.is_ipv6() { 1280 } else { 576 };
         let mtu = mtu.unwrap_or(smallest);
         // RFC 8201 §4: no IPv6 link is smaller. RFC 1191 would go lower, but that serves forgers more than anybody.
@@ -47,27 +60,28 @@ impl<P: Payload> Connection<P> {
         }
         let mtu = u16::try_from(mtu.max(smallest)).unwrap_or(u16::MAX);
         if mtu >= self.path.mtu {
+            self.is_mtu_probe_refused(at, mtu);
             return;
         }
         if self.snd_una() >= self.path.proof {
             self.path.claim = Some((mtu, at));
         } else {
-            self.lower_mtu(mtu);
+            self.lower_mtu(now, mtu);
         }
     }
 
     /// What is in flight timed out: a claim about something in it was true.
-    pub(super) fn settle_mtu_claim(&mut self) {
+    pub(super) fn settle_mtu_claim(&mut self, now: Time) {
         if let Some((mtu, at)) = self.path.claim.take()
             && at >= self.snd_una()
         {
-            self.lower_mtu(mtu);
+            self.lower_mtu(now, mtu);
         }
     }
 
-    /// What is in flight was dropped and is cut anew (RFC 1191 §6.5).
-    fn lower_mtu(&mut self, mtu: u16) {
-        self.path = PathMtu::new(mtu);
+    /// What is in flight was dropped and is cut anew (RFC 1191 §6.5). The path may grow again (§6.3).
+    fn lower_mtu(&mut self, now: Time, mtu: u16) {
+        self.path.settle(mtu, now + RAISE_AFTER);
         self.cc.set_mss(self.mss());
         self.flight.mark_all_lost();
         // No congestion: no controller is to hear of it.

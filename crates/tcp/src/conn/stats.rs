@@ -102,6 +102,12 @@ pub struct ConnStats {
     pub ecn_echoes: u64,
     /// Times the congestion window was reduced for them.
     pub ecn_reductions: u64,
+    /// Probes of the path MTU sent (`S42`).
+    pub mtu_probes: u64,
+    /// Of these, lost.
+    pub mtu_probes_lost: u64,
+    /// Times that small segments took the place of large ones that never arrived.
+    pub black_holes: u64,
     /// Challenge ACKs sent (RFC 5961).
     pub challenge_acks: u64,
     /// ICMP errors believed.
@@ -133,6 +139,8 @@ pub struct ConnStats {
     pub receive_window: u64,
     /// Payload bytes of a full segment, after options.
     pub mss: u32,
+    /// Bytes of the largest IP packet that is sent (`S42`).
+    pub path_mtu: u32,
     /// The rate data is sent at; `None` when nothing but windows and device bounds it (`S25`).
     pub pacing_rate: Option<Rate>,
     /// The newest delivery rate that shows what the path can do, or a faster one that the application limited; `None`

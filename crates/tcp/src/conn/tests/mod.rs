@@ -12,6 +12,7 @@ mod flow;
 mod idling;
 mod keeping_alive;
 mod marking;
+mod mtu_probing;
 mod network;
 mod opening;
 mod pacing;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use crate::conn::cc::ControllerKind;
-use crate::conn::{ConnConfig, Connection, SendFlags, State};
+use crate::conn::{ConnConfig, Connection, MtuProbing, SendFlags, State};
 use crate::testing::TestBuf;
 use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps};
 use crate::{Burst, Event, FourTuple, Nanos, Payload, Segment, Seq, Time, TxLimits};
@@ -73,6 +73,7 @@ pub(super) fn plain() -> ConnConfig {
         no_delay: true,
         controller: ControllerKind::NewReno,
         quick_acks: 0,
+        mtu_probing: MtuProbing::Off,
         ..ConnConfig::default()
     }
 }
