@@ -136,6 +136,10 @@ impl<P: Payload> Connection<P> {
             };
         }
         if needless {
+            if !doubt.timeout {
+                // As good a reason to wait longer as a DSACK, and not every peer sends these (RFC 8985 §3.3.2).
+                self.on_needless();
+            }
             self.take_back(now);
         }
     }
