@@ -23,7 +23,7 @@ fn transfer(conn: &ConnConfig, share: f64, late: Nanos) -> (Nanos, ConnStats) {
     scenario.paths[0].reorder = Reorder { share, by: FallBack::Time(late) };
     let mut world = World::new(scenario);
     world.run().unwrap_or_else(|failure| panic!("{failure}"));
-    let result = world.results()[0].clone();
+    let result = world.results()[0];
     (result.complete.expect("complete").since(result.opened), result.stats)
 }
 
