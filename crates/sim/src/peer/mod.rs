@@ -67,7 +67,7 @@ impl Peer {
         let Some(segment) = read(frame) else { return };
         let flow = self.flows.entry((segment.src, segment.dst)).or_default();
         flow.optimistic.arrives(&segment);
-        flow.renege.arrives(&segment);
+        flow.renege.arrives(&segment, frame);
         flow.autotune.arrives(&segment, frame);
     }
 

@@ -13,11 +13,14 @@ pub(super) struct Renege {
     forgotten: Vec<(u32, u32)>,
     /// The sender is at its end: a receiver that has all of a stream forgets nothing of it any more.
     over: bool,
+    /// The timestamp of the newest segment that brought the first of what is forgotten: our receiver, who has it all, takes
+    /// it for a duplicate and does not note its timestamp (RFC 7323 §4.3).
+    echo: Option<u32>,
 }
 
 impl Renege {
     /// A segment of the sender arrives: what it brings is known again.
-    pub(super) fn arrives(&mut self, segment: &Segment) {
+    pub(super) fn arrives(&mut self, segment: &Segment, frame: &[u8]) {
         if begins(segment) {
             *self = Renege::default();
         }
@@ -31,6 +34,10 @@ impl Renege {
             let after = (if ahead(left, end) > 0 { left } else { end }, right);
             [before, after].into_iter().filter(|(left, right)| ahead(*right, *left) > 0).collect::<Vec<_>>()
         };
+        let brings = |&(left, right): &(u32, u32)| ahead(end, left) > 0 && ahead(right, start) > 0;
+        if self.forgotten.first().is_some_and(brings) {
+            self.echo = segment.timestamps(frame).map(|(value, _)| value).or(self.echo);
+        }
         if segment.len() > 0 {
             self.forgotten = self.forgotten.iter().flat_map(rest).collect();
         }
@@ -39,6 +46,9 @@ impl Renege {
     /// Rewrites an ACK so that it says nothing of what is forgotten; with probability `p` more is forgotten when a gap
     /// closes.
     pub(super) fn leaves(&mut self, frame: &mut [u8], p: f64, rng: &mut Rng) {
+        if let (Some(segment), Some(value)) = (read(frame), self.echo) {
+            segment.echo(frame, value);
+        }
         let Some(segment) = read(frame) else { return };
         let covered: Vec<_> =
             self.reported.extract_if(.., |(left, _)| ahead(segment.ack, *left) > 0).collect();
@@ -75,7 +85,8 @@ mod tests {
             read(&frame).map(|s| (s.ack, s.sack(&frame).len()))
         };
         let arrives = |renege: &mut Renege, seq, len| {
-            renege.arrives(&read(&build(false, (seq, 1), 100, len, &[])).expect("whole"));
+            let frame = build(false, (seq, 1), 100, len, &[]);
+            renege.arrives(&read(&frame).expect("whole"), &frame);
         };
         assert_eq!(ack(&mut renege, 1_000, &[(2_000, 4_000)]), Some((1_000, 1)));
         // The gap closes: our receiver has all up to 4000, the reneging one up to 2000.
@@ -96,7 +107,7 @@ mod tests {
         renege.leaves(&mut frame, 1.0, &mut rng);
         let mut fin = read(&build(false, (4_000, 1), 100, 0, &[])).expect("whole");
         fin.flags |= FIN;
-        renege.arrives(&fin);
+        renege.arrives(&fin, &[]);
         let mut frame = build(true, (1, 4_001), 100, 0, &[]);
         renege.leaves(&mut frame, 1.0, &mut rng);
         assert_eq!(read(&frame).map(|s| s.ack), Some(4_001));

@@ -97,6 +97,23 @@ impl Segment {
         frame[at.start + 2..at.end].chunks_exact(8).map(|b| (word(&b[..4]), word(&b[4..]))).collect()
     }
 
+    /// Timestamps: value, echo.
+    pub(super) fn timestamps(&self, frame: &[u8]) -> Option<(u32, u32)> {
+        let at = self.option(frame, 8).filter(|at| at.len() == 10)?.start;
+        let word = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+        Some((word(at + 2), word(at + 6)))
+    }
+
+    /// Echoes this timestamp, if it is newer than the one that is echoed.
+    pub(super) fn echo(&self, frame: &mut [u8], value: u32) {
+        if let (Some(at), Some((_, echoed))) = (self.option(frame, 8), self.timestamps(frame))
+            && ahead(value, echoed) > 0
+        {
+            frame[at.start + 6..at.start + 10].copy_from_slice(&value.to_be_bytes());
+            self.rewrite(frame, self.ack, self.window, true);
+        }
+    }
+
     /// Writes another acknowledgement and window, and takes SACK blocks out if they shall not be there.
     pub(super) fn rewrite(&self, frame: &mut [u8], ack: u32, window: u16, keep_sack: bool) {
         let tcp = self.at;
