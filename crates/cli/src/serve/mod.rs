@@ -33,6 +33,9 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     settings::connection::set_receiving(&mut config, &args.connection)?;
     let signals =
         Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
+    if let Some(out) = &args.out {
+        Sink::try_out(out)?;
+    }
     let mut engine = start::engine(&config, console)?;
     let local = SocketAddr::new(config.address.addr(), args.port);
     engine

@@ -32,6 +32,14 @@ impl Sink {
         Ok(Sink { bytes: 0, hash: hash.then(Sha256::new), file })
     }
 
+    /// Whether `out` can be written, asked before anybody connects; what it holds stays.
+    pub(super) fn try_out(out: &Path) -> Result<(), Failure> {
+        let tried = File::options().write(true).create(true).truncate(false).open(out);
+        tried
+            .map(drop)
+            .map_err(|e| Failure::new(Exit::File, format!("cannot write '{}': {e}", out.display())))
+    }
+
     /// Takes bytes.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.bytes += bytes.len() as u64;

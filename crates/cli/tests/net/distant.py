@@ -3,7 +3,7 @@
 usage: distant.py MILLISECONDS MICROSECONDS
 
 It has every address that ends in .9 on every interface, takes every connection, acknowledges every segment after
-MILLISECONDS, no two within MICROSECONDS, and keeps nothing. Prints "listening" when it does.
+MILLISECONDS, no two on one interface within MICROSECONDS, and keeps nothing. Prints "listening" when it does.
 """
 
 import collections
@@ -64,27 +64,32 @@ def main():
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     print("listening", flush=True)
-    waiting, last = collections.deque(), 0
+    # What waits, with when it may leave, for each interface; and when its last answer left.
+    waiting, last = {}, {}
     while True:
         now = time.monotonic()
-        if waiting and max(waiting[0][0], last + apart) <= now:
-            _, answer, interface = waiting.popleft()
-            last = now
-            try:
-                wire.sendto(answer, (interface, 0))
-            except OSError:
-                pass  # The interface went with whom it belonged to.
+        due = [(max(queue[0][0], last.get(to, 0) + apart), to) for to, queue in waiting.items() if queue]
+        at, to = min(due, default=(None, None))
+        if at is not None and at <= now:
+            last[to] = now
+            send(wire, waiting[to].popleft()[1], to)
             continue
-        timeout = max(waiting[0][0], last + apart) - now if waiting else None
-        if not select.select([wire], [], [], timeout)[0]:
+        if not select.select([wire], [], [], at and at - now)[0]:
             continue
         frame, (interface, kind, direction, *_) = wire.recvfrom(1 << 16)
         if direction == socket.PACKET_OUTGOING:
             continue
         if kind == ARP and (answer := arp(frame)):
-            wire.sendto(answer, (interface, 0))
+            send(wire, answer, interface)
         elif kind == IPV4 and (answer := tcp(frame)):
-            waiting.append((time.monotonic() + distance, answer, interface))
+            waiting.setdefault(interface, collections.deque()).append((time.monotonic() + distance, answer))
+
+
+def send(wire, frame, interface):
+    try:
+        wire.sendto(frame, (interface, 0))
+    except OSError:
+        pass  # The interface went with whom it belonged to.
 
 
 main()

@@ -65,7 +65,7 @@ fn quickstart_works_for_an_ordinary_user() {
 fn quickstart_interrupted_leaves_nothing() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let lab = Lab::new();
-        let mut quickstart = script(&lab, "quickstart", &["--mib", "2000"]);
+        let mut quickstart = script(&lab, "quickstart", &["--mib", "600"]);
         quickstart.says("tsonami send", PATIENCE);
         quickstart.signal(signal);
         let outcome = quickstart.ends_with(code, LIMIT);

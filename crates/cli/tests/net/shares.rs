@@ -57,9 +57,17 @@ fn s28_a_receiver_that_does_not_read_takes_the_time() {
     receiver.signal(Signal::USR1);
     let outcome = send.ends_with(0, PATIENCE);
     let line = outcome.stdout.lines().find(|line| line.starts_with("time ")).expect("a line of shares");
-    let first = line.trim_start_matches("time").trim_start();
-    let (percent, share) = first.split_once(" % ").expect("a share");
-    assert!(share.starts_with("peer's window"), "{line}");
-    assert!(percent.parse::<f64>().expect("a number") > 50.0, "{line}");
+    let percent = |name: &str| {
+        let before = line.split(&format!(" % {name}")).next().filter(|before| before.len() < line.len());
+        before
+            .and_then(|before| before.rsplit(' ').next())
+            .map(|number| number.parse::<f64>().expect("a number"))
+    };
+    let elapsed = outcome.stdout.lines().find(|line| line.starts_with("acknowledged ")).expect("a summary");
+    let elapsed = elapsed.split(" in ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a time");
+    // A second at least, of two in which nothing was acknowledged.
+    let waited =
+        percent("peer's window").expect("a share") / 100.0 * elapsed.parse::<f64>().expect("seconds");
+    assert!(waited > 1.0, "{waited} s: {line}");
     receiver.ends_with(0, PATIENCE);
 }

@@ -28,10 +28,10 @@ pub(super) struct Prospect {
 
 impl<P: Payload> Connection<P> {
     /// The burst at hand had better wait.
-    pub(super) fn defers(&self, now: Time, mss: u64, burst: Prospect) -> bool {
+    pub(super) fn defers(&self, now: Time, burst: Prospect) -> bool {
         let Prospect { room, goal, waiting } = burst;
-        // A whole burst, or the last of the queue: nothing is gained. One segment is as long as bursts get without TSO.
-        if room >= goal || room >= waiting || goal <= mss || !self.cfg.tso_defer {
+        // A whole burst, which without TSO is one segment, or the last of the queue: nothing is gained.
+        if room >= goal || room >= waiting || !self.cfg.tso_defer {
             return false;
         }
         // What tells of a loss has to leave as soon as it may: limited transmit, repairs.

@@ -460,7 +460,7 @@ impl<P: Payload> Connection<P> {
         let goal = if self.cwr_is_due() { mss } else { self.size_goal(mss, limits) };
         // Segments are worth waiting for only up to a burst that the device cuts.
         let company = if mss < u64::from(limits.cut_below_mss) { mss } else { goal };
-        if self.defers(now, mss, Prospect { room: room.min(usable), goal: company, waiting }) {
+        if self.defers(now, Prospect { room: room.min(usable), goal: company, waiting }) {
             return Err(Hold::Defer);
         }
         let wanted = waiting.min(usable).min(room).min(budget).min(goal);

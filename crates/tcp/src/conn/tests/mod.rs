@@ -6,6 +6,7 @@ mod autocorking;
 mod closing;
 mod controlling;
 mod corking;
+mod crude;
 mod deferring;
 mod ending;
 mod flow;
