@@ -5,6 +5,7 @@ mod bounds;
 mod chaos;
 mod counting;
 mod input;
+mod last_resort;
 mod long_sends;
 mod marking;
 mod neighbours;
