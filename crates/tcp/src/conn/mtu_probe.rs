@@ -258,10 +258,10 @@ impl<P: Payload> Connection<P> {
         }
         let patience = if times < 2 * BLACK_HOLE_TIMEOUTS { 1 } else { 2 };
         let sizes = [self.by_family(BASE), self.by_family(SMALLEST)];
-        // What is smaller than the segment that does not arrive.
-        let segment = self.flight.oldest_segment();
-        let smaller =
-            |mtu: &u16| *mtu < self.path.mtu && u64::from(u32::from(*mtu) - self.headers()) < segment;
+        // What is smaller than the packet that does not arrive, options and all.
+        let headers = u64::from(self.headers()) + self.ack_options(now).len() as u64;
+        let packet = self.flight.oldest_segment() + headers;
+        let smaller = |mtu: &u16| *mtu < self.path.mtu && u64::from(*mtu) < packet;
         if let Some(mtu) = sizes.into_iter().take(patience).find(smaller) {
             self.counts.black_holes += 1;
             // Without probes, larger ones are tried by sending them all: not at once.

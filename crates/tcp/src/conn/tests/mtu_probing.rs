@@ -61,6 +61,23 @@ fn s42_a_black_hole_is_left_by_a_peer_without_sack_for_ten_minutes() {
 }
 
 #[test]
+fn s42_options_make_a_segment_too_long_for_a_hole_too() {
+    // 526 bytes fit 576 with 40 of headers, and do not with the timestamps.
+    let mut s = Script::connect(&ConnConfig { timestamps: true, ..probing(MtuProbing::BlackHole) });
+    s.at(100).inject("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 10 ecr 0>");
+    s.sent.clear();
+    s.write(526).at(30_000);
+    let lengths: Vec<u32> = s.sent.drain(..).map(|(_, b)| b.len).collect();
+    assert_eq!((lengths[5], lengths[6]), (526, 524), "{lengths:?}");
+    assert_eq!((s.conn.stats().black_holes, s.conn.stats().path_mtu), (1, 576));
+    // What fits with all of them has another reason not to arrive.
+    let mut s = Script::connect(&ConnConfig { timestamps: true, ..probing(MtuProbing::BlackHole) });
+    s.at(100).inject("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 10 ecr 0>");
+    s.write(524).at(200_000);
+    assert_eq!(s.conn.stats().black_holes, 0);
+}
+
+#[test]
 fn s42_what_is_small_or_told_not_to_falls_into_no_black_hole() {
     let mut s = open(MtuProbing::Off);
     s.write(1460).expect("P. 1:1461(1460) ack 1");
