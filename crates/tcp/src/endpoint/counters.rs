@@ -68,7 +68,7 @@ pub struct EndpointCounters {
     pub resets: u64,
     /// Late FINs acknowledged in TIME-WAIT, each starting 2 MSL anew (MUST-13).
     pub time_wait_fins: u64,
-    /// Other ACKs sent in TIME-WAIT: to old segments, and to SYNs that may not reuse the tuple (RFC 5961 §4).
+    /// Other ACKs sent in TIME-WAIT: to old segments, those with text starting 2 MSL anew too, and to SYNs that may not reuse the tuple (RFC 5961 §4).
     pub time_wait_acks: u64,
     /// Tuples in TIME-WAIT taken over by a new connection (RFC 6191).
     pub time_wait_reused: u64,

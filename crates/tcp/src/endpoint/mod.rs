@@ -387,11 +387,14 @@ impl Endpoint {
                 self.counters.time_wait_fins += 1;
                 Unmatched::Reply(time_wait::ack(kept, now))
             }
-            Action::Ack | Action::Reopen if self.acks.allow(now) => {
+            action @ (Action::Ack | Action::AckText | Action::Reopen) if self.acks.allow(now) => {
+                if action == Action::AckText {
+                    self.time_wait.restart(now, &tuple, seg.options.timestamps.map(|ts| ts.val));
+                }
                 self.counters.time_wait_acks += 1;
                 Unmatched::Reply(time_wait::ack(kept, now))
             }
-            Action::Ack | Action::Reopen => self.drop(DropReason::RateLimited),
+            Action::Ack | Action::AckText | Action::Reopen => self.drop(DropReason::RateLimited),
         }
     }
 

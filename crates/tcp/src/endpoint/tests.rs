@@ -339,6 +339,20 @@ mod in_time_wait {
     }
 
     #[test]
+    fn must_13_text_from_before_the_fin_starts_2msl_anew() {
+        // The peer's FIN stands behind it: without our last ACK it will come, however many timeouts later.
+        let (mut endpoint, _) = waiting(true);
+        reply(endpoint.on_unmatched(secs(40), ours(), &with_ts(segment(ACK, 890, 500, b"text"), 60)));
+        assert_eq!(endpoint.next_timeout(), Some(secs(100)));
+        // What is old by its timestamp, beyond the FIN, or says nothing proves nothing.
+        reply(endpoint.on_unmatched(secs(50), ours(), &with_ts(segment(ACK, 890, 500, b"text"), 49)));
+        reply(endpoint.on_unmatched(secs(50), ours(), &with_ts(segment(ACK, 898, 500, b"text"), 60)));
+        reply(endpoint.on_unmatched(secs(50), ours(), &with_ts(segment(ACK, 900, 500, b"text"), 60)));
+        reply(endpoint.on_unmatched(secs(50), ours(), &with_ts(segment(ACK, 890, 500, b""), 60)));
+        assert_eq!(endpoint.next_timeout(), Some(secs(100)));
+    }
+
+    #[test]
     fn acks_are_rate_limited_but_those_of_a_fin_are_not() {
         let (mut endpoint, _) = waiting(false);
         let old = segment(ACK, 800, 500, b"old");

@@ -21,6 +21,9 @@ pub(super) enum Action {
     Ignore,
     /// The peer's FIN again: our last ACK was lost. Acknowledge and begin 2 MSL anew (MUST-13).
     AckFin,
+    /// Text from before the FIN again, whose ACK was our last: the peer still waits for it, and its FIN will follow.
+    /// Acknowledge within the limits, and begin 2 MSL anew.
+    AckText,
     /// Say what we expect, within the limits of a challenge ACK.
     Ack,
     /// A SYN that may take the tuple over, if somebody listens; else say what we expect.
@@ -52,6 +55,9 @@ pub(super) fn judge<P: Payload>(kept: &Kept, seg: &Segment<P>, timestamps: bool)
     let len = sequence_len(seg);
     if flags.has(TcpFlags::FIN) && seg.seq + len == kept.rcv_nxt {
         return Action::AckFin;
+    }
+    if !seg.payload.is_empty() && seg.seq.lt(kept.rcv_nxt) && (seg.seq + len).le(kept.rcv_nxt) {
+        return Action::AckText;
     }
     // An acceptable segment without content is not answered, or two ends in TIME-WAIT would never stop.
     if len == 0 && seg.seq == kept.rcv_nxt { Action::Ignore } else { Action::Ack }
