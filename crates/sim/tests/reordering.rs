@@ -45,3 +45,14 @@ fn s38_reordering_by_up_to_a_round_trip_costs_less_than_five_per_cent() {
         }
     }
 }
+
+#[test]
+fn rfc2883_without_timestamps_duplicates_that_are_reported_undo_what_reordering_cost() {
+    for share in [0.005, 0.02] {
+        let conn = ConnConfig { receive_buffer: 600_000, timestamps: false, ..ConnConfig::default() };
+        let (percent, stats) = goodput(&conn, share, ONE_WAY * 2);
+        println!("share {share}: {percent:.1} %, {stats:?}");
+        assert!(stats.dsacks > 0 && stats.spurious_recoveries > 0, "{stats:?}");
+        assert!(percent > 95.0, "share {share}: {percent:.1} %");
+    }
+}

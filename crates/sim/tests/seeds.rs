@@ -55,3 +55,15 @@ fn shld_14_a_window_that_a_torn_burst_offered_is_not_taken_back() {
     // A device sent a part of a burst that it then refused: the peer has seen its window.
     run(72_356..72_357);
 }
+
+#[test]
+fn must_13_a_peer_in_last_ack_whose_text_times_out_again_and_again_finds_time_wait() {
+    // Its timeouts are 120 s apart, TIME-WAIT takes 300 s, and several ACKs in a row are lost.
+    run(2_363..2_364);
+}
+
+#[test]
+fn s42_a_hole_that_only_the_options_make_too_small_is_left() {
+    // Segments of 526 bytes with timestamps, a path of 576 that says nothing.
+    run(4_758..4_759);
+}

@@ -16,6 +16,8 @@ pub(super) struct Renege {
     /// The timestamp of the newest segment that brought the first of what is forgotten: our receiver, who has it all, takes
     /// it for a duplicate and does not note its timestamp (RFC 7323 §4.3).
     echo: Option<u32>,
+    /// Some of what is forgotten has just arrived: our receiver says that it has it twice, the reneging one does not.
+    brought: bool,
 }
 
 impl Renege {
@@ -38,6 +40,7 @@ impl Renege {
         if self.forgotten.first().is_some_and(brings) {
             self.echo = segment.timestamps(frame).map(|(value, _)| value).or(self.echo);
         }
+        self.brought |= self.forgotten.iter().any(brings);
         if segment.len() > 0 {
             self.forgotten = self.forgotten.iter().flat_map(rest).collect();
         }
@@ -67,6 +70,8 @@ impl Renege {
             && ahead(segment.ack, first) > 0
         {
             segment.rewrite(frame, first, segment.window, false);
+        } else if std::mem::take(&mut self.brought) {
+            segment.rewrite(frame, segment.ack, segment.window, false);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! When an ACK is owed (RFC 9293 §3.8.6.3, RFC 5681 §4.2), and how many we give away (RFC 5961 §7).
 
-use crate::{Nanos, Time};
+use core::ops::Range;
+
+use crate::{Nanos, Offset, Time};
 
 /// ACKs in answer to segments that may be forged, per [`CHALLENGE_PERIOD`].
 const CHALLENGE_LIMIT: u32 = 10;
@@ -36,6 +38,8 @@ pub(crate) struct AckState {
     quick: u32,
     /// When data arrived last.
     data_at: Option<Time>,
+    /// What arrived twice, and is not reported yet (RFC 2883).
+    twice: Option<Range<Offset>>,
     challenges: u32,
     challenges_since: Time,
 }
@@ -51,6 +55,7 @@ impl AckState {
             mss,
             quick,
             data_at: None,
+            twice: None,
             challenges: 0,
             challenges_since: Time::ZERO,
         }
@@ -82,9 +87,28 @@ impl AckState {
     pub(crate) fn on_sent(&mut self, everything: bool) {
         if everything {
             self.quick -= u32::from(self.unacked > 0 && self.quick > 0);
-            self.owed = Owed::Nothing;
+            self.owed = if self.twice.is_some() { Owed::Now } else { Owed::Nothing };
             self.unacked = 0;
         }
+    }
+
+    /// `range` arrived again. Of several only one can be reported: what adjoins, or else the newest (RFC 2883 §4).
+    pub(crate) fn on_twice(&mut self, range: Range<Offset>) {
+        let joined = self.twice.take().filter(|known| known.start <= range.end && range.start <= known.end);
+        self.twice = Some(match joined {
+            Some(known) => known.start.min(range.start)..known.end.max(range.end),
+            None => range,
+        });
+    }
+
+    /// What arrived twice and is not reported yet.
+    pub(crate) fn twice(&self) -> Option<Range<Offset>> {
+        self.twice.clone()
+    }
+
+    /// A bare ACK leaves: it reports that.
+    pub(crate) fn on_bare_sent(&mut self) {
+        self.twice = None;
     }
 
     /// Bytes of ours leave. Soon after the peer's, that is an answer: its next ACK can ride on the next answer, and

@@ -42,7 +42,7 @@ impl<P: Payload> Connection<P> {
                 self.note_offered(burst.offset, end);
             }
             BurstKind::Keepalive => self.commit_keepalive(now),
-            BurstKind::Ack => {}
+            BurstKind::Ack => self.ack.on_bare_sent(),
             BurstKind::Reset => self.reset = None,
         }
         if burst.kind != BurstKind::Reset && (burst.flags.has(TcpFlags::ACK) || burst.kind == BurstKind::Syn)

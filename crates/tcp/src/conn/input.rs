@@ -48,7 +48,7 @@ impl<P: Payload> Connection<P> {
 
         // First, the sequence number. `at` is where the segment lies relative to RCV.NXT.
         let at = i64::from(seg.seq.diff(self.rcv_seq(self.rcv_nxt())));
-        let stamp = match self.check_timestamp(now, &seg) {
+        let stamp = match self.check_timestamp(now, at, &seg) {
             Ok(stamp) => stamp,
             Err(Reject) => return,
         };
@@ -68,10 +68,12 @@ impl<P: Payload> Connection<P> {
                 }
                 return;
             }
-            if self.state == State::TimeWait && flags.has(TcpFlags::FIN) {
+            // MUST-13. Old text too says that the peer does not have our last ACK, and its FIN stands behind it.
+            let unfinished = flags.has(TcpFlags::FIN) || (at < 0 && !seg.payload.is_empty());
+            if self.state == State::TimeWait && unfinished {
                 self.enter_time_wait(now);
             }
-            return self.answer_unacceptable(now, &seg);
+            return self.answer_unacceptable(now, at, &seg);
         }
 
         // Second, RST (RFC 5961 §3.2): only the exact sequence number resets.
@@ -124,7 +126,12 @@ impl<P: Payload> Connection<P> {
 
     /// RFC 7323 §5.3: the timestamp, when it is in order; else the segment is dropped and, if a segment that is
     /// late deserves it, answered.
-    fn check_timestamp(&mut self, now: Time, seg: &Segment<P>) -> Result<Option<Timestamps>, Reject> {
+    fn check_timestamp(
+        &mut self,
+        now: Time,
+        at: i64,
+        seg: &Segment<P>,
+    ) -> Result<Option<Timestamps>, Reject> {
         if !self.peer.timestamps || seg.flags.has(TcpFlags::RST) {
             return Ok(None);
         }
@@ -139,7 +146,7 @@ impl<P: Payload> Connection<P> {
         let older = (ts.val.wrapping_sub(self.stamps.recent) as i32) < 0;
         if older && now.since(self.stamps.recent_at) < TIMESTAMP_LIFETIME {
             self.counts.paws_rejected += 1;
-            self.answer_unacceptable(now, seg);
+            self.answer_unacceptable(now, at, seg);
             return Err(Reject);
         }
         Ok(Some(ts))
@@ -147,7 +154,7 @@ impl<P: Payload> Connection<P> {
 
     /// RFC 9293 §3.10.7.4, first: an ACK that says what is expected. What carries text was most likely sent
     /// twice and is answered always; bare segments could answer each other for ever and are limited.
-    fn answer_unacceptable(&mut self, now: Time, seg: &Segment<P>) {
+    fn answer_unacceptable(&mut self, now: Time, at: i64, seg: &Segment<P>) {
         self.counts.segments_unacceptable += 1;
         let ahead = i64::from(seg.ack.diff(self.snd_seq(self.snd_nxt())));
         if seg.flags.has(TcpFlags::ACK) && (1..=self.offered.since(self.snd_nxt()) as i64).contains(&ahead) {
@@ -156,6 +163,7 @@ impl<P: Payload> Connection<P> {
         if seg.payload.is_empty() && !seg.flags.has(TcpFlags::FIN) {
             self.challenge(now);
         } else {
+            self.note_old(at, seg.payload.len());
             self.ack.now();
         }
     }
@@ -211,6 +219,9 @@ impl<P: Payload> Connection<P> {
             self.counts.segments_out_of_order += u64::from(pushed.out_of_order);
             // RFC 5681 §4.2: at once for whatever is not plainly the next piece.
             if pushed.out_of_order || pushed.filled_gap || pushed.duplicate.is_some() || pushed.refused > 0 {
+                if let Some(range) = pushed.duplicate {
+                    self.note_twice(range);
+                }
                 self.ack.now();
             }
         }

@@ -27,6 +27,7 @@ mod config;
 mod cork;
 mod defer;
 mod delivery;
+mod duplicates;
 mod ecn;
 mod events;
 mod expiry;

@@ -21,6 +21,8 @@ pub(crate) struct Proposed {
     pub(crate) bursts: u32,
     /// One of them acknowledges.
     ack: bool,
+    /// One of them says what arrived twice.
+    pub(super) twice: bool,
     /// One of them is the SYN, the RST or the probe that is due.
     pub(super) special: bool,
     /// One of them carries the FIN for the first time.
@@ -154,9 +156,9 @@ impl<P: Payload> Connection<P> {
         if let Some(burst) = self.propose_keepalive(now) {
             return Some(burst);
         }
-        let owed = self.ack.owed() == Owed::Now && !self.proposed.ack;
+        let owed = self.ack.owed() == Owed::Now && (!self.proposed.ack || self.owes_duplicate());
         owed.then(|| {
-            let options = self.ack_options(now);
+            let options = self.bare_ack_options(now);
             let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
             Burst { options, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
         })

@@ -28,9 +28,14 @@ fn rfc9293_figure_12_we_close_first() {
     // MUST-13: kept until 2 MSL after the last FIN.
     s.at(1_030_000).inject("F. 1001:1001(0) ack 2").expect(". 2:2(0) ack 1002");
     assert_eq!(s.conn.time_wait().expect("TIME-WAIT").expires, s.now + Nanos::from_secs(60));
-    s.silence_until(1_089_999);
+    // Text from before it says as much: the peer has not got our last ACK, and its FIN will come again.
+    s.at(1_040_000).inject("P. 1:1001(1000) ack 2").expect(". 2:2(0) ack 1002");
+    // What nobody sent, and an ACK alone, say nothing.
+    s.at(1_050_000).inject("P. 99001:99002(1) ack 2").expect(". 2:2(0) ack 1002");
+    s.inject(". 1001:1001(0) ack 2").expect(". 2:2(0) ack 1002");
+    s.silence_until(1_099_999);
     assert_eq!(s.state(), State::TimeWait);
-    s.silence_until(1_090_000);
+    s.silence_until(1_100_000);
     assert!(s.conn.is_closed());
     assert_eq!(s.events(), []);
 }

@@ -8,6 +8,7 @@ mod controlling;
 mod corking;
 mod crude;
 mod deferring;
+mod duplicates;
 mod ending;
 mod flow;
 mod idling;
