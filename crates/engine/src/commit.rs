@@ -210,7 +210,6 @@ impl<N: Nic> Engine<N> {
         if cuts.tso {
             c.tx_tso_bursts += 1;
             c.tx_tso_bytes += u64::from(covered);
-            c.tx_fin_split += u64::from(sent > 1);
         }
         match burst.kind {
             BurstKind::Retransmit => {

@@ -98,7 +98,6 @@ counters! {
     tx_streamed_bytes: "Bytes of copying sends that were copied past the cache (S13).",
     tx_checksums_copying: "Frames whose TCP checksum was computed here, in the pass that copied their payload (S12).",
     tx_checksums_reading: "Frames whose TCP checksum was computed here, in a pass over payload that was not copied (S12).",
-    tx_fin_split: "FINs sent in a frame of their own behind a TSO frame.",
     tx_budget_limited: "Times a connection waited for its earlier bursts to leave the port (S24).",
     tx_queue_limited: "Times a connection waited for room in the port's queue (S24).",
     tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",

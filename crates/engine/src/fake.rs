@@ -195,6 +195,8 @@ pub(crate) struct FakeNic {
     pub(crate) pressed: bool,
     /// Slices may be referred to only while this is above zero.
     pub(crate) references: usize,
+    /// What it says when there are no more.
+    pub(crate) without_references: StageError,
     /// Payload buffers alive anywhere.
     pub(crate) live: Rc<Cell<i64>>,
     pub(crate) completed: Option<u64>,
@@ -222,6 +224,7 @@ impl FakeNic {
             tail_total: None,
             pressed: false,
             references: usize::MAX,
+            without_references: StageError::NoBuffers,
             live: Rc::new(Cell::new(0)),
             completed: None,
             taken: 0,
@@ -333,7 +336,7 @@ impl Nic for FakeNic {
             held.push(buf.slice(range));
         }
         if held.len() > self.references {
-            return Err(StageError::NoBuffers);
+            return Err(self.without_references);
         }
         self.references -= held.len();
         for b in &held {

@@ -31,8 +31,6 @@ pub(crate) struct Cuts {
     unit: u32,
     /// The device segments each frame.
     pub(crate) tso: bool,
-    /// The FIN follows in a frame of its own: some devices lose it on a TSO frame.
-    pub(crate) fin_alone: bool,
     /// Payload is copied, not referenced.
     pub(crate) copy: bool,
     /// How many frames.
@@ -98,18 +96,17 @@ impl Cutter {
         let mss = u32::from(burst.mss.max(1));
         let tso = self.tso && !plain && burst.len > mss && burst.mss >= self.min_mss;
         if tso {
-            let fin_alone = burst.flags.has(TcpFlags::FIN);
-            return Cuts { unit: burst.len, tso, fin_alone, copy: false, frames: 1 + u32::from(fin_alone) };
+            return Cuts { unit: burst.len, tso, copy: false, frames: 1 };
         }
         let frames = burst.len.div_ceil(mss).max(1);
-        Cuts { unit: mss, tso, fin_alone: false, copy: plain || self.copy, frames }
+        Cuts { unit: mss, tso, copy: plain || self.copy, frames }
     }
 
     /// How to send the beginning of `burst` when there is nothing but a header buffer: one small frame.
     pub(crate) fn last_resort(&self, burst: &Burst) -> Cuts {
         let headers = (crate::frame::ETHERNET_LEN + MAX_TCP_IP_HEADERS) as u32;
         let unit = u32::from(burst.mss.max(1)).min(self.room.saturating_sub(headers)).max(1);
-        Cuts { unit, tso: false, fin_alone: false, copy: true, frames: burst.len.div_ceil(unit).max(1) }
+        Cuts { unit, tso: false, copy: true, frames: burst.len.div_ceil(unit).max(1) }
     }
 }
 
@@ -121,26 +118,13 @@ impl Cuts {
 
     /// What the first `frames` frames carry, as a burst.
     pub(crate) fn first(&self, burst: &Burst, frames: u32) -> Burst {
-        let mut first = part(burst, 0, self.covered(burst, frames));
-        if self.fin_alone && frames == 1 {
-            first.flags = first.flags.without(TcpFlags::FIN);
-        }
-        first
+        part(burst, 0, self.covered(burst, frames))
     }
 
     /// Frame number `n`, counted from 0, as a burst of its own: what its headers say.
     pub(crate) fn nth(&self, burst: &Burst, n: u32) -> Burst {
-        if self.fin_alone && n == 1 {
-            let mut fin = part(burst, burst.len, 0);
-            fin.flags = fin.flags.without(TcpFlags::PSH);
-            return fin;
-        }
         let at = self.covered(burst, n);
-        let mut cut = part(burst, at, self.unit.min(burst.len - at));
-        if self.fin_alone {
-            cut.flags = cut.flags.without(TcpFlags::FIN);
-        }
-        cut
+        part(burst, at, self.unit.min(burst.len - at))
     }
 }
 
@@ -202,18 +186,6 @@ mod tests {
     fn s10_short_chains_make_no_short_segments() {
         let slices = |max_chain| Cutter::new(&NicLimits { max_chain, ..limits() }).limits().max_slices;
         assert_eq!([2, 8, 40].map(slices), [16, 16, 39]);
-    }
-
-    #[test]
-    fn a_fin_follows_a_tso_frame_in_its_own() {
-        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, ..limits() });
-        let b = burst(3500, TcpFlags::PSH | TcpFlags::FIN);
-        let cuts = c.cuts(&b, false);
-        assert_eq!(
-            frames(&cuts, &b),
-            [(b.seq.0, 1000, 3500, TcpFlags::PSH), ((b.seq + 3500).0, 4500, 0, TcpFlags::FIN)]
-        );
-        assert_eq!((cuts.covered(&b, 0), cuts.covered(&b, 1), cuts.covered(&b, 2)), (0, 3500, 3500));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{Nanos, Offset, Seq};
 /// made, and after one was refused all later ones of that connection must be refused too.
 ///
 /// A burst longer than [`mss`](Burst::mss) is for a device to segment: `seq` advances by `mss` from frame to
-/// frame, FIN and PSH appear on the last only, CWR on the first only.
+/// frame, PSH appears on the last only, CWR on the first only. FIN is on none: some devices lose it then, so it follows alone.
 #[derive(Copy, Clone, Debug)]
 pub struct Burst {
     /// Sequence number of the first byte (or of the SYN or FIN when there is no payload).

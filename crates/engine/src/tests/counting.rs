@@ -134,3 +134,45 @@ fn s24_a_reply_that_takes_the_last_descriptor_leaves_the_burst_behind_it_not_sen
     assert_eq!(net.a.stats(a).unwrap().segments_retransmitted, 0);
     net.finish();
 }
+
+#[test]
+fn s24_of_a_burst_that_left_in_part_no_more_is_believed_than_was_offered() {
+    let mut net = Net::new(NicLimits { tso_max_len: 0, ..limits() });
+    let (a, b) = net.connected(&cfg());
+    // A segment to alter.
+    assert_eq!(net.b.send_copy(b, b"hello", SendFlags::default()), Ok(5));
+    let segments = Rc::new(RefCell::new(Vec::new()));
+    let heard = Rc::clone(&segments);
+    net.filter = Box::new(move |sent, from_a| {
+        if !from_a && payload_of(sent) == b"hello" {
+            heard.borrow_mut().push(sent.bytes.clone());
+        }
+        true
+    });
+    net.run(Nanos::from_secs(1), |n| n.received_a(a) == b"hello");
+    let mut segment = segments.borrow()[0].clone();
+    let mss = net.a.stats(a).unwrap().mss as usize;
+    // The port is offered a burst of half a window, five segments, and takes one.
+    let data = pattern(63, 20 * mss);
+    assert_eq!(net.a.send_copy(a, &data, SendFlags::default()), Ok(data.len()));
+    net.a.fake().verdict = Verdict::Room(1);
+    net.a.poll(net.now);
+    net.a.fake().take_sent();
+    assert_eq!(net.a.marks(a).unwrap().sent, Offset(mss as u64));
+    // A byte more than that is acknowledged.
+    let (seq, ack) = (14 + 20 + 4, 14 + 20 + 8);
+    let advance = |segment: &mut [u8], at: usize, by: u32| {
+        let n = u32::from_be_bytes(segment[at..at + 4].try_into().expect("four bytes"));
+        segment[at..at + 4].copy_from_slice(&n.wrapping_add(by).to_be_bytes());
+    };
+    advance(&mut segment, seq, 5);
+    advance(&mut segment, ack, 5 * mss as u32 + 1);
+    net.a.fake().inject_as(&[&segment], RxChecksum::Good, RxChecksum::Good);
+    net.a.poll(net.now);
+    assert_eq!(net.a.marks(a).unwrap().acked, Offset(0));
+    // The burst itself is believed, though the port said that it refused most of it.
+    advance(&mut segment, ack, u32::MAX);
+    net.a.fake().inject_as(&[&segment], RxChecksum::Good, RxChecksum::Good);
+    net.a.poll(net.now);
+    assert_eq!(net.a.marks(a).unwrap().acked, Offset(5 * mss as u64));
+}

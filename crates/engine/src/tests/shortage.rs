@@ -6,8 +6,10 @@ use tcp::conn::SendFlags;
 use tcp::{Nanos, Offset, Time};
 
 use super::*;
+use crate::Counters;
 use crate::SendRefusal;
 use crate::fake::{Verdict, limits};
+use crate::nic::StageError;
 
 #[test]
 fn s24_a_full_ring_is_not_sent() {
@@ -210,9 +212,20 @@ fn s5_without_header_buffers_nothing_is_lost_and_acks_go_on() {
 
 #[test]
 fn s5_without_buffers_to_refer_to_payload_the_bytes_wait() {
+    waits_without(StageError::NoBuffers, |c| (c.tx_no_buffers, c.tx_too_many_references));
+}
+
+#[test]
+fn s5_with_as_many_references_as_a_payload_can_have_the_bytes_wait() {
+    waits_without(StageError::TooManyReferences, |c| (c.tx_too_many_references, c.tx_no_buffers));
+}
+
+/// `counts` tells how often this was why nothing left, and how often the other reason was.
+fn waits_without(what: StageError, counts: fn(&Counters) -> (u64, u64)) {
     let mut net = Net::new(limits());
     let (a, b) = net.connected(&cfg());
     net.a.fake().references = 0;
+    net.a.fake().without_references = what;
     let data = pattern(39, 50_000);
     let buf = net.a.buf(&data);
     net.a.send(a, buf, SendFlags::default()).unwrap();
@@ -221,8 +234,9 @@ fn s5_without_buffers_to_refer_to_payload_the_bytes_wait() {
         net.step();
     }
     assert_eq!(net.a.marks(a).unwrap().sent, Offset(0));
-    assert!(net.a.counters().tx_no_buffers > 0);
-    assert!(net.a.counters().tx_no_buffers < 1000, "no spin");
+    let (times, others) = counts(net.a.counters());
+    assert!(times > 0 && times < 1000, "{times} times: no spin");
+    assert_eq!(others, 0);
     net.a.fake().references = usize::MAX;
     net.run(Nanos::from_secs(5), |n| n.received_b(b).len() == data.len());
     assert!(net.received_b(b) == data);

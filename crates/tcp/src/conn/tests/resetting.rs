@@ -27,6 +27,7 @@ fn rfc5961_only_the_exact_sequence_number_resets() {
     s.inject("R 0:0(0)").inject("R 70000:70000(0)").nothing();
     // The first sequence number beyond the window is outside.
     s.inject("R 65536:65536(0)").nothing();
+    assert_eq!(s.conn.stats().segments_unacceptable, 3);
     s.inject("R 2:2(0)").expect(". 1:1(0) ack 1").inject("R. 65000:65000(0) ack 1").expect(". 1:1(0) ack 1");
     assert_eq!((s.state(), s.conn.stats().challenge_acks), (State::Established, 2));
     s.inject("R. 1:1(0) ack 1").nothing();
