@@ -263,6 +263,7 @@ impl<N: Nic> Engine<N> {
 
 /// Calls `f` with each piece of a frame's payload, which spans bytes `start..end` of the frame: where it begins within
 /// the payload, whether it is the last, and a handle on it. At least once, also when there is no payload.
+#[inline]
 fn each_piece<B: Payload>(frame: &[RxPiece<B>], start: usize, end: usize, mut f: impl FnMut(u32, bool, B)) {
     let mut begin = 0; // of the piece, within the frame
     for (n, piece) in frame.iter().enumerate() {

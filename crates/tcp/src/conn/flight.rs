@@ -158,6 +158,8 @@ impl Tally {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flight {
     pub(super) records: VecDeque<Record>,
+    /// From the first record's start to the last one's end.
+    bytes: u64,
     pub(super) tally: Tally,
     /// What was ever found lost.
     pub(super) losses: Losses,
@@ -171,10 +173,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Bytes between SND.UNA and SND.NXT.
     pub(crate) fn bytes(&self) -> u64 {
-        match (self.records.front(), self.records.back()) {
-            (Some(first), Some(last)) => last.end.since(first.start),
-            _ => 0,
-        }
+        self.bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -237,6 +236,7 @@ impl Flight {
     pub(crate) fn on_sent(&mut self, burst: Departure, again: bool) {
         let Departure { start, end, mss, at, stamp } = burst;
         debug_assert!(start < end && self.records.back().is_none_or(|last| last.end == start));
+        self.bytes += end.since(start);
         self.records.push_back(Record {
             start,
             end,
@@ -252,6 +252,7 @@ impl Flight {
     }
 
     /// Everything before `to` was acknowledged. A partial ACK trims its record.
+    #[inline]
     pub(crate) fn on_acked(&mut self, to: Offset) -> Arrived {
         let mut arrived = Arrived::default();
         let mut measures = true;
@@ -285,6 +286,7 @@ impl Flight {
             }
             self.records.pop_front();
         }
+        self.bytes -= arrived.acked;
         self.fack = self.fack.max(to);
         if !measures {
             (arrived.sent, arrived.ambiguous) = (None, true);
@@ -444,6 +446,7 @@ impl Flight {
         }
         assert_eq!(at, nxt, "the records do not reach SND.NXT");
         assert_eq!(tally, self.tally, "miscounted");
+        assert_eq!(self.bytes, nxt.since(una), "miscounted");
     }
 }
 

@@ -111,7 +111,7 @@ impl<P: Payload> Connection<P> {
         }
 
         // Seventh, text; eighth, FIN. (Sixth, URG: urgent data is read in line.)
-        if self.state.may_receive() {
+        if self.state.may_receive() && (!seg.payload.is_empty() || seg.flags.has(TcpFlags::FIN)) {
             self.on_text(now, at, seg);
         }
     }

@@ -83,6 +83,7 @@ impl Pacer {
 impl<P: Payload> Connection<P> {
     /// The rate data is sent at: the controller's, or that of its window where pacing is on, and no more than the
     /// user's cap; `None` for as fast as windows and device allow.
+    #[inline]
     pub fn pacing_rate(&self) -> Option<Rate> {
         let controlled = match self.cc.pacing_rate() {
             None if self.cfg.pacing => self.rate_of_window(),

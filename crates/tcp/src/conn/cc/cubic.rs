@@ -131,6 +131,7 @@ impl Epoch {
 }
 
 impl Controller for Cubic {
+    #[inline]
     fn on_ack(&mut self, window: &mut Window, sample: &AckSample) {
         let since = sample.now.since(self.heard);
         self.heard = sample.now;
