@@ -110,7 +110,8 @@ impl<P: Payload> Connection<P> {
 
     /// SND.UNA moves from `una` to `ack`.
     fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>, report: Option<&Report>) {
-        let mut acked = self.flight.on_acked(ack);
+        let mut acked = Arrived::default();
+        self.flight.on_acked(ack, &mut acked);
         if let Some(report) = report {
             self.take_report(now, report, &mut acked);
         }
@@ -139,7 +140,7 @@ impl<P: Payload> Connection<P> {
             None => {}
         }
 
-        let mss = u64::from(self.mss());
+        let mss = self.cc.mss();
         // What duplicate ACKs told of has let out new segments already: it opens no window (RFC 3042 §2).
         let told = if self.recovery.phase() == Phase::Open { self.recovery.credit() } else { 0 };
         self.note_arrival(now, &acked, ecr);

@@ -197,7 +197,7 @@ impl<P: Payload> Connection<P> {
     /// Remembers up to where the window was what held us back, in bytes or in segments, and the most that was in the
     /// network at once in the last window of data.
     fn note_cwnd_limit(&mut self, pipe: u64, cwnd: u64) {
-        let mss = u64::from(self.mss());
+        let mss = self.cc.mss();
         if pipe + mss > cwnd || self.are_too_many(mss) {
             self.limited_until = self.snd_nxt();
         }

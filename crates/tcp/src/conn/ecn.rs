@@ -117,13 +117,13 @@ impl<P: Payload> Connection<P> {
     /// (RFC 3168 §6.1.2). What is sent again, or may have left before, is not, nor are probes and bare ACKs (§6.1.4 to
     /// §6.1.6).
     #[inline]
-    pub(super) fn ecn_mark(&self, burst: Burst) -> Burst {
-        let new = burst.kind == BurstKind::New && burst.len > 0 && burst.offset >= self.offered;
-        if !self.ecn.agreed || !new {
-            return burst;
+    pub(super) fn ecn_mark(&self, burst: &mut Burst) {
+        if self.ecn.agreed && burst.kind == BurstKind::New && burst.len > 0 && burst.offset >= self.offered {
+            burst.ect = true;
+            if self.cwr_is_due() {
+                burst.flags |= TcpFlags::CWR;
+            }
         }
-        let flags = if self.cwr_is_due() { burst.flags | TcpFlags::CWR } else { burst.flags };
-        Burst { ect: true, flags, ..burst }
     }
 
     /// The next new bytes say that the window was reduced. They leave in a segment of their own: of those that a device

@@ -251,10 +251,9 @@ impl Flight {
         });
     }
 
-    /// Everything before `to` was acknowledged. A partial ACK trims its record.
+    /// Everything before `to` was acknowledged: notes what of it is news. A partial ACK trims its record.
     #[inline]
-    pub(crate) fn on_acked(&mut self, to: Offset) -> Arrived {
-        let mut arrived = Arrived::default();
+    pub(super) fn on_acked(&mut self, to: Offset, arrived: &mut Arrived) {
         let mut measures = true;
         while let Some(record) = self.records.front_mut()
             && record.start < to
@@ -291,7 +290,6 @@ impl Flight {
         if !measures {
             (arrived.sent, arrived.ambiguous) = (None, true);
         }
-        arrived
     }
 
     /// Marks the first `len` bytes lost, except those that are already.
@@ -458,6 +456,12 @@ mod tests {
         Time::from_nanos(n)
     }
 
+    fn ack(f: &mut Flight, to: Offset) -> Arrived {
+        let mut arrived = Arrived::default();
+        f.on_acked(to, &mut arrived);
+        arrived
+    }
+
     fn left(start: u64, end: u64, at: u64) -> Departure {
         Departure { start: Offset(start), end: Offset(end), mss: 1000, at: t(at), stamp: Stamp::default() }
     }
@@ -474,14 +478,14 @@ mod tests {
     fn s23_a_partial_ack_trims_its_record() {
         let mut f = flight();
         let newest = Some((Stamp::default(), t(2)));
-        let acked = f.on_acked(Offset(1500));
+        let acked = ack(&mut f, Offset(1500));
         assert_eq!((acked.acked, acked.delivered, acked.sent), (1500, 1500, Some(t(1))));
         assert_eq!((acked.newest, acked.latest), (newest, Some((t(2), Offset(1500), false))));
         f.check_invariants(Offset(1500), Offset(3500));
         assert_eq!(f.bytes(), 2000);
-        assert_eq!(f.on_acked(Offset(1500)), Arrived::default());
+        assert_eq!(ack(&mut f, Offset(1500)), Arrived::default());
         // The rest of the trimmed burst still knows when it left.
-        assert_eq!(f.on_acked(Offset(3500)).sent, Some(t(2)));
+        assert_eq!(ack(&mut f, Offset(3500)).sent, Some(t(2)));
         assert!(f.is_empty());
     }
 
@@ -490,9 +494,9 @@ mod tests {
         let mut f = flight();
         f.mark_first_lost(500);
         f.on_retransmitted(left(0, 500, 9));
-        let acked = f.on_acked(Offset(1000));
+        let acked = ack(&mut f, Offset(1000));
         assert_eq!((acked.sent, acked.ambiguous), (None, true));
-        assert_eq!(f.on_acked(Offset(3000)).sent, Some(t(2)));
+        assert_eq!(ack(&mut f, Offset(3000)).sent, Some(t(2)));
     }
 
     #[test]
@@ -501,8 +505,8 @@ mod tests {
         f.on_offered(Offset(500), Offset(1000));
         f.on_sent(left(3500, 4000, 4), true);
         f.check_invariants(Offset(0), Offset(4000));
-        assert_eq!((f.on_acked(Offset(1000)).sent, f.on_acked(Offset(3500)).sent), (None, Some(t(2))));
-        assert_eq!(f.on_acked(Offset(4000)).sent, None);
+        assert_eq!((ack(&mut f, Offset(1000)).sent, ack(&mut f, Offset(3500)).sent), (None, Some(t(2))));
+        assert_eq!(ack(&mut f, Offset(4000)).sent, None);
     }
 
     #[test]
@@ -516,7 +520,7 @@ mod tests {
         assert_eq!(f.next_lost(Offset(2000), 9999), Some((Offset(2000), Offset(3500))));
         assert_eq!(f.next_lost(Offset(3500), 9999), None);
         assert_eq!(f.next_lost(Offset(1200), 1000), Some((Offset(1200), Offset(3000))));
-        f.on_acked(Offset(2000));
+        ack(&mut f, Offset(2000));
         assert_eq!(f.lost(), 1500);
         f.check_invariants(Offset(2000), Offset(3500));
         f.on_retransmitted(left(1200, 3500, 10));

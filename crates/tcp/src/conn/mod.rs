@@ -552,6 +552,9 @@ impl<P: Payload> Connection<P> {
             return;
         }
         self.flight.check_invariants(self.snd_una(), self.snd_nxt());
+        if self.state.is_synchronized() {
+            assert_eq!(self.cc.mss(), u64::from(self.mss()), "the controller counts in other segments");
+        }
         if self.state.may_send() && !self.flight.is_empty() {
             // Nothing waits for ever.
             let waits = self.timers.is_armed(Timer::Retransmit) || self.timers.is_armed(Timer::Persist);

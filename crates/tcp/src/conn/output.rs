@@ -93,8 +93,8 @@ impl<P: Payload> Connection<P> {
     /// `write`, `read`, `shutdown_write`, `close` and `abort`, and when the limits became wider. Call
     /// `next_timeout` afterwards.
     pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
-        let burst = self.propose(now, limits)?;
-        let burst = self.ecn_mark(burst);
+        let mut burst = self.propose(now, limits)?;
+        self.ecn_mark(&mut burst);
         self.proposed.bursts += 1;
         self.proposed.ack |= burst.flags.has(TcpFlags::ACK);
         self.proposed.cwr |= burst.flags.has(TcpFlags::CWR);
@@ -125,7 +125,9 @@ impl<P: Payload> Connection<P> {
             if self.has_work() {
                 self.timers.arm_if_idle(Timer::User, now + self.cfg.user_timeout);
             }
-            if let Some(burst) = self.propose_tail_probe(now, limits) {
+            if self.tail_probe.is_due()
+                && let Some(burst) = self.propose_tail_probe(now, limits)
+            {
                 return Some(burst);
             }
             self.restart_after_idle(now);
@@ -270,18 +272,13 @@ impl<P: Payload> Connection<P> {
 
     /// Most bytes of one burst of `mss`-byte segments, a multiple of `mss` (`S8`, `S22`).
     fn size_goal(&self, mss: u64, limits: &TxLimits) -> u64 {
-        let by_length = u64::from(limits.max_len) / mss;
-        if by_length < 2 || mss < u64::from(limits.min_tso_mss) {
+        if u64::from(limits.max_len) < 2 * mss || mss < u64::from(limits.min_tso_mss) {
             return mss;
         }
         let paced = self.pacing_rate().map_or(u64::MAX, |rate| self.paced_burst(rate, limits));
         // Half the largest window and half of cwnd: two bursts keep either busy.
-        let segments = by_length
-            .min(u64::from(limits.max_segments))
-            .min(self.window.half() / mss)
-            .min(self.cwnd() / 2 / mss)
-            .min(paced / mss);
-        segments.max(1) * mss
+        let bytes = u64::from(limits.max_len).min(self.window.half()).min(self.cwnd() / 2).min(paced);
+        (bytes / mss).min(u64::from(limits.max_segments)).max(1) * mss
     }
 
     /// What is lost; or what F-RTO sends in its place (RFC 5682 §3.1 step 2b).

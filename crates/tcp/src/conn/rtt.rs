@@ -26,6 +26,8 @@ pub(crate) struct RttEstimator {
     /// Before backoff.
     base: Nanos,
     backoff: u32,
+    /// With backoff: what every ACK and every burst arms a timer with.
+    rto: Nanos,
     lower: Nanos,
     upper: Nanos,
 }
@@ -42,6 +44,7 @@ impl RttEstimator {
             newest: None,
             base: initial.clamp(lower, upper),
             backoff: 0,
+            rto: initial.clamp(lower, upper),
             lower,
             upper,
         }
@@ -66,12 +69,18 @@ impl RttEstimator {
         (self.latest, self.newest) = (Some(r), Some(r));
         // K is 4.
         self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
-        self.backoff = 0;
+        self.set_backoff(0);
     }
 
     /// The timeout as it is now, backoff included (RFC 6298 §2.4, §2.5, §5.5).
     pub(crate) fn rto(&self) -> Nanos {
-        (self.base * (1 << self.backoff)).min(self.upper)
+        self.rto
+    }
+
+    /// `base` or the number of doublings changed.
+    #[inline]
+    fn set_backoff(&mut self, n: u32) {
+        (self.backoff, self.rto) = (n, self.probe_interval(n));
     }
 
     /// `n` doublings of the timeout without its backoff: the ladder of window probes.
@@ -86,20 +95,20 @@ impl RttEstimator {
         self.srtt = Some(srtt);
         self.rttvar = self.rttvar.max(late / 2);
         self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
-        self.backoff = 0;
+        self.set_backoff(0);
     }
 
     /// The timer expired: RFC 6298 §5.5.
     pub(crate) fn back_off(&mut self) {
-        self.backoff = (self.backoff + 1).min(MAX_BACKOFF);
+        self.set_backoff((self.backoff + 1).min(MAX_BACKOFF));
     }
 
     /// The SYN's timer expired and data transmission begins, without a sample (RFC 6298 §5.7).
     pub(crate) fn forget_syn_timeouts(&mut self) {
-        self.backoff = 0;
         if self.srtt.is_none() {
             self.base = self.base.max(AFTER_SYN_TIMEOUT).min(self.upper);
         }
+        self.set_backoff(0);
     }
 
     pub(crate) fn srtt(&self) -> Option<Nanos> {

@@ -36,6 +36,11 @@ impl TailProbe {
         self.due
     }
 
+    /// Nothing is due and nothing is outstanding.
+    fn is_idle(&self) -> bool {
+        !self.due && self.sent.is_none()
+    }
+
     /// Something better than a probe happens.
     pub(super) fn cancel(&mut self) {
         *self = TailProbe::default();
@@ -58,7 +63,7 @@ impl<P: Payload> Connection<P> {
         self.timers.stop(Timer::TailProbe);
         let possible = self.cfg.tail_loss_probe
             && self.peer.sack
-            && self.tail_probe == TailProbe::default()
+            && self.tail_probe.is_idle()
             && self.recovery.phase() == Phase::Open
             && !self.flight.is_empty()
             && self.flight.lost() == 0
@@ -66,7 +71,7 @@ impl<P: Payload> Connection<P> {
             && self.flight.sacked() == 0;
         let Some(srtt) = self.rtt.srtt().filter(|_| possible) else { return };
         // A receiver acknowledges every second full segment at once (RFC 9293 §3.8.6.3), and may sit on less.
-        let delayed = self.flight.bytes() < 2 * u64::from(self.mss());
+        let delayed = self.flight.bytes() < 2 * self.cc.mss();
         let wait = srtt * 2 + if delayed { MAX_ACK_DELAY } else { SCHEDULING_DELAY };
         // Where the retransmission timer comes first there is nothing to gain.
         if wait < self.rtt.rto() {
@@ -80,10 +85,10 @@ impl<P: Payload> Connection<P> {
         self.tail_probe.due = open && !self.flight.is_empty() && self.flight.lost() == 0;
     }
 
-    /// A segment that asks for the ACKs of those before it: new data where there is some, else the newest again
+    /// The probe that is due: a segment that asks for the ACKs of those before it, new data where there is some, else the newest again
     /// (RFC 8985 §7.3). Whatever cwnd says.
     pub(super) fn propose_tail_probe(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
-        if !self.tail_probe.due || self.proposed.special || self.proposed.bursts > 0 {
+        if self.proposed.special || self.proposed.bursts > 0 {
             return None;
         }
         let options = self.ack_options(now);

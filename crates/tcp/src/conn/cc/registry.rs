@@ -146,6 +146,12 @@ impl Cc {
         Cc { window, algorithm, before: None, reductions: 0 }
     }
 
+    /// Payload bytes of a full segment: [`Connection::mss`](super::super::Connection), at hand.
+    #[inline]
+    pub(crate) fn mss(&self) -> u64 {
+        self.window.mss
+    }
+
     /// Bytes that may be in the network.
     #[inline]
     pub(crate) fn cwnd(&self) -> u64 {
