@@ -11,6 +11,12 @@ pub struct Timestamps {
     pub ecr: u32,
 }
 
+impl Timestamps {
+    fn parse([a, b, c, d, e, f, g, h]: [u8; 8]) -> Timestamps {
+        Timestamps { val: u32::from_be_bytes([a, b, c, d]), ecr: u32::from_be_bytes([e, f, g, h]) }
+    }
+}
+
 /// Up to four SACK blocks `[left, right)` (RFC 2018 §3).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct SackBlocks {
@@ -57,15 +63,18 @@ impl TcpOptions {
     /// ignores those which only a SYN may carry. What is unknown, or known but of another length than its
     /// standard gives, is skipped by its length (MUST-6). A length that is less than two or runs past the end
     /// leaves nothing to trust behind it: reading stops, and what was read so far holds (MUST-7).
+    #[inline]
     pub fn parse(bytes: &[u8]) -> TcpOptions {
-        let mut options = TcpOptions::default();
         // What nearly every segment of an established connection carries (RFC 7323 appendix A).
-        if let [NOP, NOP, TIMESTAMPS, 10, body @ ..] = bytes
-            && body.len() == 8
-        {
-            options.read(TIMESTAMPS, body);
-            return options;
+        if let &[NOP, NOP, TIMESTAMPS, 10, a, b, c, d, e, f, g, h] = bytes {
+            let timestamps = Some(Timestamps::parse([a, b, c, d, e, f, g, h]));
+            return TcpOptions { timestamps, ..TcpOptions::default() };
         }
+        TcpOptions::parse_any(bytes)
+    }
+
+    fn parse_any(bytes: &[u8]) -> TcpOptions {
+        let mut options = TcpOptions::default();
         let mut rest = bytes;
         loop {
             match rest {
@@ -90,8 +99,7 @@ impl TcpOptions {
             (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
             (SACK_PERMITTED, []) => self.sack_permitted = true,
             (TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
-                let (val, ecr) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-                self.timestamps = Some(Timestamps { val, ecr });
+                self.timestamps = Some(Timestamps::parse([a, b, c, d, e, f, g, h]));
             }
             (SACK, blocks) if !blocks.is_empty() && blocks.len().is_multiple_of(8) => {
                 self.sack = SackBlocks::default();

@@ -65,6 +65,7 @@ pub struct TcpPacket {
 ///
 /// # Errors
 /// [`Malformed::TcpTruncated`] or [`Malformed::TcpDataOffset`].
+#[inline]
 pub fn parse_tcp(bytes: &[u8]) -> Result<TcpPacket, Malformed> {
     let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| Malformed::TcpTruncated)?;
     let offset_flags = raw.offset_flags.get();
