@@ -52,7 +52,10 @@ impl<N: Nic> Engine<N> {
 
     /// One frame, in one or several buffers.
     fn frame(&mut self, frame: &[RxPiece<N::Buf>], now: Time) {
-        let len: usize = frame.iter().map(|p| p.buf.len()).sum();
+        let len: usize = match frame {
+            [whole] => whole.buf.len(),
+            pieces => pieces.iter().map(|p| p.buf.len()).sum(),
+        };
         self.counters.rx_bytes += len as u64;
         let head = frame[0].buf.as_slice();
         let Some((ethernet, rest)) = head.split_first_chunk::<ETHERNET_LEN>() else {
