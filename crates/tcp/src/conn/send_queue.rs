@@ -229,6 +229,7 @@ impl<P: Payload> SendQueue<P> {
     }
 
     /// Moves SND.UNA up to `to`, at most to SND.NXT.
+    #[inline]
     pub(crate) fn acknowledge(&mut self, to: Offset) {
         let to = to.min(self.nxt.offset);
         if to > self.una.offset {

@@ -42,6 +42,7 @@ impl HyStart {
     }
 
     /// An ACK arrived in slow start (§4.2).
+    #[inline]
     pub(super) fn on_ack(&mut self, sample: &AckSample) -> Step {
         let next = sample.una + sample.flight;
         let window_end = *self.window_end.get_or_insert(next);
