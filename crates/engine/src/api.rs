@@ -279,8 +279,7 @@ impl<N: Nic> Engine<N> {
     pub(crate) fn used(&mut self, index: u32) {
         self.app_active = true;
         self.charge_queue(index);
-        self.enqueue(index);
-        self.touch(index);
+        self.notice(index);
     }
 
     /// `cfg` with what the port cannot do lowered to what it can.

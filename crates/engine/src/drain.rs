@@ -41,8 +41,7 @@ impl<N: Nic> Engine<N> {
                 slot.conn.close(now);
             }
             slot.released = true;
-            self.enqueue(index);
-            self.touch(index);
+            self.notice(index);
         }
     }
 

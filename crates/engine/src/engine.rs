@@ -274,6 +274,17 @@ impl<N: Nic> Engine<N> {
         }
     }
 
+    /// Something happened to a connection: it is asked what to send, and looked after.
+    pub(crate) fn notice(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if !std::mem::replace(&mut slot.queued, true) {
+            self.run.push_back(index);
+        }
+        if !std::mem::replace(&mut slot.touched, true) {
+            self.touched.push_back(index);
+        }
+    }
+
     /// Puts a connection into the run queue.
     pub(crate) fn enqueue(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index)
@@ -381,8 +392,7 @@ impl<N: Nic> Engine<N> {
                 slot.conn.on_unreachable(now);
             }
             slot.waiting = false;
-            self.enqueue(index);
-            self.touch(index);
+            self.notice(index);
         }
     }
 

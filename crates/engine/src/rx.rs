@@ -161,8 +161,7 @@ impl<N: Nic> Engine<N> {
                 each_piece(frame, start + tcp.header_len, end, |at, last, payload| {
                     slot.conn.on_segment(now, tcp.piece(at, last, ce, payload));
                 });
-                self.enqueue(index);
-                self.touch(index);
+                self.notice(index);
             }
             None => self.unmatched(frame, tuple, &tcp, (start + tcp.header_len, end), ce, src_mac, now),
         }
@@ -231,8 +230,7 @@ impl<N: Nic> Engine<N> {
         };
         self.counters.rx_icmp_errors += 1;
         slot.conn.on_icmp(now, error);
-        self.enqueue(index);
-        self.touch(index);
+        self.notice(index);
     }
 
     /// Gives a connection that a peer opened a slot. Without one it is forgotten: the peer repeats its SYN.
@@ -251,8 +249,7 @@ impl<N: Nic> Engine<N> {
         match self.slots.insert(slot) {
             Ok(id) if self.flows.insert(&tuple, id.index).is_ok() => {
                 self.counters.connections_accepted += 1;
-                self.enqueue(id.index);
-                self.touch(id.index);
+                self.notice(id.index);
                 return;
             }
             Ok(id) => drop(self.slots.remove(id.index)),
