@@ -13,10 +13,6 @@ fn the_header_is_what_the_code_says() {
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(here("src/lib.rs"))
-        .with_src(here("src/engine.rs"))
-        .with_src(here("src/error.rs"))
-        .with_src(here("src/event.rs"))
-        .with_src(here("src/send.rs"))
         .generate()
         .expect("bindings");
     let mut made = Vec::new();
