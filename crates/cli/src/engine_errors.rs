@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
 use tsonami::{Error, Offset, ShutdownError};
 
 use crate::exit::Exit;
@@ -123,13 +125,10 @@ pub(crate) fn with_interface(failure: Failure, tap: Option<&str>) -> Failure {
     }
 }
 
-/// Whether an interface is there and not up.
+/// Whether an interface is there, in this network namespace, and not up.
 fn is_down(name: &str) -> bool {
-    let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/flags"));
-    let flags =
-        flags.ok().and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok());
-    // IFF_UP, from <linux/if.h>.
-    flags.is_some_and(|flags| flags & 1 == 0)
+    let up = |interface: InterfaceAddress| interface.flags.contains(InterfaceFlags::IFF_UP);
+    getifaddrs().is_ok_and(|mut all| all.find(|i| i.interface_name == name).is_some_and(|i| !up(i)))
 }
 
 /// The peer's TCP answers, but takes nothing more.

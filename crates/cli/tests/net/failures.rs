@@ -210,7 +210,8 @@ fn an_interface_that_stays_down_times_out() {
     let (receiver, mut sender) = under_way(&lab, "plain");
     lab.run(&format!("ip link set {TAP} down"));
     receiver.falls_silent_for(Duration::from_millis(500), PATIENCE);
-    sender.ends_with(exit::TIMED_OUT, PATIENCE);
+    let outcome = sender.ends_with(exit::TIMED_OUT, PATIENCE);
+    explains(&outcome, &["is down", &format!("sudo ip link set dev {TAP} up")]);
 }
 
 #[test]
