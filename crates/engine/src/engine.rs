@@ -466,11 +466,14 @@ const RECLAIM_INTERVAL: Nanos = Nanos::from_micros(100);
 /// How rarely at last, where it lets go of none.
 const MAX_RECLAIM_INTERVAL: Nanos = Nanos::from_millis(10);
 
-/// Whether the connection still holds payload that it will give back.
+/// Whether the connection holds payload that it will give back as soon as no device reads it. While it lives, a payload
+/// that is acknowledged in part is none: to look for that would wake the loop as long as the peer is silent.
 pub(crate) fn has_unreclaimed<N: Nic>(slot: &Slot<N>) -> bool {
-    let marks = slot.conn.marks();
-    let due = if slot.is_over() { marks.accepted } else { marks.acked };
-    marks.reclaimed < due
+    if slot.is_over() {
+        let marks = slot.conn.marks();
+        return marks.reclaimed < marks.accepted;
+    }
+    slot.conn.has_reclaimable()
 }
 
 /// Three significant digits, up to an hour of nanoseconds; longer samples count as that.

@@ -67,3 +67,15 @@ fn s42_a_hole_that_only_the_options_make_too_small_is_left() {
     // Segments of 526 bytes with timestamps, a path of 576 that says nothing.
     run(4_758..4_759);
 }
+
+#[test]
+fn s29_a_payload_acknowledged_in_part_does_not_wake_the_loop() {
+    // A bottleneck that others overfill loses two frames of three: for hours a payload is half acknowledged.
+    run(28_549..28_550);
+}
+
+#[test]
+fn receivers_that_hold_acks_back_hold_no_probe_for_one() {
+    // ACKs are held for 193 ms, keepalive probes are 106 ms apart.
+    run(22_323..22_324);
+}

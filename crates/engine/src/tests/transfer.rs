@@ -145,6 +145,28 @@ fn s29_zero_copy_payloads_come_home_after_ack_and_device() {
 }
 
 #[test]
+fn s29_nobody_looks_for_a_payload_of_which_a_part_is_acknowledged() {
+    let mut net = Net::new(limits());
+    let (a, b) = net.connected(&ConnConfig { receive_buffer: 1000, ..cfg() });
+    net.reads_b = false;
+    let data = pattern(16, 9_000);
+    let buf = net.a.buf(&data);
+    net.a.send(a, buf, SendFlags::default()).unwrap();
+    net.run(Nanos::from_secs(5), |n| n.a.marks(a).unwrap().acked > Offset::ZERO);
+    // The window is closed: nothing happens but that it is probed.
+    let (end, mut steps) = (net.now + Nanos::from_secs(5), 0);
+    while net.now < end {
+        net.step();
+        steps += 1;
+    }
+    assert!(steps < 100, "{steps} steps in 5 s");
+    net.reads_b = true;
+    net.b.read(b);
+    net.run(Nanos::from_secs(60), |n| n.a.marks(a).unwrap().reclaimed == Offset(9_000));
+    net.finish();
+}
+
+#[test]
 fn copied_payload_goes_back_to_its_pool_by_itself() {
     let mut net = Net::new(limits());
     let (a, b) = net.connected(&cfg());

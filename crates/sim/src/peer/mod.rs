@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use tcp::{Nanos, Time};
 
 use crate::rng::Rng;
-use segment::{Segment, read};
+use segment::{Segment, ahead, read};
 
 /// How a receiver behaves. All can be combined.
 #[derive(Copy, Clone, PartialEq, Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Peer {
 /// One connection.
 #[derive(Debug, Default)]
 struct Flow {
+    /// What follows all that left in sequence space.
+    next: Option<u32>,
     stretch: stretch::Stretch,
     divide: divide::Divide,
     optimistic: optimistic::Optimistic,
@@ -83,6 +85,10 @@ impl Peer {
         if let Some(initial) = self.cfg.autotune {
             flow.autotune.leaves(&mut frame, initial);
         }
+        // The sender reads no ACK from a keepalive probe (RFC 9293 §3.10.7.4): that takes no ACK's place, and is none.
+        if flow.is_probe(&segment) {
+            return vec![frame];
+        }
         let mut out = match self.cfg.stretch {
             Some((bytes, hold)) => flow.stretch.leaves(now, frame, bytes, hold),
             None => vec![frame],
@@ -108,7 +114,41 @@ impl Peer {
     }
 }
 
+impl Flow {
+    /// Whether a segment that leaves is a keepalive probe: empty, and before what has left. Notes how far that is.
+    fn is_probe(&mut self, segment: &Segment) -> bool {
+        let phantom = u32::from(begins(segment)) + u32::from(segment.flags & segment::FIN != 0);
+        let end = segment.seq.wrapping_add(segment.len() + phantom);
+        let behind = self.next.filter(|&next| !begins(segment) && ahead(next, end) > 0);
+        self.next = behind.or(Some(end));
+        behind.is_some() && segment.is_bare_ack()
+    }
+}
+
 /// A new connection began: what was known of the ports belongs to another.
 fn begins(segment: &Segment) -> bool {
     segment.flags & segment::SYN != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment::tests::build;
+    use super::*;
+
+    #[test]
+    fn rfc9293_a_keepalive_probe_takes_no_acks_place() {
+        let ms = |n| Time::ZERO + Nanos::from_millis(n);
+        let cfg = PeerConfig { stretch: Some((4_000, Nanos::from_millis(50))), ..PeerConfig::default() };
+        let mut peer = Peer::new(cfg, Rng::new(1));
+        let mut leaves = |at, seq, ack| peer.leaves(ms(at), build(true, (seq, ack), 100, 0, &[]));
+        assert_eq!(leaves(0, 10, 1).len(), 1);
+        assert_eq!(leaves(1, 10, 1_001).len(), 0, "an ACK waits");
+        let probe = leaves(2, 9, 1_001);
+        assert_eq!(read(&probe[0]).map(|s| (s.seq, s.ack)), Some((9, 1_001)), "a probe does not");
+        assert_eq!(leaves(3, 10, 2_001).len(), 0);
+        assert_eq!(peer.next(), Some(ms(51)));
+        let acks: Vec<_> =
+            peer.expired(ms(51)).iter().filter_map(|f| read(f)).map(|s| (s.seq, s.ack)).collect();
+        assert_eq!(acks, [(10, 2_001)]);
+    }
 }

@@ -461,6 +461,13 @@ impl<P: Payload> Connection<P> {
         self.queue.pop_reclaimed(self.state == State::Closed)
     }
 
+    /// Whether [`pop_reclaimed`](Connection::pop_reclaimed) has something to give, if no device reads it. Of a payload
+    /// that is acknowledged in part it has not: that waits for the peer.
+    #[inline]
+    pub fn has_reclaimable(&self) -> bool {
+        self.queue.has_done(self.state == State::Closed)
+    }
+
     /// The next payload of a connection that is over and whose application has let go of it. Unlike
     /// [`pop_reclaimed`](Connection::pop_reclaimed) this waits for no device: one that still reads the payload has
     /// a reference of its own, and may never drop it while it is idle. `None` while the connection lives.

@@ -251,11 +251,15 @@ impl<P: Payload> SendQueue<P> {
         }
     }
 
+    /// The oldest chunk is acknowledged to its end, or there is one and `all` are free to go.
+    #[inline]
+    pub(crate) fn has_done(&self, all: bool) -> bool {
+        self.chunks.front().is_some_and(|front| all || front.end() <= self.una.offset)
+    }
+
     /// Takes the oldest chunk off, when it is acknowledged (or `all` are free to go) and no device reads it.
     pub(crate) fn pop_reclaimed(&mut self, all: bool) -> Option<(Offset, P)> {
-        let front = self.chunks.front()?;
-        let done = all || front.end() <= self.una.offset;
-        if !done || front.payload.in_device() {
+        if !self.has_done(all) || self.chunks.front()?.payload.in_device() {
             return None;
         }
         self.pop()
