@@ -153,10 +153,7 @@ impl<P: Payload> Connection<P> {
             self.flight.losses.total(),
         );
         let was = self.recovery.phase();
-        let progress = match self.peer.sack {
-            true => self.recovery.on_ack_with_sack(ack),
-            false => self.recovery.on_ack(ack, ack.since(una), mss),
-        };
+        let progress = self.recovery.on_ack(ack, ack.since(una), mss, self.peer.sack);
         match progress {
             Progress::Normal => {}
             Progress::Partial { lost: true, .. } => self.flight.mark_first_lost(mss),

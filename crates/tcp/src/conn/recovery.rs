@@ -163,26 +163,14 @@ impl Recovery {
         begins
     }
 
-    /// SND.UNA moved to `una`, with a peer that knows SACK: what is lost is RACK's to find.
-    pub(crate) fn on_ack_with_sack(&mut self, una: Offset) -> Progress {
-        match self.phase {
-            Phase::Fast { recover, .. } if una < recover => Progress::Partial { first: true, lost: false },
-            Phase::Fast { .. } => {
-                self.leave();
-                Progress::Recovered
-            }
-            Phase::Loss { recover } if una < recover => Progress::Normal,
-            Phase::Open | Phase::Loss { .. } => {
-                self.leave();
-                Progress::Normal
-            }
-        }
-    }
-
-    /// SND.UNA moved to `una`, over `acked` bytes.
-    pub(crate) fn on_ack(&mut self, una: Offset, acked: u64, mss: u64) -> Progress {
+    /// SND.UNA moved to `una`, over `acked` bytes. With a peer that knows SACK what is lost is RACK's to find.
+    #[inline]
+    pub(crate) fn on_ack(&mut self, una: Offset, acked: u64, mss: u64, sack: bool) -> Progress {
         self.dup_acks = 0;
         match self.phase {
+            Phase::Fast { recover, .. } if una < recover && sack => {
+                Progress::Partial { first: true, lost: false }
+            }
             Phase::Fast { recover, partial } if una < recover => {
                 // Of what was acknowledged one segment was the hole; the others had been counted by duplicates.
                 self.credit = self.credit.saturating_sub(acked.saturating_sub(mss));
@@ -252,7 +240,7 @@ mod tests {
         let mut r = Recovery::new();
         dups(&mut r, 2, 0, 10_000);
         assert!(r.on_limited(1000, false));
-        assert_eq!(r.on_ack(Offset(1000), 1000, MSS), Progress::Normal);
+        assert_eq!(r.on_ack(Offset(1000), 1000, MSS, false), Progress::Normal);
         assert_eq!((r.credit(), r.limited()), (0, 0));
         assert!(!r.on_limited(1000, false));
         assert_eq!(dups(&mut r, 2, 1000, 10_000), 0);
@@ -263,14 +251,14 @@ mod tests {
         let mut r = Recovery::new();
         dups(&mut r, 6, 0, 10_000);
         r.on_retransmitted(Offset(1000));
-        assert_eq!(r.on_ack(Offset(3000), 3000, MSS), Progress::Partial { first: true, lost: true });
+        assert_eq!(r.on_ack(Offset(3000), 3000, MSS, false), Progress::Partial { first: true, lost: true });
         assert_eq!((r.credit(), r.is_forced()), (4000, true));
-        assert_eq!(r.on_ack(Offset(5000), 2000, MSS), Progress::Partial { first: false, lost: true });
-        assert_eq!(r.on_ack(Offset(10_000), 5000, MSS), Progress::Recovered);
+        assert_eq!(r.on_ack(Offset(5000), 2000, MSS, false), Progress::Partial { first: false, lost: true });
+        assert_eq!(r.on_ack(Offset(10_000), 5000, MSS, false), Progress::Recovered);
         assert_eq!((r.phase(), r.credit(), r.is_forced()), (Phase::Open, 0, false));
         // Duplicates that the repair itself caused begin no second one.
         assert_eq!(dups(&mut r, 9, 10_000, 20_000), 0);
-        r.on_ack(Offset(11_000), 1000, MSS);
+        r.on_ack(Offset(11_000), 1000, MSS, false);
         assert_eq!(dups(&mut r, 9, 11_000, 20_000), 1);
     }
 
@@ -279,7 +267,7 @@ mod tests {
         let mut r = Recovery::new();
         r.on_retransmitted(Offset(9000));
         dups(&mut r, 3, 0, 10_000);
-        assert_eq!(r.on_ack(Offset(1000), 1000, MSS), Progress::Partial { first: true, lost: true });
+        assert_eq!(r.on_ack(Offset(1000), 1000, MSS, false), Progress::Partial { first: true, lost: true });
     }
 
     #[test]
@@ -289,10 +277,10 @@ mod tests {
         assert_eq!(dups(&mut r, 5, 0, 10_000), 0);
         assert_eq!(r.credit(), 0);
         assert!(r.on_timeout(Offset(0), Offset(10_000)));
-        assert_eq!(r.on_ack(Offset(5000), 5000, MSS), Progress::Normal);
+        assert_eq!(r.on_ack(Offset(5000), 5000, MSS, false), Progress::Normal);
         assert_eq!(r.phase(), Phase::Loss { recover: Offset(10_000) });
         assert!(!r.on_timeout(Offset(5000), Offset(12_000)));
-        assert_eq!(r.on_ack(Offset(12_000), 7000, MSS), Progress::Normal);
+        assert_eq!(r.on_ack(Offset(12_000), 7000, MSS, false), Progress::Normal);
         assert_eq!(r.phase(), Phase::Open);
     }
 }
