@@ -134,16 +134,24 @@ pub(super) fn too_big(frame: &[u8], mtu: u16) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A TCP segment between two sockets, as it would be on the wire, checksums and all.
     pub(in super::super) fn segment(port: u16, ecn: u8, ack: u32, payload: usize) -> Vec<u8> {
         let mut header = etherparse::TcpHeader::new(port, 80, 1, 1_000);
         (header.ack, header.acknowledgment_number) = (true, ack);
-        let mut ip =
-            etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, [10, 0, 0, 1], [10, 0, 0, 2])
-                .expect("short");
+        framed(([10, 0, 0, 1], [10, 0, 0, 2]), ecn, header, payload)
+    }
+
+    /// A frame from the first address to the second around `header` and so many bytes.
+    pub(crate) fn framed(
+        (from, to): ([u8; 4], [u8; 4]),
+        ecn: u8,
+        header: etherparse::TcpHeader,
+        payload: usize,
+    ) -> Vec<u8> {
+        let mut ip = etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, from, to).expect("short");
         ip.dont_fragment = true;
         ip.ecn = etherparse::IpEcn::try_new(ecn).expect("two bits");
         let mut frame = Vec::new();

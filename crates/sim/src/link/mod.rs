@@ -20,7 +20,7 @@
 //! ```
 
 mod cross;
-mod frame;
+pub(crate) mod frame;
 mod loss;
 mod queue;
 mod reorder;

@@ -137,6 +137,7 @@ pub(super) fn ahead(a: u32, b: u32) -> i32 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::link::frame::tests::framed;
 
     /// What a test segment says: from one of two hosts, with SACK blocks.
     pub(in super::super) fn build(
@@ -157,16 +158,7 @@ pub(super) mod tests {
         }
         let addresses =
             if to_sender { ([10, 0, 0, 2], [10, 0, 0, 1]) } else { ([10, 0, 0, 1], [10, 0, 0, 2]) };
-        let mut ip = etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, addresses.0, addresses.1)
-            .expect("short");
-        ip.dont_fragment = true;
-        let mut frame = Vec::new();
-        etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-            .ip(etherparse::IpHeaders::Ipv4(ip, Default::default()))
-            .tcp_header(header)
-            .write(&mut frame, &vec![7; payload])
-            .expect("writes to memory");
-        frame
+        framed(addresses, 0, header, payload)
     }
 
     #[test]
