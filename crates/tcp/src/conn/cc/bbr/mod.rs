@@ -8,6 +8,8 @@
 mod model;
 mod probe_bw;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod tests;
 
 use self::model::{BETA, Model};
@@ -424,7 +426,8 @@ impl Bbr {
         let quantum = window.pacing_rate.map_or(0, |rate| rate.bytes_in(Nanos::from_millis(1)));
         let quantum = quantum.clamp(2 * window.mss, LARGEST_QUANTUM.max(2 * window.mss));
         let up = if self.state == State::Up { 2 * window.mss } else { 0 };
-        inflight.max(3 * quantum).max(MIN_PIPE * window.mss) + up
+        // Three bursts are six segments at least: more than BBR.MinPipeCwnd.
+        inflight.max(3 * quantum) + up
     }
 
     /// Inflight.

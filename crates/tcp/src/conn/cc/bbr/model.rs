@@ -76,7 +76,7 @@ impl Model {
 
     /// UpdateMaxBw: a sample that the application limited counts where it shows more all the same.
     pub(super) fn update_max_bw(&mut self, ack: &Ack) {
-        if ack.bw > 0 && (ack.bw >= self.max_bw() || !ack.app_limited) {
+        if ack.bw >= self.max_bw() || !ack.app_limited {
             self.max_bw[0] = self.max_bw[0].max(ack.bw);
         }
     }
@@ -171,4 +171,114 @@ impl Model {
 /// Bytes that go by in `time` at `bw`.
 fn bytes_in(bw: u64, time: Nanos) -> u64 {
     if bw == 0 { 0 } else { Rate::from_bps(bw).bytes_in(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::cc::bbr::rules::{MBIT, ack, at};
+
+    #[test]
+    fn bbr_the_bandwidth_is_the_best_of_this_cycle_and_the_one_before() {
+        let mut m = Model::new();
+        let mut after = |mbit, app_limited| {
+            m.update_max_bw(&Ack { bw: mbit * MBIT, app_limited, ..ack(0) });
+            m.max_bw() / MBIT
+        };
+        // A slow application shows nothing, unless it shows more.
+        assert_eq!([after(10, false), after(9, true), after(12, true), after(11, false)], [10, 10, 12, 12]);
+        m.advance_max_bw();
+        m.update_max_bw(&Ack { bw: 5 * MBIT, ..ack(0) });
+        assert_eq!(m.max_bw() / MBIT, 12);
+        m.advance_max_bw();
+        assert_eq!(m.max_bw() / MBIT, 5);
+        // Cycles that measured nothing.
+        m.advance_max_bw();
+        m.advance_max_bw();
+        assert_eq!(m.max_bw() / MBIT, 5);
+        (m.bw_short, m.min_rtt) = (4 * MBIT, Nanos::from_millis(10));
+        assert_eq!((m.bw() / MBIT, m.bdp()), (4, Some(5000)));
+        assert_eq!(Model::new().bdp(), None);
+    }
+
+    #[test]
+    fn bbr_the_round_trip_is_the_shortest_of_ten_seconds_and_looked_for_after_five() {
+        let mut m = Model::new();
+        let mut after = |ms, rtt: Option<u64>| {
+            let expired = m.update_min_rtt(&Ack { rtt: rtt.map(Nanos::from_millis), ..ack(ms) });
+            (expired, m.min_rtt.as_millis())
+        };
+        assert_eq!(after(1000, Some(50)), (false, 50));
+        // As short is no shorter: it does not put off the next look.
+        assert_eq!(after(3000, Some(50)), (false, 50));
+        assert_eq!(after(6000, Some(60)), (false, 50));
+        assert_eq!(after(6001, Some(60)), (true, 50));
+        assert_eq!(after(11_000, None), (false, 50));
+        assert_eq!(after(11_001, None), (false, 60));
+        // A shorter one counts at once, and for as long.
+        assert_eq!(after(12_000, Some(40)), (true, 40));
+        assert_eq!(after(17_001, Some(70)), (true, 40));
+        assert_eq!(after(22_000, Some(70)), (false, 40));
+        assert_eq!(after(22_001, Some(70)), (false, 70));
+    }
+
+    #[test]
+    fn bbr_acks_that_bunch_up_are_remembered_for_ten_round_trips() {
+        // 8 Mbit/s are a thousand bytes per millisecond.
+        let mut m = Model::new();
+        m.update_max_bw(&Ack { bw: 8 * MBIT, ..ack(0) });
+        let mut after = |ms, newly_acked, round_start| {
+            m.update_aggregation(&Ack { newly_acked, ..ack(ms) }, 100_000, round_start, true);
+            m.extra_acked()
+        };
+        assert_eq!(after(100, 3000, false), 3000);
+        // 7000 in 2 ms, of which 2000 were to be expected.
+        assert_eq!(after(102, 4000, false), 5000);
+        assert_eq!(after(110, 1000, false), 5000);
+        // Four round trips later the newer slot still has it, then the older one for five more.
+        for _ in 0..9 {
+            assert_eq!(after(200, 0, true), 5000);
+        }
+        assert_eq!(after(200, 0, true), 0);
+        // Never more than the window; and after a silence the count begins with it.
+        m.update_aggregation(&Ack { newly_acked: 9000, ..ack(300) }, 4500, false, true);
+        assert_eq!(m.extra_acked(), 4500);
+        m.restart_aggregation(at(305));
+        m.update_aggregation(&Ack { newly_acked: 1000, ..ack(306) }, 100_000, false, true);
+        assert_eq!(m.extra_acked(), 9000);
+    }
+
+    #[test]
+    fn bbr_in_startup_a_bunch_of_acks_is_forgotten_with_its_round_trip() {
+        let mut m = Model::new();
+        m.update_max_bw(&Ack { bw: 8 * MBIT, ..ack(0) });
+        m.update_aggregation(&Ack { newly_acked: 3000, ..ack(100) }, 100_000, true, false);
+        assert_eq!(m.extra_acked(), 3000);
+        m.update_aggregation(&ack(200), 100_000, true, false);
+        assert_eq!(m.extra_acked(), 0);
+    }
+
+    #[test]
+    fn bbr_losses_lower_the_bounds_to_seven_tenths_or_what_was_delivered() {
+        let mut m = Model::new();
+        m.update_max_bw(&Ack { bw: 100 * MBIT, ..ack(0) });
+        let bounds = |m: &Model| (m.bw_short / MBIT, m.inflight_short);
+        m.lower_bounds(10_000);
+        assert_eq!(bounds(&m), (70, 7000));
+        // The window that was is what it begins with, no more.
+        m.lower_bounds(90_000);
+        assert_eq!(bounds(&m), (49, 4900));
+        m.update_latest(&Ack { bw: 60 * MBIT, rs_delivered: 5000, ..ack(0) });
+        m.update_latest(&Ack { bw: 50 * MBIT, rs_delivered: 6000, ..ack(0) });
+        m.lower_bounds(90_000);
+        assert_eq!(bounds(&m), (60, 6000));
+        m.advance_latest(&Ack { bw: 55 * MBIT, rs_delivered: 5500, ..ack(0) });
+        m.lower_bounds(90_000);
+        assert_eq!(bounds(&m), (55, 5500));
+        m.reset_latest();
+        m.lower_bounds(90_000);
+        assert_eq!(bounds(&m), (38, 3850));
+        m.reset_short();
+        assert_eq!((m.bw_short, m.inflight_short), (INFINITE, INFINITE));
+    }
 }

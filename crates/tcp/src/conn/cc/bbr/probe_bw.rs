@@ -39,7 +39,7 @@ impl Bbr {
         // Nothing here is random: the low bits of the time and of what was delivered are as good.
         let dice = (now.as_nanos() ^ self.delivered).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         self.rounds_since_probe_up = dice & 1;
-        self.bw_probe_wait = Nanos::from_secs(2) + Nanos::from_nanos((dice >> 1) % 1_000_000_000);
+        self.bw_probe_wait = Nanos::from_secs(2) + Nanos::from_nanos(dice % 1_000_000_000);
     }
 
     fn is_time_to_probe_bw(&mut self, window: &Window, now: Time) -> bool {
@@ -136,6 +136,188 @@ impl Bbr {
         self.model.inflight_long = self.model.inflight_long.saturating_add(steps * window.mss);
         if self.round_start {
             self.raise_inflight_long_slope(window);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::cc::bbr::rules::{MBIT, ack, at, known};
+
+    #[test]
+    fn bbr_a_probe_is_due_after_two_to_three_seconds_or_as_many_round_trips_as_reno_needs() {
+        let (mut b, _) = known(State::Cruise);
+        let mut odd = 0;
+        let mut waits: Vec<u64> = (0..64)
+            .map(|ms| {
+                b.pick_probe_wait(at(ms));
+                assert!(b.rounds_since_probe_up <= 1);
+                odd += b.rounds_since_probe_up;
+                b.bw_probe_wait.as_nanos()
+            })
+            .collect();
+        assert!((10..=54).contains(&odd), "{odd}");
+        waits.sort_unstable();
+        assert!(waits[0] >= 2_000_000_000 && waits[0] < 2_200_000_000, "{waits:?}");
+        assert!(waits[63] > 2_800_000_000 && waits[63] < 3_000_000_000, "{waits:?}");
+
+        let due = |ms, rounds, cwnd| {
+            let (mut b, mut window) = known(State::Cruise);
+            (b.cycle_stamp, b.bw_probe_wait, b.rounds_since_probe_up) =
+                (at(1000), Nanos::from_secs(2), rounds);
+            window.cwnd = cwnd;
+            let due = b.is_time_to_probe_bw(&window, at(ms));
+            assert_eq!(b.state == State::Refill, due);
+            due
+        };
+        assert!(!due(3000, 0, 400_000) && due(3001, 0, 400_000));
+        assert!(!due(1000, 62, 400_000) && due(1000, 63, 400_000));
+        assert!(!due(1000, 9, 10_000) && due(1000, 10, 10_000));
+    }
+
+    #[test]
+    fn bbr_a_probe_ends_when_the_pipe_is_full_or_where_the_last_one_was_too_high() {
+        let down = |change: &dyn Fn(&mut Bbr, &mut Ack)| {
+            let (mut b, window) = known(State::Up);
+            (b.model.inflight_long, b.full_bw_now, b.full_bw) = (500_000, true, 7);
+            let mut ack = Ack { inflight: 450_000, bw: 9, ..ack(0) };
+            change(&mut b, &mut ack);
+            let down = b.is_time_to_go_down(&window, &ack);
+            (down, b.full_bw, b.prev_probe_precautionary)
+        };
+        assert_eq!(down(&|_, _| {}), (true, 7, false));
+        assert_eq!(down(&|b, _| b.full_bw_now = false), (false, 7, false));
+        // The window is what holds it back: it has to grow first.
+        assert_eq!(down(&|b, _| b.model.inflight_long = 400_000), (false, 9, false));
+        assert_eq!(
+            down(&|b, ack| (b.model.inflight_long, ack.cwnd_limited) = (400_000, false)),
+            (true, 7, false)
+        );
+        // Where the last probe was too high this one stops.
+        let high = |inflight| {
+            down(&|b, ack| (b.prev_probe_too_high, b.full_bw_now, ack.inflight) = (true, false, inflight))
+        };
+        assert_eq!([high(500_000), high(499_999)], [(true, 7, true), (false, 7, false)]);
+
+        let (mut b, window) = known(State::Up);
+        (b.full_bw_now, b.prev_probe_too_high) = (true, true);
+        b.go_down_when_due(&window, &ack(5));
+        assert_eq!((b.state, b.prev_probe_too_high, b.cycle_stamp), (State::Down, false, at(5)));
+    }
+
+    #[test]
+    fn bbr_the_cycle_goes_on_when_the_queue_is_gone_and_when_the_pipe_is_filled() {
+        let state = |state, inflight, long, round_start| {
+            let (mut b, window) = known(state);
+            (b.bw_probe_wait, b.round_start, b.model.inflight_long) =
+                (Nanos::from_secs(2), round_start, long);
+            b.update_probe_bw_cycle(&window, &Ack { inflight, ..ack(0) });
+            assert_eq!(b.is_bw_probe_sample, b.state == State::Up && state == State::Refill);
+            b.state
+        };
+        assert_eq!(
+            [400_000, 400_001].map(|n| state(State::Down, n, INFINITE, false)),
+            [State::Cruise, State::Down]
+        );
+        assert_eq!(
+            [255_000, 255_001].map(|n| state(State::Down, n, 300_000, false)),
+            [State::Cruise, State::Down]
+        );
+        assert_eq!(
+            [false, true].map(|round| state(State::Refill, 0, INFINITE, round)),
+            [State::Refill, State::Up]
+        );
+        for other in [State::Startup, State::Drain, State::Cruise, State::ProbeRtt] {
+            assert_eq!(state(other, 0, INFINITE, true), other);
+        }
+    }
+
+    #[test]
+    fn bbr_feedback_comes_a_round_trip_after_what_it_is_about() {
+        let (mut b, window) = known(State::Up);
+        b.ack_phase = AckPhase::ProbeStarting;
+        b.adapt_long_term_model(&window, &ack(0));
+        assert_eq!(b.ack_phase, AckPhase::ProbeStarting);
+        b.round_start = true;
+        b.adapt_long_term_model(&window, &ack(0));
+        assert_eq!(b.ack_phase, AckPhase::ProbeFeedback);
+
+        // Whether a cycle of the bandwidth filter ended, too.
+        let stopped = |state, round_start, app_limited| {
+            let (mut b, window) = known(state);
+            (b.ack_phase, b.round_start, b.is_bw_probe_sample) = (AckPhase::ProbeStopping, round_start, true);
+            b.adapt_long_term_model(&window, &Ack { app_limited, ..ack(0) });
+            assert_eq!(b.is_bw_probe_sample, !round_start);
+            assert_eq!(b.ack_phase == AckPhase::Init, round_start);
+            b.model.update_max_bw(&Ack { bw: MBIT, ..ack(0) });
+            b.model.advance_max_bw();
+            b.model.max_bw() == MBIT
+        };
+        assert!(stopped(State::Down, true, false) && stopped(State::Cruise, true, false));
+        assert!(!stopped(State::Down, false, false) && !stopped(State::Down, true, true));
+        assert!(!stopped(State::ProbeRtt, true, false));
+
+        // A probe that stopped for fear of the last one's losses is repeated when it had none.
+        let again = |precautionary, too_high, state| {
+            let (mut b, window) = known(state);
+            (b.ack_phase, b.round_start) = (AckPhase::ProbeStopping, true);
+            (b.prev_probe_precautionary, b.prev_probe_too_high) = (precautionary, too_high);
+            b.adapt_long_term_model(&window, &ack(0)) && b.state == State::Refill
+        };
+        assert!(again(true, false, State::Down) && !again(true, true, State::Down));
+        assert!(!again(false, false, State::Down) && !again(true, false, State::ProbeRtt));
+    }
+
+    #[test]
+    fn bbr_what_was_in_flight_without_much_loss_fits() {
+        let long = |long, lost, tx_in_flight| {
+            let (mut b, window) = known(State::Cruise);
+            b.model.inflight_long = long;
+            b.adapt_long_term_model(&window, &Ack { lost, tx_in_flight, ..ack(0) });
+            b.model.inflight_long
+        };
+        assert_eq!([long(300_000, 0, 310_000), long(300_000, 6200, 310_000)], [310_000; 2]);
+        assert_eq!([long(300_000, 6201, 310_000), long(300_000, 0, 290_000)], [300_000; 2]);
+        assert_eq!(long(INFINITE, 0, 310_000), INFINITE);
+    }
+
+    #[test]
+    fn bbr_a_probe_raises_the_bound_by_more_segments_each_round_trip() {
+        let (mut b, window) = known(State::Refill);
+        b.start_refill();
+        b.start_up(&window, 5);
+        assert_eq!((b.state, b.ack_phase, b.full_bw), (State::Up, AckPhase::ProbeStarting, 5));
+        // One segment for each window acknowledged, then two, four, and so on, up to all of it.
+        let mut slopes = vec![b.probe_up_acked_per_inc];
+        for _ in 0..40 {
+            b.raise_inflight_long_slope(&window);
+            slopes.push(b.probe_up_acked_per_inc);
+        }
+        assert_eq!(slopes[..5], [400_000, 200_000, 100_000, 50_000, 25_000]);
+        assert_eq!((slopes[8], slopes[9], slopes[40], b.bw_probe_up_rounds), (1562, 1000, 1000, 30));
+
+        let (mut b, window) = known(State::Up);
+        (b.model.inflight_long, b.probe_up_acked_per_inc, b.bw_probe_up_rounds) = (400_000, 100_000, 3);
+        let mut after = |newly_acked, round_start, cwnd_limited| {
+            b.round_start = round_start;
+            b.model.inflight_long = 400_000;
+            b.probe_inflight_long_upward(&window, &Ack { newly_acked, cwnd_limited, ..ack(0) });
+            (b.model.inflight_long, b.bw_probe_up_acked, b.probe_up_acked_per_inc)
+        };
+        assert_eq!(after(250_000, false, true), (402_000, 50_000, 100_000));
+        assert_eq!(after(50_000, false, true), (401_000, 0, 100_000));
+        assert_eq!(after(50_000, false, false), (400_000, 0, 100_000));
+        assert_eq!(after(0, true, true), (400_000, 0, 50_000));
+        b.model.inflight_long = 400_001;
+        b.probe_inflight_long_upward(&window, &Ack { newly_acked: 100_000, ..ack(0) });
+        assert_eq!(b.model.inflight_long, 400_001);
+        // Nowhere but in Up.
+        for (state, long) in [(State::Up, 402_000), (State::Cruise, 400_000)] {
+            let (mut b, window) = known(state);
+            (b.model.inflight_long, b.probe_up_acked_per_inc) = (400_000, 100_000);
+            b.adapt_long_term_model(&window, &Ack { newly_acked: 200_000, ..ack(0) });
+            assert_eq!(b.model.inflight_long, long);
         }
     }
 }
