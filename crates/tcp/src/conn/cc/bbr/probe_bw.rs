@@ -39,7 +39,7 @@ impl Bbr {
         // Nothing here is random: the low bits of the time and of what was delivered are as good.
         let dice = (now.as_nanos() ^ self.delivered).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         self.rounds_since_probe_up = dice & 1;
-        self.bw_probe_wait = Nanos::from_secs(2) + Nanos::from_nanos(dice % 1_000_000_000);
+        self.bw_probe_wait = Nanos::from_secs(2) + Nanos::from_nanos((dice >> 1) % 1_000_000_000);
     }
 
     fn is_time_to_probe_bw(&mut self, window: &Window, now: Time) -> bool {
