@@ -270,6 +270,37 @@ fn s42_a_router_that_answers_a_probe_shortens_the_search() {
     acked(&mut s, 350, first.offset.0 + 1_360);
     assert_eq!(s.conn.stats().path_mtu, 1_400);
     assert_eq!(s.conn.stats().mtu_probes, 2);
+    // That is known then: larger ones are due again after ten minutes.
+    for at in [450, 550, 650] {
+        let out = s.conn.marks().sent.0;
+        acked(&mut s, at, out);
+    }
+    s.at(600_349).sent.clear();
+    s.write(6_000).expect(". 40001:41361(1360) ack 1").sent.clear();
+    acked(&mut s, 600_449, 46_000);
+    s.write(6_000).expect(". 46001:47461(1460) ack 1");
+}
+
+#[test]
+fn s42_a_probe_leaves_as_soon_as_it_fits_the_window_with_three_segments_to_follow() {
+    let open = |window| {
+        let mut s = Script::connect(&probing(MtuProbing::On));
+        s.at(100).inject(&format!("S. 0:0(0) ack 1 win {window} <mss 1460,sackOK>")).sent.clear();
+        s
+    };
+    // A probe of 1460 bytes and three segments of 1160 are 4940; less than that is out, and it fits to the byte.
+    let mut s = open(4_940);
+    s.write(3_480).sent.clear();
+    s.write(10_000).expect(". 3481:4941(1460) ack 1").nothing();
+    let mut s = open(4_939);
+    s.write(3_480).sent.clear();
+    s.write(10_000).expect(". 3481:4641(1160) ack 1");
+    assert_eq!(s.conn.stats().mtu_probes, 0);
+    // Where there is room for less than a probe it waits, instead of filling that up for ever.
+    let mut s = open(6_000);
+    s.write(4_640).sent.clear();
+    s.write(10_000).nothing();
+    s.at(200).inject(". 1:1(0) ack 1161 win 6000").expect(". 4641:6101(1460) ack 1");
 }
 
 #[test]

@@ -179,6 +179,21 @@ fn s37_a_peer_that_reports_byte_by_byte_costs_a_record_for_each_segment_at_most(
 }
 
 #[test]
+fn rfc7323_what_was_reported_long_ago_measures_nothing_when_it_is_acknowledged() {
+    let cfg = ConnConfig { sack: true, timestamps: true, max_mss: Some(1012), ..plain() };
+    let mut s = Script::connect(&cfg);
+    s.at(100).inject("S. 0:0(0) ack 1 <mss 1012,sackOK,TS val 1 ecr 0>").write(2000).sent.clear();
+    s.conn.take_rtt_sample();
+    s.at(150).inject(". 1:1(0) ack 1 <TS val 2 ecr 100,sack 1001:2001>");
+    assert_eq!(s.conn.take_rtt_sample(), Some(ms(50)));
+    s.at(160).inject(". 1:1(0) ack 1001 <TS val 3 ecr 100,sack 1001:2001>");
+    assert_eq!(s.conn.take_rtt_sample(), Some(ms(60)));
+    // It arrived at 150.
+    s.at(300).inject(". 1:1(0) ack 2001 <TS val 4 ecr 100>");
+    assert_eq!((s.conn.take_rtt_sample(), s.conn.in_flight()), (None, 0));
+}
+
+#[test]
 fn s37_a_late_ack_reports_all_the_same() {
     let mut s = ten_out();
     s.at(200).inject(". 1:1(0) ack 4001").inject(". 1:1(0) ack 2001 <sack 5001:7001>").nothing();

@@ -29,6 +29,18 @@ fn s38_the_newest_segment_leaves_again_after_two_round_trips() {
 }
 
 #[test]
+fn s38_there_is_one_probe_at_a_time() {
+    let mut s = established(&sack());
+    s.write(3000).sent.clear();
+    s.expect_at(302, "P. 2001:3001(1000) ack 1");
+    // New data begins no wait for another; the timer counts from the probe.
+    s.at(310).write(2000);
+    assert_eq!(s.ranges(), [(3000, 4000), (4000, 5000)]);
+    s.silence_until(601).expect_at(602, ". 1:1001(1000) ack 1");
+    assert_eq!((s.conn.stats().tail_probes, s.conn.stats().timeouts), (1, 1));
+}
+
+#[test]
 fn s38_new_data_is_the_better_probe_and_passes_a_full_cwnd() {
     let mut s = established(&ConnConfig { initial_window: 2, ..sack() });
     s.write(5000);
