@@ -55,14 +55,13 @@ mod shares;
 mod spurious;
 mod state;
 mod stats;
+mod streams;
 mod tail_probe;
 #[cfg(test)]
 mod tests;
 mod time_wait;
 mod timers;
 mod window;
-
-use core::fmt;
 
 pub use adjust::Setting;
 pub use config::{ConnConfig, Linger, SendFlags};
@@ -73,6 +72,7 @@ pub use reassembly::{Pushed, RecvQueue};
 pub use shares::{HeldBy, Share, TimeShares};
 pub use state::State;
 pub use stats::{ConnStats, LossState};
+pub use streams::{WriteError, WriteErrorKind};
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
 
 use self::ack::AckState;
@@ -91,7 +91,7 @@ use self::path_mtu::PathMtu;
 use self::persist::Persist;
 use self::prr::Prr;
 use self::rack::Rack;
-use self::recovery::{Phase, Recovery};
+use self::recovery::Recovery;
 use self::rtt::RttEstimator;
 use self::send_buffer::SendBuffer;
 use self::send_queue::SendQueue;
@@ -121,32 +121,6 @@ const LONGEST_BURST: Nanos = Nanos::from_millis(100);
 /// The timestamp clock of RFC 7323 at `now`: one tick per millisecond, before the connection's own offset.
 pub fn timestamp_clock(now: Time) -> u32 {
     now.as_millis() as u32
-}
-
-/// Why a write was refused, with the payload back.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WriteError<P> {
-    /// What was to be written, untouched.
-    pub payload: P,
-    /// Why it was not.
-    pub reason: WriteErrorKind,
-}
-
-/// Why a write was refused.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum WriteErrorKind {
-    /// The send buffer has no room for it now; [`Event::Writable`] tells when to try again.
-    Full,
-    /// We finished our direction, by `shutdown_write` or `close`.
-    Finished,
-    /// The connection is over.
-    Closed,
-}
-
-impl<P> fmt::Debug for WriteError<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteError").field("reason", &self.reason).finish_non_exhaustive()
-    }
 }
 
 /// Our FIN.
@@ -382,61 +356,6 @@ impl<P: Payload> Connection<P> {
         self.timers.next()
     }
 
-    /// Queues `payload`, all or nothing (`S3`), and returns the offset of its first byte. Before ESTABLISHED it
-    /// waits there for that (RFC 9293 §3.10.2), as Fast Open needs; an owner whose callers shall wait instead (`S2`) asks
-    /// the [state](Connection::state) first. An empty payload is taken and dropped at once. When nothing is queued any length is taken.
-    ///
-    /// Makes `poll_transmit` productive, also when it is refused.
-    ///
-    /// # Errors
-    /// [`WriteError`] with the payload: [`Full`](WriteErrorKind::Full) until [`Event::Writable`];
-    /// [`Finished`](WriteErrorKind::Finished) after `shutdown_write`; [`Closed`](WriteErrorKind::Closed).
-    pub fn write(&mut self, payload: P, flags: SendFlags) -> Result<Offset, WriteError<P>> {
-        if let Some(reason) = self.write_closed() {
-            return Err(WriteError { payload, reason });
-        }
-        if !self.admit(&payload) {
-            return Err(WriteError { payload, reason: WriteErrorKind::Full });
-        }
-        let at = self.queue.write(payload, flags);
-        self.cork.on_write(flags);
-        self.autocork.on_write(at, flags.part);
-        self.shares.writer_starves = false;
-        if flags.timestamp && at < self.queue.end() {
-            self.send_times.ask(self.queue.end());
-        }
-        Ok(at)
-    }
-
-    /// Why nothing can be written any more, if that is so; never [`Full`](WriteErrorKind::Full).
-    pub fn write_closed(&self) -> Option<WriteErrorKind> {
-        match self.state {
-            State::Closed => Some(WriteErrorKind::Closed),
-            state if self.fin != Fin::Open || !state.may_write() => Some(WriteErrorKind::Finished),
-            _ => None,
-        }
-    }
-
-    /// The next payload in stream order, `None` when there is none yet. Reading opens the window: it makes
-    /// `poll_transmit` productive.
-    pub fn read(&mut self) -> Option<P> {
-        self.read_up_to(usize::MAX)
-    }
-
-    /// What [`read`](Connection::read) would yield, left where it is.
-    pub fn peek(&self) -> Option<&P> {
-        self.recv.front()
-    }
-
-    /// Like [`read`](Connection::read), at most `max` bytes: of a longer payload its beginning. `None` for 0 too.
-    pub fn read_up_to(&mut self, max: usize) -> Option<P> {
-        let payload = self.recv.pop_up_to(max)?;
-        if self.state.may_receive() && self.recv_window.update_due(self.room()) {
-            self.ack.now();
-        }
-        Some(payload)
-    }
-
     /// The next event; poll until `None` after feeding anything in.
     pub fn poll_event(&mut self) -> Option<Event> {
         // The end of a connection is the last that is told of it.
@@ -452,28 +371,6 @@ impl<P: Payload> Connection<P> {
     /// Why the connection failed, unless that was told already; then it is not told by [`Event::Closed`] (`S6`: once).
     pub fn take_error(&mut self) -> Option<ConnError> {
         self.events.take_error()
-    }
-
-    /// The next payload that is acknowledged (or, once the connection is over, no longer needed) and that no
-    /// device reads, with the offset of its first byte. Writes that continued each other in memory come back as
-    /// one. Advances [`Marks::reclaimed`]. Ask again later while the device still holds the oldest.
-    pub fn pop_reclaimed(&mut self) -> Option<(Offset, P)> {
-        self.queue.pop_reclaimed(self.state == State::Closed)
-    }
-
-    /// Whether [`pop_reclaimed`](Connection::pop_reclaimed) has something to give, if no device reads it. Of a payload
-    /// that is acknowledged in part it has not: that waits for the peer.
-    #[inline]
-    pub fn has_reclaimable(&self) -> bool {
-        self.queue.has_done(self.state == State::Closed)
-    }
-
-    /// The next payload of a connection that is over and whose application has let go of it. Unlike
-    /// [`pop_reclaimed`](Connection::pop_reclaimed) this waits for no device: one that still reads the payload has
-    /// a reference of its own, and may never drop it while it is idle. `None` while the connection lives.
-    pub fn pop_abandoned(&mut self) -> Option<P> {
-        let over = matches!(self.state, State::Closed | State::TimeWait);
-        if over { self.queue.pop().map(|(_, payload)| payload) } else { None }
     }
 
     /// The addresses.
@@ -496,36 +393,6 @@ impl<P: Payload> Connection<P> {
         }
     }
 
-    /// Counters and gauges.
-    pub fn stats(&self) -> ConnStats {
-        ConnStats {
-            srtt: self.rtt.srtt(),
-            rttvar: self.rtt.rttvar(),
-            min_rtt: self.rtt.min(),
-            rto: self.rtt.rto(),
-            controller: self.cfg.controller,
-            cwnd: self.cwnd(),
-            ssthresh: self.cc.ssthresh(),
-            send_window: self.window.wnd(),
-            receive_window: self.rcv_wnd(),
-            mss: self.mss(),
-            path_mtu: self.path.mtu.into(),
-            send_times_lost: self.send_times.lost(),
-            pacing_rate: self.pacing_rate(),
-            delivery_rate: self.delivery.best().map(|sample| sample.rate()),
-            delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
-            ecn: self.ecn.is_agreed(),
-            unsent: self.queue.end().since(self.queue.nxt()),
-            loss_state: self.loss_state(),
-            sacked: self.flight.sacked(),
-            lost: self.flight.lost(),
-            resent: self.flight.resent(),
-            time: self.time_shares_so_far(),
-            send_buffer: self.send_buffer.limit(),
-            ..self.counts
-        }
-    }
-
     /// The newest RTT sample since this was last asked.
     pub fn take_rtt_sample(&mut self) -> Option<Nanos> {
         self.rtt.take_latest()
@@ -534,11 +401,6 @@ impl<P: Payload> Connection<P> {
     /// Sequence numbers between SND.UNA and SND.NXT: bytes, and a FIN, sent and not acknowledged.
     pub fn in_flight(&self) -> u64 {
         self.flight.bytes()
-    }
-
-    /// Bytes that [`read`](Connection::read) would yield.
-    pub fn readable(&self) -> u64 {
-        self.recv.readable()
     }
 
     /// True when the connection is over and the last RST it owed has left: no timer runs, nothing is to be sent.
@@ -579,16 +441,6 @@ impl<P: Payload> Connection<P> {
         let next = self.state.next(trigger);
         debug_assert!(next.is_some(), "{:?} in {:?}", trigger, self.state);
         self.state = next.unwrap_or(self.state);
-    }
-
-    fn loss_state(&self) -> LossState {
-        match self.recovery.phase() {
-            Phase::Fast { .. } => LossState::Recovery,
-            Phase::Loss { .. } => LossState::Loss,
-            Phase::Open if self.snd_una() < self.ecn.answered() => LossState::Cwr,
-            Phase::Open if self.flight.sacked() > 0 || self.recovery.credit() > 0 => LossState::Disorder,
-            Phase::Open => LossState::Open,
-        }
     }
 
     /// SND.UNA. While our SYN is not acknowledged this is the offset behind it.

@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use super::TimeShares;
 use super::cc::ControllerKind;
-use crate::{Nanos, Rate};
+use super::recovery::Phase;
+use super::{Connection, TimeShares};
+use crate::{Nanos, Payload, Rate};
 
 /// What is being done about losses, by the names Linux gives it.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -166,4 +167,46 @@ pub struct ConnStats {
     pub time: TimeShares,
     /// What the send queue may hold now, bytes of memory: fixed, or tuned by itself (`S4`).
     pub send_buffer: u64,
+}
+
+impl<P: Payload> Connection<P> {
+    /// Counters and gauges.
+    pub fn stats(&self) -> ConnStats {
+        ConnStats {
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar(),
+            min_rtt: self.rtt.min(),
+            rto: self.rtt.rto(),
+            controller: self.cfg.controller,
+            cwnd: self.cwnd(),
+            ssthresh: self.cc.ssthresh(),
+            send_window: self.window.wnd(),
+            receive_window: self.rcv_wnd(),
+            mss: self.mss(),
+            path_mtu: self.path.mtu.into(),
+            send_times_lost: self.send_times.lost(),
+            pacing_rate: self.pacing_rate(),
+            delivery_rate: self.delivery.best().map(|sample| sample.rate()),
+            delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
+            ecn: self.ecn.is_agreed(),
+            unsent: self.queue.end().since(self.queue.nxt()),
+            loss_state: self.loss_state(),
+            sacked: self.flight.sacked(),
+            lost: self.flight.lost(),
+            resent: self.flight.resent(),
+            time: self.time_shares_so_far(),
+            send_buffer: self.send_buffer.limit(),
+            ..self.counts
+        }
+    }
+
+    fn loss_state(&self) -> LossState {
+        match self.recovery.phase() {
+            Phase::Fast { .. } => LossState::Recovery,
+            Phase::Loss { .. } => LossState::Loss,
+            Phase::Open if self.snd_una() < self.ecn.answered() => LossState::Cwr,
+            Phase::Open if self.flight.sacked() > 0 || self.recovery.credit() > 0 => LossState::Disorder,
+            Phase::Open => LossState::Open,
+        }
+    }
 }
