@@ -282,6 +282,18 @@ fn s42_a_router_that_answers_a_probe_shortens_the_search() {
 }
 
 #[test]
+fn s42_what_was_lost_right_behind_a_probe_is_not_the_probe() {
+    let mut s = open(MtuProbing::On);
+    s.write(1_160).expect("P. 1:1161(1160) ack 1").write(20_000).expect(". 1161:2621(1460) ack 1");
+    s.expect(". 2621:3781(1160) ack 1").sent.clear();
+    // The segments on both sides of it are lost.
+    s.at(200).inject(". 1:1(0) ack 1 <sack 1161:2621 3781:7261>");
+    assert_eq!((s.conn.stats().fast_recoveries, s.conn.stats().path_mtu), (1, 1_200));
+    acked(&mut s, 300, 7_260);
+    assert_eq!((s.conn.stats().path_mtu, s.conn.stats().mtu_probes_lost), (1_500, 0));
+}
+
+#[test]
 fn s42_a_probe_leaves_as_soon_as_it_fits_the_window_with_three_segments_to_follow() {
     let open = |window| {
         let mut s = Script::connect(&probing(MtuProbing::On));
