@@ -51,6 +51,11 @@ fn s9_nothing_joins_a_segment_that_was_sent() {
     // After the timeout: the first segment as it was, though unacknowledged bytes follow it. Neighbours that are all
     // lost may share one (S43).
     s.at(400).expect(". 1:401(400) ack 1");
+    // They come back as they were written, but for what joined before it left.
+    s.inject(". 1:1(0) ack 401");
+    let back: Vec<usize> =
+        std::iter::from_fn(|| s.conn.pop_reclaimed()).map(|(_, payload)| payload.len()).collect();
+    assert_eq!(back, [100, 100, 200]);
 }
 
 #[test]
