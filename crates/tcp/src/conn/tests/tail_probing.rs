@@ -2,7 +2,8 @@
 
 use super::script::*;
 use crate::conn::ConnConfig;
-use crate::{Nanos, Time};
+use crate::conn::timers::Timer;
+use crate::{Nanos, Offset, Time};
 
 /// Established at 100 ms with a peer that knows SACK; SRTT is 100 ms, the timeout 300 ms.
 fn established(cfg: &ConnConfig) -> Script {
@@ -119,4 +120,59 @@ fn s38_no_probe_without_sack_or_when_it_is_turned_off() {
         s.at(100).inject(&format!("S. 0:0(0) ack 1 win 65535 {options}")).write(3000).sent.clear();
         s.silence_until(399).expect_at(400, ". 1:1001(1000) ack 1");
     }
+}
+
+/// Three segments are out, nothing is known of them, and no timer but that of retransmission runs.
+fn three_out(change: impl Fn(&mut Script)) -> Script {
+    let mut s = established(&sack());
+    s.write(3000).sent.clear();
+    s.conn.timers.stop(Timer::TailProbe);
+    change(&mut s);
+    s
+}
+
+#[test]
+fn s38_nobody_waits_for_a_probe_while_losses_are_repaired_or_looked_for() {
+    let waits = |change: &dyn Fn(&mut Script)| {
+        let mut s = three_out(change);
+        s.conn.schedule_tail_probe(s.now);
+        s.conn.timers.is_armed(Timer::TailProbe)
+    };
+    assert!(waits(&|_| {}));
+    assert!(!waits(&|s| s.conn.cfg.tail_loss_probe = false));
+    assert!(!waits(&|s| s.conn.peer.sack = false));
+    assert!(!waits(&|s| s.conn.tail_probe.on_sent(Offset(3000), true)));
+    assert!(!waits(&|s| s.conn.on_tail_probe_timer()));
+    assert!(!waits(&|s| {
+        s.conn.recovery.on_lost(Offset(0), Offset(3000));
+    }));
+    assert!(!waits(&|s| s.conn.flight.clear()));
+    assert!(!waits(&|s| s.conn.flight.mark_first_lost(1000)));
+    assert!(!waits(&|s| {
+        s.inject(". 1:1(0) ack 1 <sack 2001:3001>");
+    }));
+    // What was waited for before, too.
+    let mut s = three_out(|_| {});
+    s.conn.schedule_tail_probe(s.now);
+    s.conn.flight.mark_first_lost(1000);
+    s.conn.schedule_tail_probe(s.now);
+    assert!(!s.conn.timers.is_armed(Timer::TailProbe));
+}
+
+#[test]
+fn s38_no_probe_is_due_while_losses_are_repaired_or_nothing_is_out() {
+    let due = |change: &dyn Fn(&mut Script)| {
+        let mut s = three_out(change);
+        s.conn.on_tail_probe_timer();
+        s.conn.tail_probe.is_due()
+    };
+    assert!(due(&|_| {}));
+    assert!(!due(&|s| {
+        s.conn.recovery.on_timeout(Offset(0), Offset(3000));
+    }));
+    assert!(!due(&|s| s.conn.flight.clear()));
+    assert!(!due(&|s| s.conn.flight.mark_first_lost(1000)));
+    assert!(!due(&|s| {
+        s.abort();
+    }));
 }
