@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p tsonami-sim --profile checked --example seeds -- --seeds 10000 --jobs 2`
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +71,14 @@ fn run(seed: u64, o: &Options) -> Result<Outcome, String> {
     catch_unwind(run).unwrap_or_else(|_| Err(format!("seed {seed}: panicked")))
 }
 
+/// A number for what a seed came to. The sum over the same seeds is the same, in whatever order they ran, unless a
+/// change of the program changed an outcome.
+fn fingerprint(seed: u64, outcome: &Outcome) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, outcome).hash(&mut hasher);
+    hasher.finish()
+}
+
 fn main() -> ExitCode {
     let o = match options() {
         Ok(o) => o,
@@ -79,8 +88,7 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
-    let (next, done, failed, bytes, segments) =
-        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let [next, done, failed, bytes, segments, sum] = [const { AtomicU64::new(0) }; 6];
     std::thread::scope(|threads| {
         for _ in 0..o.jobs {
             threads.spawn(|| {
@@ -94,6 +102,7 @@ fn main() -> ExitCode {
                         Ok(outcome) => {
                             bytes.fetch_add(outcome.bytes, Ordering::Relaxed);
                             segments.fetch_add(outcome.segments, Ordering::Relaxed);
+                            sum.fetch_add(fingerprint(seed, &outcome), Ordering::Relaxed);
                         }
                         Err(what) => {
                             failed.fetch_add(1, Ordering::Relaxed);
@@ -105,16 +114,23 @@ fn main() -> ExitCode {
                     }
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                     if done.is_multiple_of(PROGRESS) {
-                        eprintln!("{done} of {} seeds, {:.1} s", o.seeds, started.elapsed().as_secs_f64());
+                        let seconds = started.elapsed().as_secs_f64();
+                        let failed = failed.load(Ordering::Relaxed);
+                        eprintln!(
+                            "{done} of {} seeds, {failed} failed, {seconds:.0} s, {:.0} seeds/s",
+                            o.seeds,
+                            done as f64 / seconds
+                        );
                     }
                 }
             });
         }
     });
-    let [done, failed, bytes, segments] =
-        [&done, &failed, &bytes, &segments].map(|n| n.load(Ordering::Relaxed));
+    let [done, failed, bytes, segments, sum] =
+        [&done, &failed, &bytes, &segments, &sum].map(|n| n.load(Ordering::Relaxed));
     println!(
-        "{done} seeds from {}: {failed} failed, {:.1} MB delivered and verified in {segments} segments, {:.1} s",
+        "{done} seeds from {}: {failed} failed, {:.1} MB delivered and verified in {segments} segments, \
+         outcomes {sum:016x}, {:.1} s",
         o.from,
         bytes as f64 / 1e6,
         started.elapsed().as_secs_f64()

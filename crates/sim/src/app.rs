@@ -4,14 +4,14 @@
 use std::net::SocketAddrV4;
 
 use engine::{ConnId, Engine, EngineEvent, SendRefusal};
-use tcp::conn::{Linger, SendFlags, Setting, State};
+use tcp::conn::{ConnStats, Linger, SendFlags, Setting, State};
 use tcp::{
     ConnError, ConnErrorKind, Event, Marks, Nanos, Offset, Payload, Rate, SendTime, SendTimeKind, Time,
 };
 
 use crate::buf::{Pool, SimBuf};
 use crate::rng::Rng;
-use crate::world::Port;
+use crate::world::{Port, earliest};
 
 /// How long an application waits for a peer that may have reset: the reset may be lost, and then nobody says anything
 /// any more.
@@ -112,17 +112,38 @@ pub struct Session {
 pub struct Stream(pub u64);
 
 impl Stream {
-    fn byte(self, at: u64) -> u8 {
-        let word = (self.0 ^ (at >> 3)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((word ^ (word >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> (8 * (at & 7))) as u8
+    /// The eight bytes from `8 * index` on.
+    fn word(self, index: u64) -> [u8; 8] {
+        let word = (self.0 ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (word ^ (word >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes()
+    }
+
+    /// Writes the stream from `from` on to `out`.
+    fn fill(self, from: u64, out: &mut [u8]) {
+        let (head, words) = out.split_at_mut(out.len().min((from.wrapping_neg() & 7) as usize));
+        let first = self.word(from >> 3);
+        head.iter_mut().zip(&first[(from & 7) as usize..]).for_each(|(byte, word)| *byte = *word);
+        let (words, tail) = words.as_chunks_mut::<8>();
+        let at = (from + 7) >> 3;
+        words.iter_mut().zip(at..).for_each(|(word, at)| *word = self.word(at));
+        let last = self.word(at + words.len() as u64);
+        tail.iter_mut().zip(&last).for_each(|(byte, word)| *byte = *word);
     }
 
     fn bytes(self, from: u64, n: usize) -> Vec<u8> {
-        (from..from + n as u64).map(|at| self.byte(at)).collect()
+        let mut bytes = vec![0; n];
+        self.fill(from, &mut bytes);
+        bytes
     }
 
     fn matches(self, from: u64, bytes: &[u8]) -> bool {
-        bytes.iter().zip(from..).all(|(&b, at)| b == self.byte(at))
+        let mut right = [0; 2_048];
+        let pieces = bytes.chunks(right.len()).zip((from..).step_by(right.len()));
+        pieces.into_iter().all(|(piece, at)| {
+            let right = &mut right[..piece.len()];
+            self.fill(at, right);
+            piece == right
+        })
     }
 }
 
@@ -245,19 +266,19 @@ impl Session {
         let writes = (self.may_write && self.pause_until > now).then_some(self.pause_until);
         let reads = (self.may_read && self.read_again > now).then_some(self.read_again);
         let patience = (self.peer_may_reset && self.closed.is_none()).then(|| self.heard + PATIENCE);
-        [writes, reads, patience.filter(|&at| at > now)].into_iter().flatten().min()
+        earliest([writes, reads, patience.filter(|&at| at > now)])
     }
 
-    /// Does what can be done now; returns whether anything was.
+    /// Does what can be done now, when the connection has these statistics; returns whether anything was.
     ///
     /// # Errors
     /// What the stack did wrong.
-    pub fn step(&mut self, engine: &mut Engine<Port>, now: Time) -> Result<bool, String> {
+    pub fn step(&mut self, engine: &mut Engine<Port>, stats: &ConnStats, now: Time) -> Result<bool, String> {
         if self.released {
             return Ok(false);
         }
         self.watermarks(engine)?;
-        self.time_shares(engine, now)?;
+        self.time_shares(stats, now)?;
         let mut busy = self.reclaim(engine)?;
         if self.closed.is_none() {
             busy |= self.write(engine, now)?;
@@ -308,8 +329,7 @@ impl Session {
     }
 
     /// `S28`: the shares of time add up to the life, and the life is what the application saw of it.
-    fn time_shares(&self, engine: &Engine<Port>, now: Time) -> Result<(), String> {
-        let Some(stats) = engine.stats(self.id) else { return Err("no stats of a live connection".into()) };
+    fn time_shares(&self, stats: &ConnStats, now: Time) -> Result<(), String> {
         let life = stats.time.life();
         let sum = stats.time.iter().fold(Nanos::ZERO, |sum, (_, spent)| sum + spent);
         let seen = if self.closed.is_some() { self.heard } else { now }.since(self.opened);
@@ -595,5 +615,28 @@ impl Session {
             self.marks,
             engine.stats(self.id),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_the_same_wherever_one_begins_to_look() {
+        let whole = Stream(5).bytes(0, 5_000);
+        assert_ne!(whole, Stream(6).bytes(0, 5_000));
+        for from in (0..20).chain([2_040, 2_051]) {
+            for n in (0..20).chain([2_047, 2_500]) {
+                let part = &whole[from..from + n];
+                assert_eq!(Stream(5).bytes(from as u64, n), part);
+                assert!(Stream(5).matches(from as u64, part));
+                for spoilt in [0, n / 2, n.saturating_sub(1)].into_iter().filter(|&at| at < n) {
+                    let mut other = part.to_vec();
+                    other[spoilt] ^= 1;
+                    assert!(!Stream(5).matches(from as u64, &other));
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Buffers on the heap that behave like a NIC's: counted, referenced by the device, merged when they continue
 //! each other.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
@@ -18,6 +18,8 @@ pub struct Pool(Rc<PoolCounts>);
 struct PoolCounts {
     live: Cell<usize>,
     taken: Cell<u64>,
+    /// Memory of header and tail buffers that came back, with what was last in it, as a real pool has it.
+    free: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Pool {
@@ -37,6 +39,17 @@ impl Pool {
         self.clone()
     }
 
+    /// Memory of `room` bytes with rubbish in it.
+    fn memory(&self, room: usize) -> Vec<u8> {
+        let mut memory = self.0.free.borrow_mut().pop().unwrap_or_default();
+        memory.resize(room, 0xa5);
+        memory
+    }
+
+    fn keep(&self, memory: Vec<u8>) {
+        self.0.free.borrow_mut().push(memory);
+    }
+
     fn put_back(&self) {
         self.0.live.set(self.0.live.get() - 1);
     }
@@ -49,13 +62,13 @@ impl Pool {
 
     /// A header buffer of `room` bytes of rubbish.
     pub(crate) fn header(&self, room: usize) -> SimHeader {
-        SimHeader { bytes: vec![0xa5; room].into_boxed_slice(), pool: self.take() }
+        SimHeader { bytes: self.memory(room), pool: self.take() }
     }
 
     /// A buffer of `room` bytes for copying sends.
     pub(crate) fn tail(&self, room: usize) -> SimTail {
         let region = Rc::new(Region { pool: self.take(), device: Cell::new(0) });
-        SimTail { bytes: vec![0xa5; room], filled: 0, region }
+        SimTail { bytes: self.memory(room), filled: 0, region }
     }
 }
 
@@ -166,12 +179,13 @@ impl Drop for DeviceRef {
 /// A lent header buffer.
 #[derive(Debug)]
 pub struct SimHeader {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     pool: Pool,
 }
 
 impl Drop for SimHeader {
     fn drop(&mut self) {
+        self.pool.keep(core::mem::take(&mut self.bytes));
         self.pool.put_back();
     }
 }
@@ -199,6 +213,12 @@ pub struct SimTail {
 impl fmt::Debug for SimTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tail buffer, {} of {} bytes filled", self.filled, self.bytes.len())
+    }
+}
+
+impl Drop for SimTail {
+    fn drop(&mut self) {
+        self.region.pool.keep(core::mem::take(&mut self.bytes));
     }
 }
 

@@ -299,11 +299,17 @@ impl Nic for SimNic {
             } else {
                 (RxChecksum::Unknown, RxChecksum::Unknown)
             };
-            for (i, part) in frame.chunks(self.cfg.rx_piece).enumerate() {
-                let buf = self.rx_pool.buf(part.to_vec());
-                out.push(RxPiece { buf, more: i + 1 < pieces, ip_checksum, l4_checksum });
+            let Some(frame) = self.rx.pop_front() else { break };
+            let mut piece = |bytes, more| {
+                out.push(RxPiece { buf: self.rx_pool.buf(bytes), more, ip_checksum, l4_checksum });
+            };
+            if pieces == 1 {
+                piece(frame, false);
+                continue;
             }
-            self.rx.pop_front();
+            for (i, part) in frame.chunks(self.cfg.rx_piece).enumerate() {
+                piece(part.to_vec(), i + 1 < pieces);
+            }
         }
         out.len() - before
     }

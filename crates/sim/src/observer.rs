@@ -3,7 +3,7 @@
 //! It knows nothing of the hosts' insides: it sees each frame as it leaves a NIC, and each as it reaches one, and
 //! from these works out what a sender may send. So it also catches faults that both of our ends share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 use crate::packet::{Decoded, Packet, decode};
@@ -13,7 +13,7 @@ use crate::packet::{Decoded, Packet, decode};
 pub struct Observer {
     /// Bytes of the largest IP packet.
     mtu: usize,
-    halves: HashMap<(SocketAddrV4, SocketAddrV4), Half>,
+    halves: BTreeMap<(SocketAddrV4, SocketAddrV4), Half>,
     segments: u64,
 }
 
@@ -57,7 +57,7 @@ struct Syn {
 impl Observer {
     /// A view of a wire for packets of at most `mtu` bytes.
     pub fn new(mtu: usize) -> Observer {
-        Observer { mtu, halves: HashMap::new(), segments: 0 }
+        Observer { mtu, halves: BTreeMap::new(), segments: 0 }
     }
 
     /// TCP segments seen leaving.
@@ -134,7 +134,7 @@ impl Observer {
         insert(&mut receiver.arrived, start, end);
     }
 
-    fn sent(&mut self, p: &Packet) -> Result<(), String> {
+    fn sent(&mut self, p: &Packet<'_>) -> Result<(), String> {
         if p.rst {
             return Ok(());
         }
@@ -161,7 +161,7 @@ impl Observer {
 }
 
 impl Half {
-    fn options(&mut self, p: &Packet, syn: Syn) -> Result<(), String> {
+    fn options(&mut self, p: &Packet<'_>, syn: Syn) -> Result<(), String> {
         let answered = p.ack.is_some() || !p.syn;
         if let (true, Some(peer)) = (p.syn && p.ack.is_some(), self.peer_syn) {
             // RFC 7323 §1.3, RFC 2018 §2: options of a SYN,ACK are answers.
@@ -190,7 +190,7 @@ impl Half {
     }
 
     /// RFC 3168 §6.1: only new data is ECT(0), only where both SYNs said so, and nobody speaks of marks otherwise.
-    fn congestion(&self, p: &Packet, syn: Syn) -> Result<(), String> {
+    fn congestion(&self, p: &Packet<'_>, syn: Syn) -> Result<(), String> {
         if p.syn {
             return if p.ecn == 0 { Ok(()) } else { Err("a SYN that can be marked".into()) };
         }
@@ -208,7 +208,7 @@ impl Half {
         Ok(())
     }
 
-    fn data(&mut self, p: &Packet, mtu: usize) -> Result<(), String> {
+    fn data(&mut self, p: &Packet<'_>, mtu: usize) -> Result<(), String> {
         if p.ip_len > mtu {
             return Err(format!("packet above the MTU of {mtu}"));
         }
@@ -263,7 +263,7 @@ impl Half {
         Ok(())
     }
 
-    fn acknowledgement(&mut self, p: &Packet, ack: i64, peer_isn: u32) -> Result<(), String> {
+    fn acknowledgement(&mut self, p: &Packet<'_>, ack: i64, peer_isn: u32) -> Result<(), String> {
         let whole = self.arrived.first().map_or(0, |&(start, end)| if start <= 0 { end } else { 0 });
         if ack > whole {
             return Err(format!("acknowledges {ack}, only {whole} arrived in order"));
@@ -296,7 +296,7 @@ impl Half {
 }
 
 impl Syn {
-    fn of(p: &Packet) -> Syn {
+    fn of(p: &Packet<'_>) -> Syn {
         Syn {
             mss: p.mss.unwrap_or(536),
             window_scale: p.window_scale,
@@ -327,7 +327,7 @@ fn insert(ranges: &mut Vec<(i64, i64)>, start: i64, end: i64) {
     ranges.splice(first..last, [(low, high)]);
 }
 
-fn summary(p: &Packet) -> String {
+fn summary(p: &Packet<'_>) -> String {
     let flags = [(p.syn, "SYN "), (p.fin, "FIN "), (p.ack.is_some(), "ACK ")];
     let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
     format!(
@@ -364,7 +364,13 @@ mod tests {
     const A: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, 1), 1);
     const B: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, 2), 2);
 
-    fn packet(src: SocketAddrV4, dst: SocketAddrV4, seq: u32, ack: Option<u32>, payload: &[u8]) -> Packet {
+    fn packet(
+        src: SocketAddrV4,
+        dst: SocketAddrV4,
+        seq: u32,
+        ack: Option<u32>,
+        payload: &[u8],
+    ) -> Packet<'_> {
         Packet {
             src,
             dst,
@@ -385,7 +391,7 @@ mod tests {
             sack_permitted: false,
             timestamps: None,
             sack: Vec::new(),
-            payload: payload.to_vec(),
+            payload,
         }
     }
 
@@ -407,7 +413,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn wrong(&mut self, p: Packet, what: &str) {
+        fn wrong(&mut self, p: Packet<'_>, what: &str) {
             let said = self.0.sent(&p).unwrap_err();
             assert!(said.contains(what), "{said}");
         }
@@ -415,7 +421,9 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_sender_is_named() {
-        let data = |seq, payload: &[u8]| packet(A, B, seq, Some(500), payload);
+        fn data(seq: u32, payload: &[u8]) -> Packet<'_> {
+            packet(A, B, seq, Some(500), payload)
+        }
         let mut talk = Talk::new();
         talk.0.sent(&data(100, b"abcdef")).unwrap();
         talk.0.sent(&data(102, b"cdefgh")).unwrap();

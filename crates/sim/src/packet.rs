@@ -6,7 +6,7 @@ use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TransportSlice};
 
 /// What a segment says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Packet {
+pub struct Packet<'a> {
     /// Where it comes from.
     pub src: SocketAddrV4,
     /// Where it goes.
@@ -46,14 +46,14 @@ pub struct Packet {
     /// SACK blocks.
     pub sack: Vec<(u32, u32)>,
     /// Payload.
-    pub payload: Vec<u8>,
+    pub payload: &'a [u8],
 }
 
 /// What a frame is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Decoded {
+pub enum Decoded<'a> {
     /// A TCP segment.
-    Tcp(Packet),
+    Tcp(Packet<'a>),
     /// Anything else that decodes.
     Other,
     /// Not what a sender may put on the wire, and why.
@@ -61,7 +61,7 @@ pub enum Decoded {
 }
 
 /// Decodes a frame and verifies every checksum in it.
-pub fn decode(frame: &[u8]) -> Decoded {
+pub fn decode(frame: &[u8]) -> Decoded<'_> {
     let sliced = match SlicedPacket::from_ethernet(frame) {
         Ok(sliced) => sliced,
         Err(error) => return Decoded::Malformed(error.to_string()),
@@ -102,7 +102,7 @@ pub fn decode(frame: &[u8]) -> Decoded {
         sack_permitted: false,
         timestamps: None,
         sack: Vec::new(),
-        payload: tcp.payload().to_vec(),
+        payload: tcp.payload(),
     };
     for option in tcp.options_iterator() {
         match option {

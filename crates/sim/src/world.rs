@@ -33,7 +33,7 @@ const TURNS: u32 = 20_000;
 const MOMENTS: u32 = 500_000;
 
 /// What a run came to.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Outcome {
     /// Payload bytes that applications read.
     pub bytes: u64,
@@ -97,6 +97,8 @@ struct Host {
     loop_busy: Time,
     /// The last turn did something, so that another is due at once.
     again: bool,
+    /// When the engine wants its next turn, by the world's clock, as it said when it was last used.
+    deadline: Option<Time>,
     capture: Option<PcapWriter<BufWriter<File>>>,
     rng: Rng,
 }
@@ -296,6 +298,7 @@ impl World {
             match host.engine.connect(self.now + host.plan.clock, remote, &cfg) {
                 Ok(id) => {
                     let path = host.add(&self.scenario, index, id, false, self.now);
+                    host.deadline = host.engine.next_deadline().map(|at| at - host.plan.clock);
                     if let (Some(recorder), Some(path)) = (&mut self.recorder, path) {
                         recorder.opened(index, path);
                     }
@@ -321,21 +324,23 @@ impl World {
             if session.is_done() {
                 continue;
             }
-            let stats = host.engine.stats(session.id).filter(|_| !session.was_accepted());
+            let Some(stats) = host.engine.stats(session.id) else {
+                return Err(format!("{:?}: no statistics of a live connection", session.id));
+            };
             busy |= session
-                .step(&mut host.engine, self.now)
+                .step(&mut host.engine, &stats, self.now)
                 .map_err(|what| format!("{:?}: {what}", session.id))?;
             let records = session.take_records();
             if let (Some((src, dst)), Some(observer)) = (session.path, &mut self.observer) {
                 records.into_iter().for_each(|at| observer.record_ends(src, dst, at));
             }
             let result = &mut self.results[session.index];
-            if let Some(stats) = stats {
+            if !session.was_accepted() {
                 result.stats = stats;
                 if let Some(recorder) = &mut self.recorder {
                     recorder.stats(session.index, self.now, &stats);
                 }
-            } else if session.was_accepted() {
+            } else {
                 result.received = session.received();
                 if result.complete.is_none() && session.has_received_all() {
                     result.complete = Some(self.now);
@@ -343,6 +348,7 @@ impl World {
             }
         }
         host.again = busy;
+        host.deadline = host.engine.next_deadline().map(|at| at - host.plan.clock);
         host.loop_busy = self.now + host.plan.loop_time;
         host.checks()
     }
@@ -374,15 +380,13 @@ impl World {
     /// When something happens next; `None` when nothing ever will.
     fn next(&mut self) -> Option<Time> {
         let now = self.now;
-        let paths = self.hosts.iter().filter_map(|host| {
-            let wire = host.wire.front().map(|(at, _)| *at);
-            [host.path.next(), wire, host.peer.next()].into_iter().flatten().min()
-        });
-        let arrival = paths.min();
         let opening = self.scenario.conns.iter().zip(&self.opened).filter(|(_, opened)| !**opened);
-        let opening = opening.map(|(conn, _)| conn.start).min();
-        let hosts = self.hosts.iter_mut().filter_map(|host| host.next(now)).min();
-        [arrival, opening, hosts].into_iter().flatten().min()
+        let mut next = opening.map(|(conn, _)| conn.start).min();
+        for host in &mut self.hosts {
+            let wire = host.wire.front().map(|(at, _)| *at);
+            next = earliest([next, host.path.next(), wire, host.peer.next(), host.next(now)]);
+        }
+        next
     }
 
     /// Nothing will happen any more: was everything done, and is everything home?
@@ -529,8 +533,7 @@ impl Host {
             return Err(format!("frame {frame} handed to the NIC: {violation} ({violation:?})"));
         }
         // Invariant 9: what is queued has a timer, a turn of the loop, or the wire to wait for.
-        let waits =
-            self.again || self.engine.next_deadline().is_some() || self.engine.nic().inner().has_wire_frame();
+        let waits = self.again || self.deadline.is_some() || self.engine.nic().inner().has_wire_frame();
         match self.sessions.iter().find(|s| !waits && s.has_queued(&self.engine)) {
             Some(session) => {
                 Err(format!("queued bytes wait for nothing\n{}", session.describe(&self.engine)))
@@ -540,17 +543,15 @@ impl Host {
     }
 
     fn next(&mut self, now: Time) -> Option<Time> {
-        let clock = self.plan.clock;
-        let deadline = self.engine.next_deadline().map(|at| at - clock);
         let apps = self.sessions.iter().filter_map(|s| s.wake(now)).min();
-        let loop_busy = self.loop_busy;
+        let (deadline, loop_busy) = (self.deadline, self.loop_busy);
         let nic = self.engine.nic_mut().inner_mut();
         let release = nic.advance(now);
         let wire = nic.has_wire_frame().then_some(self.wire_busy);
         let received = (self.again || nic.has_received()).then_some(now);
         // What needs the loop happens at its next turn; the wire and the device go on without it.
-        let turn = [deadline, apps, received].into_iter().flatten().min().map(|at| at.max(loop_busy));
-        [turn, wire, release].into_iter().flatten().min()
+        let turn = earliest([deadline, apps, received]).map(|at| at.max(loop_busy));
+        earliest([turn, wire, release])
     }
 }
 
@@ -584,10 +585,22 @@ fn host(scenario: &Scenario, index: usize, rng: &mut Rng) -> Host {
         wire_busy: Time::ZERO,
         loop_busy: Time::ZERO,
         again: false,
+        deadline: None,
         capture: None,
         rng: rng.fork(),
         plan,
     }
+}
+
+/// The earliest of some times that may never come.
+pub(crate) fn earliest<const N: usize>(times: [Option<Time>; N]) -> Option<Time> {
+    let mut earliest = None;
+    for time in times {
+        if time.is_some_and(|time| earliest.is_none_or(|earliest| time < earliest)) {
+            earliest = time;
+        }
+    }
+    earliest
 }
 
 fn address(host: usize) -> Ipv4Addr {

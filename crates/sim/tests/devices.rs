@@ -170,13 +170,13 @@ impl Lab {
         }
     }
 
-    fn on_data(&mut self, p: &Packet) {
+    fn on_data(&mut self, p: &Packet<'_>) {
         let flow = self.flows.get_mut(&p.src.port()).expect("no connection");
         let at = p.seq.wrapping_sub(flow.first) as usize;
         assert_eq!(at, flow.got, "mss {}: a hole, or sent twice", flow.mss);
         let end = at + p.payload.len();
         assert!(end <= flow.written, "mss {}: more than was written", flow.mss);
-        assert!(p.payload == self.bytes[flow.seed + at..flow.seed + end], "mss {}: other bytes", flow.mss);
+        assert!(*p.payload == self.bytes[flow.seed + at..flow.seed + end], "mss {}: other bytes", flow.mss);
         assert!(
             p.payload.len() + p.options_len <= usize::from(flow.mss),
             "{} bytes and {} of options, the peer's MSS is {}",

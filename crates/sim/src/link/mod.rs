@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use tcp::{Nanos, Time};
 
 use crate::rng::Rng;
+use crate::world::earliest;
 use cross::Cross;
 use loss::Losses;
 use queue::{Queue, Queued};
@@ -230,7 +231,7 @@ impl Link {
         let arrival = sending.map(|(until, _)| *until + self.cfg.delay);
         let change = sending.and(self.cfg.changes.get(self.changed)).map(|change| change.at);
         let waiting = arrival.map(|arrival| change.map_or(arrival, |change| arrival.min(change)));
-        [flying, waiting, self.held.next()].into_iter().flatten().min()
+        earliest([flying, waiting, self.held.next()])
     }
 
     /// Takes what has come out by `now`, the earliest first.
