@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tsonami::Keepalive;
+use tsonami::{Keepalive, UserTimeoutOption};
 
 /// A number of bytes, as typed: `1500`, `128K`, `512M`, `10GiB`, `1.5G`, `100MB`.
 ///
@@ -27,6 +27,8 @@ pub(crate) enum UnitError {
     NoProbes(String),
     #[error("'{0}' has more than a time, an interval and a number of probes")]
     TooMany(String),
+    #[error("'{0}' is neither 'announce' nor 'adapt[,SHORTEST[,LONGEST]]'")]
+    NoUserTimeoutOption(String),
     #[error("'{0}' must be more than zero")]
     Zero(String),
 }
@@ -252,6 +254,23 @@ impl fmt::Display for Grouped {
     }
 }
 
+/// Parses `announce` and `adapt[,SHORTEST[,LONGEST]]`.
+pub(crate) fn parse_user_timeout_option(text: &str) -> Result<UserTimeoutOption, UnitError> {
+    let mut option = UserTimeoutOption::default();
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    match parts[..] {
+        ["announce"] => option.adapt = false,
+        ["adapt"] => {}
+        ["adapt", shortest] => option.shortest = parse_positive_duration(shortest)?,
+        ["adapt", shortest, longest] => {
+            option.shortest = parse_positive_duration(shortest)?;
+            option.longest = parse_positive_duration(longest)?;
+        }
+        _ => return Err(UnitError::NoUserTimeoutOption(text.to_owned())),
+    }
+    Ok(option)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,5 +396,20 @@ mod tests {
         assert_eq!(parsed("1,2,x"), Err(UnitError::NoProbes("x".into())));
         assert_eq!(parsed("1,2,3,4"), Err(UnitError::TooMany("1,2,3,4".into())));
         assert_eq!(parsed(""), Err(UnitError::NoNumber("".into())));
+    }
+
+    #[test]
+    fn s36_the_user_timeout_option_is_announced_or_adapts_between_two_times() {
+        let parsed = |text| {
+            parse_user_timeout_option(text).map(|o| (o.adapt, o.shortest.as_secs(), o.longest.as_secs()))
+        };
+        assert_eq!(parsed("announce"), Ok((false, 100, 3_600)));
+        assert_eq!(parsed("adapt"), Ok((true, 100, 3_600)));
+        assert_eq!(parsed("adapt, 10"), Ok((true, 10, 3_600)));
+        assert_eq!(parsed("adapt,1m,2m"), Ok((true, 60, 120)));
+        for wrong in ["", "10s", "announce,1", "adapt,1,2,3"] {
+            assert_eq!(parsed(wrong), Err(UnitError::NoUserTimeoutOption(wrong.into())));
+        }
+        assert_eq!(parsed("adapt,0"), Err(UnitError::Zero("0".into())));
     }
 }

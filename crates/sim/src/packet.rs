@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TransportSlice};
+use etherparse::{
+    NetSlice, SlicedPacket, TcpOptionElement, TcpOptionReadError, TcpOptionsIterator, TransportSlice,
+};
 
 /// What a segment says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,7 +106,9 @@ pub fn decode(frame: &[u8]) -> Decoded<'_> {
         sack: Vec::new(),
         payload: tcp.payload(),
     };
-    for option in tcp.options_iterator() {
+    let mut rest = tcp.options();
+    while let Some((option, behind)) = split(rest) {
+        rest = behind;
         match option {
             Ok(TcpOptionElement::MaximumSegmentSize(mss)) => packet.mss = Some(mss),
             Ok(TcpOptionElement::WindowScale(shift)) => packet.window_scale = Some(shift),
@@ -115,8 +119,28 @@ pub fn decode(frame: &[u8]) -> Decoded<'_> {
                 packet.sack.extend(more.iter().flatten());
             }
             Ok(TcpOptionElement::Noop) => {}
+            // The decoder does not know it: four bytes, and neither zero seconds nor zero minutes (RFC 5482 §3.5).
+            Err(TcpOptionReadError::UnknownId(28)) => {
+                match &tcp.options()[..tcp.options().len() - rest.len()] {
+                    [.., 28, 4, a, b] if (a & 0x7f, *b) != (0, 0) => {}
+                    _ => return Decoded::Malformed("a user timeout that means nothing".into()),
+                }
+            }
             Err(error) => return Decoded::Malformed(error.to_string()),
         }
     }
     Decoded::Tcp(packet)
+}
+
+/// The first of these options, and those behind it.
+fn split(options: &[u8]) -> Option<(Result<TcpOptionElement, TcpOptionReadError>, &[u8])> {
+    let len = match options {
+        [] | [0, ..] => return None,
+        [1, ..] => 1,
+        // A length that cannot be is the decoder's to refuse.
+        [_, len, ..] => usize::from(*len).clamp(2, options.len()),
+        [_] => 1,
+    };
+    let (first, rest) = options.split_at(len);
+    TcpOptionsIterator::from_slice(first).next().map(|option| (option, rest))
 }

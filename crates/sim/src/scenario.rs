@@ -2,7 +2,7 @@
 
 use engine::nic::NicLimits;
 use tcp::conn::cc::ControllerKind;
-use tcp::conn::{ConnConfig, EcnMode, Keepalive, Linger, MtuProbing};
+use tcp::conn::{ConnConfig, EcnMode, Keepalive, Linger, MtuProbing, UserTimeoutOption};
 use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
@@ -77,8 +77,8 @@ impl Scenario {
             paths.iter_mut().for_each(|path| conditions::draw(&mut rng, path));
             hosts.iter_mut().for_each(|host| host.peer = conditions::peer(&mut rng));
             for (path, host) in paths.iter().zip(&mut hosts) {
-                // Without either nobody gets through. An ICMP error is read from one buffer.
-                let told = path.icmp && host.nic.rx_piece >= 256;
+                // Without either nobody gets through. An ICMP error is read from one buffer, and is 590 bytes long.
+                let told = path.icmp && host.nic.rx_piece >= 590;
                 if !told && host.conn.mtu_probing == MtuProbing::Off {
                     host.conn.mtu_probing = MtuProbing::BlackHole;
                 }
@@ -261,6 +261,12 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
             idle: Nanos::from_millis(rng.log_range(100, 100_000)),
             interval: Nanos::from_millis(rng.log_range(100, 100_000)),
             probes: u32::MAX,
+        }),
+        user_timeout_option: rng.chance(0.2).then(|| UserTimeoutOption {
+            adapt: rng.chance(0.7),
+            // Nobody gives up in these runs either.
+            shortest: Nanos::from_secs(3_600),
+            longest: Nanos::from_secs(rng.pick(&[0, 3_600, 100_000])),
         }),
         // A lost last ACK is repeated from TIME-WAIT, if that lasts longer than the longest retransmission timeout.
         time_wait: Nanos::from_secs(rng.pick(&[300, 600])),

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
     Icmpv4Header, Icmpv4Type, Icmpv6Type, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice,
-    TcpOptionElement,
+    TcpOptionElement, TcpOptionReadError,
 };
 use proptest::prelude::*;
 use tcp::wire::{
     ChecksumBy, Icmpv4, Icmpv6, Ipv4Header, Ipv6Header, OptionBytes, PROTOCOL_ICMPV6, PROTOCOL_TCP,
-    SackBlocks, Sum, TcpFlags, TcpHeader, TcpOptions, Timestamps, parse_quoted_v4, parse_quoted_v6,
-    parse_tcp,
+    SackBlocks, Sum, TcpFlags, TcpHeader, TcpOptions, Timestamps, UserTimeout, parse_quoted_v4,
+    parse_quoted_v6, parse_tcp,
 };
 use tcp::{IcmpErrorKind, Seq};
 
@@ -61,13 +61,16 @@ fn blocks(max: usize) -> impl Strategy<Value = Vec<(Seq, Seq)>> {
 }
 
 fn syn_options() -> impl Strategy<Value = TcpOptions> {
-    let fields = (prop::option::of(any::<u16>()), prop::option::of(0u8..=14), any::<bool>(), timestamps());
-    fields.prop_map(|(mss, window_scale, sack_permitted, timestamps)| TcpOptions {
+    let timeout = any::<u16>().prop_map(UserTimeout::from_bits);
+    let fields =
+        (prop::option::of(any::<u16>()), prop::option::of(0u8..=14), any::<bool>(), timestamps(), timeout);
+    fields.prop_map(|(mss, window_scale, sack_permitted, timestamps, user_timeout)| TcpOptions {
         mss,
         window_scale,
         sack_permitted,
         timestamps,
         sack: SackBlocks::default(),
+        user_timeout,
     })
 }
 
@@ -100,6 +103,14 @@ fn independent_options(slice: &TcpHeaderSlice<'_>) -> TcpOptions {
                 }
             }
             Ok(TcpOptionElement::Noop) => {}
+            // The User Timeout option, which it does not know, and which stands last.
+            Err(TcpOptionReadError::UnknownId(28)) => {
+                options.user_timeout = slice
+                    .options()
+                    .last_chunk()
+                    .and_then(|&last| UserTimeout::from_bits(u16::from_be_bytes(last)));
+                break;
+            }
             Err(error) => panic!("{error}"),
         }
     }

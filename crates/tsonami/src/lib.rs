@@ -79,7 +79,7 @@ pub use error::{Error, TrySendError};
 pub use event::Event;
 pub use local::{DeviceInfo, LocalEngine};
 pub use mtu_probing::MtuProbing;
-pub use options::{ConnectOptions, Keepalive};
+pub use options::{ConnectOptions, Keepalive, UserTimeoutOption};
 pub use payload::Payload;
 pub use shutdown::ShutdownError;
 pub use stream::Stream;

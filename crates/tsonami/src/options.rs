@@ -41,6 +41,8 @@ pub struct ConnectOptions {
     /// How long the peer may leave bytes unacknowledged.
     #[serde(with = "humantime_serde")]
     pub user_timeout: Duration,
+    /// Tell the peer how long that is, and follow what it says of its own (RFC 5482, `S36`). Without it, neither.
+    pub user_timeout_option: Option<UserTimeoutOption>,
     /// Ask a peer that is silent whether it is still there, and give it up when it is not (`S47`). Without it, silence may
     /// last for ever.
     pub keepalive: Option<Keepalive>,
@@ -112,6 +114,7 @@ impl Default for ConnectOptions {
             receive_buffer: protocol.receive_buffer,
             connect_timeout: protocol.connect_timeout.into(),
             user_timeout: protocol.user_timeout.into(),
+            user_timeout_option: protocol.user_timeout_option.map(UserTimeoutOption::from),
             keepalive: protocol.keepalive.map(Keepalive::from),
             initial_rto: protocol.initial_rto.into(),
             min_rto: protocol.min_rto.into(),
@@ -158,6 +161,7 @@ impl ConnectOptions {
             receive_buffer,
             connect_timeout,
             user_timeout,
+            user_timeout_option,
             keepalive,
             initial_rto,
             min_rto,
@@ -194,6 +198,7 @@ impl ConnectOptions {
             receive_buffer,
             connect_timeout: connect_timeout.into(),
             user_timeout: user_timeout.into(),
+            user_timeout_option: user_timeout_option.map(UserTimeoutOption::protocol),
             keepalive: keepalive.map(Keepalive::protocol),
             initial_rto: initial_rto.into(),
             min_rto: min_rto.into(),
@@ -270,6 +275,40 @@ impl Keepalive {
     }
 }
 
+/// The User Timeout option (RFC 5482).
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserTimeoutOption {
+    /// Follow a peer that waits longer than we do. Without it our timeout is announced and the peer's only noted.
+    pub adapt: bool,
+    /// The shortest timeout that following yields.
+    #[serde(with = "humantime_serde")]
+    pub shortest: Duration,
+    /// The longest.
+    #[serde(with = "humantime_serde")]
+    pub longest: Duration,
+}
+
+impl Default for UserTimeoutOption {
+    fn default() -> UserTimeoutOption {
+        conn::UserTimeoutOption::default().into()
+    }
+}
+
+impl From<conn::UserTimeoutOption> for UserTimeoutOption {
+    fn from(option: conn::UserTimeoutOption) -> UserTimeoutOption {
+        let conn::UserTimeoutOption { adapt, shortest, longest } = option;
+        UserTimeoutOption { adapt, shortest: shortest.into(), longest: longest.into() }
+    }
+}
+
+impl UserTimeoutOption {
+    pub(crate) fn protocol(self) -> conn::UserTimeoutOption {
+        let UserTimeoutOption { adapt, shortest, longest } = self;
+        conn::UserTimeoutOption { adapt, shortest: shortest.into(), longest: longest.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,5 +336,15 @@ mod tests {
         let expected =
             conn::Keepalive { idle: tcp::Nanos::from_secs(10), probes: 3, ..conn::Keepalive::default() };
         assert_eq!(options.protocol(1500).keepalive, Some(expected));
+    }
+
+    #[test]
+    fn s36_the_user_timeout_option_reaches_the_protocol() {
+        let text = "user_timeout_option = { adapt = false, longest = '20m' }";
+        let options: ConnectOptions = toml::from_str(text).unwrap();
+        let longest = tcp::Nanos::from_secs(1_200);
+        let expected =
+            conn::UserTimeoutOption { adapt: false, longest, ..conn::UserTimeoutOption::default() };
+        assert_eq!(options.protocol(1500).user_timeout_option, Some(expected));
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use tsonami::{ControllerKind, Keepalive};
+use tsonami::{ControllerKind, Keepalive, UserTimeoutOption};
 
-use crate::units::{BitRate, Size, parse_duration, parse_keepalive, parse_positive_duration};
+use crate::units::{
+    BitRate, Size, parse_duration, parse_keepalive, parse_positive_duration, parse_user_timeout_option,
+};
 
 /// Connections that send.
 #[derive(Debug, Default, Args)]
@@ -152,6 +154,11 @@ pub(crate) struct TimerArgs {
     /// when so many PROBES [default: 9] have no answer; without it, silence may last for ever
     #[arg(long, value_name = "IDLE[,INTERVAL[,PROBES]]", value_parser = parse_keepalive)]
     pub(crate) keepalive: Option<Keepalive>,
+
+    /// Tell the peer how long it may leave bytes unacknowledged (RFC 5482): announce; or adapt, which follows a peer
+    /// that waits longer, between SHORTEST [default: 100s] and LONGEST [default: 1h]
+    #[arg(long, value_name = "announce|adapt[,SHORTEST[,LONGEST]]", value_parser = parse_user_timeout_option)]
+    pub(crate) user_timeout_option: Option<UserTimeoutOption>,
 }
 
 /// When to acknowledge.

@@ -73,6 +73,8 @@ pub(crate) fn named(stats: &ConnStats) -> BTreeMap<&'static str, Value> {
         resent,
         reordering,
         send_buffer,
+        user_timeout,
+        peer_user_timeout,
         // Told by the summary itself.
         time: _,
     } = *stats;
@@ -141,6 +143,8 @@ pub(crate) fn named(stats: &ConnStats) -> BTreeMap<&'static str, Value> {
         ("resent_in_flight_bytes", count(resent)),
         ("reordering_bytes", count(reordering)),
         ("send_buffer_bytes", count(send_buffer)),
+        ("user_timeout_us", Some(micros(user_timeout))),
+        ("peer_user_timeout_us", peer_user_timeout.map(micros)),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

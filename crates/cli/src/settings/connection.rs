@@ -92,11 +92,12 @@ fn set_segments(options: &mut ConnectOptions, args: &SegmentArgs) {
 }
 
 fn set_timers(options: &mut ConnectOptions, args: &TimerArgs) {
-    let TimerArgs { initial_rto, min_rto, max_rto, keepalive } = args;
+    let TimerArgs { initial_rto, min_rto, max_rto, keepalive, user_timeout_option } = args;
     set(&mut options.initial_rto, *initial_rto);
     set(&mut options.min_rto, *min_rto);
     set(&mut options.max_rto, *max_rto);
     options.keepalive = keepalive.or(options.keepalive);
+    options.user_timeout_option = user_timeout_option.or(options.user_timeout_option);
 }
 
 fn set_protocol(options: &mut ConnectOptions, args: &ProtocolArgs) {
@@ -189,6 +190,16 @@ fn check(o: &mut ConnectOptions) -> Result<(), Failure> {
             "--keepalive 30s,5s,3",
         );
     }
+    if let Some(option) = o.user_timeout_option.filter(|option| option.longest < option.shortest) {
+        return wrong(
+            format!(
+                "user timeouts from {} to {} make no sense: the shortest first",
+                Short(option.shortest),
+                Short(option.longest)
+            ),
+            "--user-timeout-option adapt,100s,1h",
+        );
+    }
     if let Some(rate) = o.max_pacing_rate.filter(|rate| *rate < SLOWEST_RATE) {
         return wrong(
             format!("{rate} bit/s is too slow for one connection: {SLOWEST_RATE} bit/s at least"),
@@ -244,6 +255,7 @@ mod tests {
             "min_rto" => "20ms",
             "max_rto" => "60s",
             "keepalive" => "30s,5s,3",
+            "user_timeout_option" => "announce",
             "delayed_ack" => "1ms",
             "max_pacing_rate" => "10M",
             "autosize" => "2ms",
@@ -375,6 +387,7 @@ mod tests {
             (&["send", "10.77.0.1", "--initial-rto", "199ms"], "199 ms is not between"),
             (&["serve", "--keepalive", "10us"], "keepalive after 10"),
             (&["serve", "--keepalive", "10s,1s,0"], "with 0 probes"),
+            (&["serve", "--user-timeout-option", "adapt,2h"], "user timeouts from"),
             (&["send", "10.77.0.1", "--max-pacing-rate", "7999"], "7999 bit/s"),
             (&["send", "10.77.0.1", "-C", "fixed:7999"], "a fixed rate of 7999"),
             (&["send", "10.77.0.1", "-C", "dctcp", "--ecn", "off"], "DCTCP without ECN"),

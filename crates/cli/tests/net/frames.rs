@@ -18,6 +18,8 @@ pub(crate) struct Frame {
     /// Bytes of payload.
     pub(crate) len: usize,
     pub(crate) options: Vec<TcpOptionElement>,
+    /// The same as they are in the frame.
+    pub(crate) raw_options: Vec<u8>,
 }
 
 /// The TCP frames of a capture, `address` being ours.
@@ -47,6 +49,7 @@ pub(crate) fn read(path: &Path, address: [u8; 4]) -> Vec<Frame> {
             syn: tcp.syn(),
             seq: seq.wrapping_sub(isn),
             len: tcp.payload().len(),
+            raw_options: tcp.options().to_vec(),
             options: tcp.options_iterator().filter_map(Result::ok).collect(),
         });
     }

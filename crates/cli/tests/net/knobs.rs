@@ -232,6 +232,18 @@ const ROWS: &[Row] = &[
         shows: |without, with| without == 0 && with > 2,
     },
     Row {
+        option: "user-timeout-option",
+        peer: Peer::Reads,
+        common: "-n 20K",
+        with: "--user-timeout-option announce",
+        // The SYN, and the first segment after it: kind 28, four bytes, ten seconds.
+        figure: |run| {
+            let ours = run.frames.iter().filter(|frame| frame.ours);
+            ours.filter(|frame| frame.raw_options.ends_with(&[28, 4, 0, 10])).count() as u64
+        },
+        shows: |without, with| without == 0 && with == 2,
+    },
+    Row {
         option: "congestion",
         peer: Peer::Reads,
         common: "-n 20K",

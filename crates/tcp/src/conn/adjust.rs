@@ -61,11 +61,6 @@ impl<P: Payload> Connection<P> {
         self.cfg.linger = linger;
     }
 
-    /// Changes R2 (RFC 9293 §3.8.3, MUST-21): counted anew from the next progress.
-    pub fn set_user_timeout(&mut self, timeout: Nanos) {
-        self.cfg.user_timeout = timeout;
-    }
-
     /// Fixes how much memory may wait in the send queue (`S4`), for good. Nothing that is queued is lost when that is
     /// less. An [`Event::Writable`](crate::Event::Writable) may follow.
     pub fn set_send_buffer(&mut self, bytes: usize) {

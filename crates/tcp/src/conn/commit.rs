@@ -24,6 +24,9 @@ impl<P: Payload> Connection<P> {
         if self.state == State::Closed && burst.kind != BurstKind::Reset {
             return;
         }
+        if self.announced.is_due() {
+            self.on_announcing_sent(burst);
+        }
         let end = end_of(burst);
         match burst.kind {
             BurstKind::Syn => {

@@ -2,7 +2,7 @@
 
 use super::Keepalive;
 use super::cc::ControllerKind;
-use super::{EcnMode, MtuProbing};
+use super::{EcnMode, MtuProbing, UserTimeoutOption};
 use crate::{Nanos, Rate};
 
 /// Settings of one connection. Every field has a default that suits the open Internet.
@@ -66,6 +66,9 @@ pub struct ConnConfig {
     /// How long bytes may stay unacknowledged before the connection fails with `TimedOut`: R2 of RFC 9293
     /// §3.8.3 (MUST-20, MUST-21). At least 100 s unless the application knows better (SHLD-11). Default 300 s.
     pub user_timeout: Nanos,
+    /// Tell the peer of `user_timeout`, and follow what it tells of its own (RFC 5482, `S36`). Default: do not, as §3 has
+    /// it.
+    pub user_timeout_option: Option<UserTimeoutOption>,
     /// Ask a peer that is silent whether it is still there, and give it up when it is not (RFC 9293 §3.8.4, `S47`).
     /// Default: do not (MUST-25).
     pub keepalive: Option<Keepalive>,
@@ -129,6 +132,7 @@ impl Default for ConnConfig {
             max_rto: Nanos::from_secs(120),
             connect_timeout: Nanos::from_secs(180),
             user_timeout: Nanos::from_secs(300),
+            user_timeout_option: None,
             keepalive: None,
             delayed_ack: Nanos::from_millis(40),
             quick_acks: 16,

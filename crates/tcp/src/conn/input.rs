@@ -99,6 +99,9 @@ impl<P: Payload> Connection<P> {
         if !flags.has(TcpFlags::ACK) || !self.on_ack_field(now, at, &seg, stamp) {
             return;
         }
+        if let Some(timeout) = seg.options.user_timeout {
+            self.on_peer_user_timeout(now, timeout);
+        }
 
         // RFC 7323 §4.3: the timestamp of what is next in order is the one to echo. After the ACK was found good: who
         // does not know our sequence numbers must not move it, or PAWS would drop all that follows.

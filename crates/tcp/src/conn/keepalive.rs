@@ -39,6 +39,12 @@ impl Keepalive {
             probes: self.probes.max(1),
         }
     }
+
+    /// The first probe leaves after more than `silence`.
+    pub(super) fn no_sooner_than(self, silence: Nanos) -> Keepalive {
+        let more = Nanos::from_nanos(silence.as_nanos().saturating_add(SHORTEST.as_nanos()));
+        Keepalive { idle: self.idle.max(more), ..self }
+    }
 }
 
 /// What is known of the peer's life.
@@ -81,7 +87,7 @@ impl<P: Payload> Connection<P> {
 
     /// The connection is established, or its settings changed.
     pub(super) fn watch_pulse(&mut self, now: Time) {
-        if let Some(keepalive) = self.cfg.keepalive {
+        if let Some(keepalive) = self.keepalive() {
             let at = self.probe_at(now, &keepalive);
             self.timers.arm(Timer::Keepalive, at.max(now));
         }
@@ -101,7 +107,7 @@ impl<P: Payload> Connection<P> {
 
     /// Silent for long enough, it seems.
     pub(super) fn on_keepalive_timer(&mut self, now: Time) {
-        let Some(keepalive) = self.cfg.keepalive else { return };
+        let Some(keepalive) = self.keepalive() else { return };
         let at = self.probe_at(now, &keepalive);
         if at > now {
             self.timers.arm(Timer::Keepalive, at);
@@ -120,7 +126,7 @@ impl<P: Payload> Connection<P> {
         if !self.pulse.due || self.proposed.special {
             return None;
         }
-        let keepalive = self.cfg.keepalive?;
+        let keepalive = self.keepalive()?;
         let at = self.probe_at(now, &keepalive);
         if at > now {
             // The peer was heard, or something to send came up, before the device had room.

@@ -61,6 +61,7 @@ mod tail_probe;
 mod tests;
 mod time_wait;
 mod timers;
+mod user_timeout;
 mod window;
 
 pub use adjust::Setting;
@@ -74,6 +75,7 @@ pub use state::State;
 pub use stats::{ConnStats, LossState};
 pub use streams::{WriteError, WriteErrorKind};
 pub use time_wait::{TimeWait, TimeWaitTimestamps};
+pub use user_timeout::UserTimeoutOption;
 
 use self::ack::AckState;
 use self::autocork::Autocork;
@@ -101,6 +103,7 @@ use self::spurious::Doubt;
 use self::state::Trigger;
 use self::tail_probe::TailProbe;
 use self::timers::{Timer, Timers};
+use self::user_timeout::Announced;
 use self::window::{RecvWindow, Room, SendWindow};
 use crate::{
     ConnError, ConnErrorKind, Event, FourTuple, Marks, Nanos, Offset, Payload, Rate, Segment, Seq, Time,
@@ -244,6 +247,7 @@ pub struct Connection<P> {
     unreachable: Option<ConnErrorKind>,
     time_wait_ends: Time,
     pulse: Pulse,
+    announced: Announced,
     shares: ShareClock,
     counts: ConnStats,
 }
@@ -341,6 +345,7 @@ impl<P: Payload> Connection<P> {
             unreachable: None,
             time_wait_ends: Time::MAX,
             pulse: Pulse::default(),
+            announced: Announced::new(cfg.user_timeout),
             shares: ShareClock::new(now),
             counts: ConnStats::default(),
             cfg,

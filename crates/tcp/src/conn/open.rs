@@ -74,6 +74,7 @@ impl<P: Payload> Connection<P> {
             window_scale: offer(self.cfg.window_scale, self.peer.scaled).then_some(self.our_shift()),
             sack_permitted: offer(self.cfg.sack, self.peer.sack),
             timestamps,
+            user_timeout: self.user_timeout_of_syn(),
             ..TcpOptions::default()
         })
     }
@@ -106,6 +107,9 @@ impl<P: Payload> Connection<P> {
         if let (true, Some(ts)) = (self.peer.timestamps, options.timestamps) {
             self.stamps = Stamps { recent: ts.val, recent_at: now, ..self.stamps };
         }
+        if let Some(timeout) = options.user_timeout {
+            self.on_peer_user_timeout(now, timeout);
+        }
     }
 
     /// Both sides know each other's SYN: ESTABLISHED. `ecr` is the timestamp of ours that the peer echoed.
@@ -115,6 +119,7 @@ impl<P: Payload> Connection<P> {
         self.timers.stop(Timer::Retransmit);
         self.pulse.on_heard(now);
         self.watch_pulse(now);
+        self.announce_user_timeout();
         match self.syn.sent {
             // Karn's rule holds for the SYN too (MUST-22).
             Some(sent) if self.syn.retransmits == 0 => self.rtt.sample(now.since(sent)),

@@ -223,13 +223,19 @@ impl<P: Payload> Connection<P> {
         OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), [])
     }
 
-    /// Timestamps, and SACK blocks where there is a gap (RFC 2018 §4).
+    /// Timestamps, SACK blocks where there is a gap (RFC 2018 §4), and behind them what else is due.
     pub(super) fn ack_options(&self, now: Time) -> OptionBytes {
-        if !self.peer.sack || !self.recv.has_gap() {
-            return self.plain_options(now);
+        let mut options = match self.peer.sack && self.recv.has_gap() {
+            false => self.plain_options(now),
+            true => {
+                let blocks = self.recv.sack_blocks().map(|b| (self.rcv_seq(b.start), self.rcv_seq(b.end)));
+                OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), blocks)
+            }
+        };
+        if self.announced.is_due() {
+            self.add_user_timeout(&mut options);
         }
-        let blocks = self.recv.sack_blocks().map(|b| (self.rcv_seq(b.start), self.rcv_seq(b.end)));
-        OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), blocks)
+        options
     }
 
     fn propose_syn(&mut self, now: Time) -> Option<Burst> {

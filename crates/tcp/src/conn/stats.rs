@@ -163,6 +163,10 @@ pub struct ConnStats {
     pub resent: u64,
     /// How far, in bytes, something was overtaken by what was sent later, at most.
     pub reordering: u64,
+    /// How long bytes may stay unacknowledged: what was asked for, or adopted from the peer (RFC 5482).
+    pub user_timeout: Nanos,
+    /// How long the peer says that it lets its bytes stay unacknowledged; `None` while it has not said so.
+    pub peer_user_timeout: Option<Nanos>,
     /// Where the time went, until this connection was told the time last.
     pub time: TimeShares,
     /// What the send queue may hold now, bytes of memory: fixed, or tuned by itself (`S4`).
@@ -194,6 +198,8 @@ impl<P: Payload> Connection<P> {
             sacked: self.flight.sacked(),
             lost: self.flight.lost(),
             resent: self.flight.resent(),
+            user_timeout: self.cfg.user_timeout,
+            peer_user_timeout: self.announced.peers(),
             time: self.time_shares_so_far(),
             send_buffer: self.send_buffer.limit(),
             ..self.counts

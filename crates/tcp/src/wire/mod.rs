@@ -14,6 +14,7 @@ mod malformed;
 mod options;
 mod quoted;
 mod tcp;
+mod user_timeout;
 
 pub use checksum::{Sum, checksum};
 pub use ecn::{CE, ECN_MASK, ECT_0, ECT_1};
@@ -26,3 +27,4 @@ pub use malformed::Malformed;
 pub use options::{OptionBytes, SackBlocks, TcpOptions, Timestamps};
 pub use quoted::{parse_quoted_v4, parse_quoted_v6};
 pub use tcp::{PROTOCOL_TCP, TCP_HEADER_LEN, TcpHeader, TcpPacket, parse_tcp};
+pub use user_timeout::UserTimeout;

@@ -1,5 +1,6 @@
 //! TCP options: what a segment said, and what goes into one (RFC 9293 §3.2, RFC 7323, RFC 2018).
 
+use super::UserTimeout;
 use crate::Seq;
 
 /// The Timestamps option (RFC 7323 §3.2).
@@ -54,6 +55,8 @@ pub struct TcpOptions {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks.
     pub sack: SackBlocks,
+    /// User Timeout (RFC 5482).
+    pub user_timeout: Option<UserTimeout>,
 }
 
 impl TcpOptions {
@@ -111,6 +114,9 @@ impl TcpOptions {
                     self.sack.push(left, right);
                 }
             }
+            (USER_TIMEOUT, &[a, b]) => {
+                self.user_timeout = UserTimeout::from_bits(u16::from_be_bytes([a, b])).or(self.user_timeout);
+            }
             _ => {}
         }
     }
@@ -130,6 +136,8 @@ const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 /// Timestamps.
 const TIMESTAMPS: u8 = 8;
+/// User timeout.
+const USER_TIMEOUT: u8 = 28;
 
 /// The largest window scale shift (RFC 7323 §2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -146,7 +154,7 @@ impl OptionBytes {
     pub const EMPTY: OptionBytes = OptionBytes { bytes: [0; 40], len: 0 };
 
     /// The options of a SYN or SYN,ACK: all that `options` has except SACK blocks, in the order Linux uses,
-    /// so that middleboxes meet nothing they have not seen. At most 20 bytes.
+    /// so that middleboxes meet nothing they have not seen; behind them the user timeout. At most 24 bytes.
     ///
     /// # Panics
     /// In debug builds, when the window scale is above 14.
@@ -166,6 +174,9 @@ impl OptionBytes {
         if let Some(shift) = options.window_scale {
             debug_assert!(shift <= MAX_WINDOW_SCALE, "RFC 7323 §2.3");
             out.push(&[NOP, WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(timeout) = options.user_timeout {
+            out.push_user_timeout(timeout);
         }
         out
     }
@@ -192,6 +203,14 @@ impl OptionBytes {
             out.bytes[header + 3] += 8;
         }
         out
+    }
+
+    /// Appends the User Timeout option (RFC 5482 §3.3), if four bytes are left.
+    pub fn push_user_timeout(&mut self, timeout: UserTimeout) {
+        if self.len() + 4 <= self.bytes.len() {
+            let [a, b] = timeout.bits().to_be_bytes();
+            self.push(&[USER_TIMEOUT, 4, a, b]);
+        }
     }
 
     /// The encoded bytes.
@@ -232,7 +251,7 @@ mod tests {
             window_scale: Some(7),
             sack_permitted: true,
             timestamps: Some(TS),
-            sack: SackBlocks::default(),
+            ..TcpOptions::default()
         };
         assert_eq!(
             OptionBytes::syn(&all).as_slice(),
@@ -288,7 +307,7 @@ mod tests {
                 window_scale: on(1).then_some(7),
                 sack_permitted: on(2),
                 timestamps: on(3).then_some(TS),
-                sack: SackBlocks::default(),
+                ..TcpOptions::default()
             };
             let encoded = OptionBytes::syn(&syn);
             assert!(encoded.len().is_multiple_of(4), "{syn:?}");
@@ -296,6 +315,25 @@ mod tests {
             let blocks = (0..u32::from(bits)).map(|i| (Seq(i), Seq(i)));
             let encoded = OptionBytes::established(syn.timestamps, blocks);
             assert!(encoded.len().is_multiple_of(4) && kinds(&encoded).len() <= 6);
+        }
+    }
+
+    #[test]
+    fn rfc5482_the_user_timeout_has_what_room_is_left() {
+        let timeout = UserTimeout::from_bits(0x812c).unwrap();
+        let blocks = |n| (0..n).map(|i| (Seq(i * 10), Seq(i * 10 + 5)));
+        let mut options = OptionBytes::established(Some(TS), blocks(2));
+        options.push_user_timeout(timeout);
+        assert_eq!(options.as_slice()[options.len() - 4..], [28, 4, 0x81, 0x2c]);
+        assert_eq!(TcpOptions::parse(options.as_slice()).user_timeout, Some(timeout));
+        let mut full = OptionBytes::established(Some(TS), blocks(3));
+        full.push_user_timeout(timeout);
+        assert_eq!((full.len(), TcpOptions::parse(full.as_slice()).user_timeout), (40, None));
+        let syn = TcpOptions { mss: Some(1460), user_timeout: Some(timeout), ..TcpOptions::default() };
+        assert_eq!(TcpOptions::parse(OptionBytes::syn(&syn).as_slice()), syn);
+        // Reserved values, and another length, say nothing.
+        for wrong in [&[28, 4, 0, 0][..], &[28, 4, 0x80, 0], &[28, 3, 1, 1], &[28, 5, 0, 0, 1]] {
+            assert_eq!(TcpOptions::parse(wrong), TcpOptions::default());
         }
     }
 

@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 
 use super::script::*;
-use crate::conn::{ConnConfig, Connection, SendFlags, State};
+use crate::conn::{ConnConfig, Connection, SendFlags, State, UserTimeoutOption};
 use crate::testing::TestBuf;
-use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps};
+use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps, UserTimeout};
 use crate::{IcmpError, IcmpErrorKind, Segment, Seq, Time};
 
 /// Numbers close to what matters, and any others.
@@ -30,6 +30,7 @@ fn options() -> impl Strategy<Value = TcpOptions> {
                 sack_permitted,
                 timestamps: ts.map(|(val, ecr)| Timestamps { val, ecr }),
                 sack,
+                user_timeout: UserTimeout::from_bits(right.0 as u16),
             }
         },
     )
@@ -173,6 +174,7 @@ fn configs() -> impl Strategy<Value = ConnConfig> {
                 send_buffer,
                 receive_buffer,
                 notsent_lowat,
+                user_timeout_option: no_delay.then(UserTimeoutOption::default),
                 ..ConnConfig::default()
             }
         },

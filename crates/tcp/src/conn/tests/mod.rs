@@ -33,4 +33,5 @@ mod shares;
 mod splitting;
 mod spurious;
 mod tail_probing;
+mod user_timeouts;
 mod waiting;

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::conn::cc::ControllerKind;
 use crate::conn::{ConnConfig, Connection, MtuProbing, SendFlags, State};
 use crate::testing::TestBuf;
-use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps};
+use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps, UserTimeout};
 use crate::{Burst, Event, FourTuple, Nanos, Payload, Segment, Seq, Time, TxLimits};
 
 /// Initial sequence numbers close to the end, so that every script wraps around.
@@ -317,6 +317,7 @@ fn parse_options(text: &str) -> TcpOptions {
         match words[0] {
             "mss" => options.mss = Some(number(1) as u16),
             "wscale" => options.window_scale = Some(number(1) as u8),
+            "uto" => options.user_timeout = Some(UserTimeout::of(Nanos::from_secs(number(1).into()))),
             "sackOK" => options.sack_permitted = true,
             "TS" => options.timestamps = Some(Timestamps { val: number(2), ecr: number(4) }),
             "sack" => {
@@ -365,6 +366,7 @@ fn format(burst: &Burst, like: &str) -> String {
             .map(|(l, r)| format!(" {}:{}", l.0.wrapping_sub(IRS.0), r.0.wrapping_sub(IRS.0)));
         let blocks: String = blocks.collect();
         list.extend((!blocks.is_empty()).then(|| format!("sack{blocks}")));
+        list.extend(o.user_timeout.map(|timeout| format!("uto {}", timeout.time().as_millis() / 1_000)));
         let _ = write!(out, " <{}>", list.join(","));
     }
     out
