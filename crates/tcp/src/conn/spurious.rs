@@ -155,7 +155,7 @@ impl<P: Payload> Connection<P> {
     pub(super) fn judge_dsack(&mut self, now: Time, start: Offset, end: Offset) {
         let Some(doubt) = &mut self.doubt else { return };
         let bytes = end.since(start.max(doubt.una));
-        if doubt.unreported > 0 && bytes > 0 {
+        if doubt.unreported > 0 {
             doubt.unreported = doubt.unreported.saturating_sub(bytes);
             if doubt.unreported == 0 {
                 self.take_back(now);

@@ -143,6 +143,15 @@ fn s42_a_probe_that_arrives_makes_segments_longer() {
 }
 
 #[test]
+fn s42_a_search_begins_where_the_peer_takes_more_than_it_begins_with() {
+    for (mss, mtu) in [(1_160, 1_500), (1_161, 1_200)] {
+        let mut s = Script::connect(&probing(MtuProbing::On));
+        s.at(100).inject(&format!("S. 0:0(0) ack 1 win 65535 <mss {mss},sackOK>"));
+        assert_eq!((s.conn.stats().path_mtu, s.conn.stats().mss), (mtu, 1_160));
+    }
+}
+
+#[test]
 fn s42_little_to_send_is_no_probe() {
     let mut s = open(MtuProbing::On);
     s.write(4_000);

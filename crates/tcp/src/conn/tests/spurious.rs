@@ -1,7 +1,7 @@
 //! Reductions that prove needless (`S40`): Eifel (RFC 3522, RFC 4015), F-RTO (RFC 5682), DSACK (RFC 2883).
 
 use super::script::*;
-use crate::conn::ConnConfig;
+use crate::conn::{ConnConfig, SendFlags};
 
 /// Established at 100 ms, round trip 100 ms, timeout 300 ms; ten segments of 1000 bytes left then, and ten more wait.
 fn ten_out(cfg: &ConnConfig, options: &str) -> Script {
@@ -69,6 +69,15 @@ fn rfc5682_without_anything_new_to_send_what_is_lost_is_repaired() {
     let mut s = Script::established(&plain(), 5000);
     s.write(10_000).sent.clear();
     s.expect_at(400, ". 1:1001(1000) ack 1").at(500).inject(". 1:1(0) ack 1001 win 4000");
+    assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
+}
+
+#[test]
+fn rfc5682_new_data_that_is_held_back_is_no_probe() {
+    let mut s = Script::established(&plain(), 65535);
+    s.write(3000).sent.clear();
+    s.at(390).write_quietly(100, SendFlags { part: true, ..SendFlags::default() }).flush().nothing();
+    s.expect_at(400, ". 1:1001(1000) ack 1").at(410).inject(". 1:1(0) ack 1001");
     assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
 }
 
