@@ -12,8 +12,8 @@ use nix::sys::socket::{
 };
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 
-use crate::scenario::{Keepalive, Sender};
-use crate::wire::Counts;
+use crate::scenario::{Habits, Keepalive, Sender};
+use crate::wire::{Counts, SENDER, SENDER_INTERFACE, route, set};
 
 sockopt_impl!(
     /// What the kernel knows of a connection.
@@ -132,20 +132,40 @@ pub(crate) struct Linux {
     stream: Option<TcpStream>,
     base: Option<Counter>,
     ended: Option<ErrorKind>,
+    /// What it was told last.
+    habits: Habits,
 }
 
 impl Linux {
+    /// Some of them are of the whole namespace.
+    fn adopt(&mut self, habits: Habits) {
+        let on = |on: bool| if on { "1" } else { "0" };
+        set("tcp_timestamps", on(habits.timestamps));
+        set("tcp_sack", on(habits.sack));
+        set("tcp_early_retrans", if habits.tail_loss_probe { "3" } else { "0" });
+        set("tcp_mtu_probing", on(habits.black_holes));
+        if habits.min_rto != self.habits.min_rto {
+            route(SENDER_INTERFACE, SENDER, habits.min_rto);
+        }
+        self.habits = habits;
+    }
+
     fn stream(&self) -> &TcpStream {
         self.stream.as_ref().expect("connected")
     }
 }
 
 impl Sender for Linux {
-    fn connect(&mut self, to: SocketAddrV4) {
+    fn connect(&mut self, to: SocketAddrV4, habits: Habits) {
+        self.adopt(habits);
         let fd = tcp_socket();
+        if let Some(time) = habits.user_timeout {
+            let millis = time.as_millis() as u32;
+            setsockopt(&fd, sockopt::TcpUserTimeout, &millis).expect("TCP_USER_TIMEOUT");
+        }
         let begun = connect(fd.as_raw_fd(), &SockaddrIn::from(to));
         assert_eq!(begun, Err(Errno::EINPROGRESS));
-        *self = Linux { stream: Some(fd.into()), ..Linux::default() };
+        *self = Linux { stream: Some(fd.into()), base: None, ended: None, habits };
     }
 
     fn is_connected(&mut self) -> bool {

@@ -3,10 +3,13 @@
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
-use tsonami::{Config, ConnId, ConnectOptions, Event, LocalEngine, SendFlags, Setting, WaitStrategy};
+use tsonami::{
+    Config, ConnId, ConnectOptions, ControllerKind, Event, LocalEngine, MtuProbing, SendFlags, Setting,
+    WaitStrategy,
+};
 
-use crate::scenario::{Keepalive, Sender};
-use crate::wire::{Counts, MIN_RTO, SENDER, SENDER_INTERFACE};
+use crate::scenario::{Habits, Keepalive, Sender};
+use crate::wire::{Counts, SENDER, SENDER_INTERFACE};
 
 pub(crate) struct Ours {
     engine: LocalEngine,
@@ -23,19 +26,26 @@ impl Ours {
         let address = format!("{SENDER}/24").parse().expect("an address");
         let mut config = Config::new(format!("af_packet:{SENDER_INTERFACE}"), address);
         config.wait = WaitStrategy::Park;
-        // What the kernel is told by sysctls, and by an interface that takes one segment at a time.
-        config.connection = ConnectOptions {
-            min_rto: MIN_RTO,
-            timestamps: false,
-            sack: false,
-            tail_loss_probe: false,
+        let engine = LocalEngine::builder(config).build().expect("a packet socket needs nothing but root");
+        Ours { engine, conn: None, connected: false, ended: None, idle: false }
+    }
+
+    /// What the kernel is told by sysctls, and by an interface that takes one segment at a time.
+    fn options(habits: Habits) -> ConnectOptions {
+        let defaults = ConnectOptions::default();
+        ConnectOptions {
+            congestion: ControllerKind::NewReno,
+            min_rto: habits.min_rto,
+            timestamps: habits.timestamps,
+            sack: habits.sack,
+            tail_loss_probe: habits.tail_loss_probe,
+            mtu_probing: if habits.black_holes { MtuProbing::BlackHole } else { MtuProbing::Off },
+            user_timeout: habits.user_timeout.unwrap_or(defaults.user_timeout),
             autocork: false,
             tso_defer: false,
             idle_restart: false,
-            ..ConnectOptions::default()
-        };
-        let engine = LocalEngine::builder(config).build().expect("a packet socket needs nothing but root");
-        Ours { engine, conn: None, connected: false, ended: None, idle: false }
+            ..defaults
+        }
     }
 
     fn conn(&self) -> ConnId {
@@ -48,9 +58,9 @@ impl Ours {
 }
 
 impl Sender for Ours {
-    fn connect(&mut self, to: SocketAddrV4) {
+    fn connect(&mut self, to: SocketAddrV4, habits: Habits) {
         let now = self.engine.now();
-        let conn = self.engine.connect(to.into(), None, now).expect("there is a way");
+        let conn = self.engine.connect(to.into(), Some(&Ours::options(habits)), now).expect("there is a way");
         (self.conn, self.connected, self.ended) = (Some(conn), false, None);
     }
 

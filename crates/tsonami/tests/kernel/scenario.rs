@@ -1,11 +1,12 @@
 //! The language of scenarios, and what makes a sender play one.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use crate::linux::Peer;
-use crate::wire::{Counts, Line, Wire};
+use crate::stand_in::{self, Answer, Offer};
+use crate::wire::{Counts, Line, MIN_RTO, PEER, Wire};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,16 +40,61 @@ pub(crate) enum Step {
     PeerDies,
     /// Time passes until so many further segments have come by themselves.
     Time(usize),
+    /// The same, and how long each was waited for is compared too: by powers of two, as a ladder of timeouts goes, in
+    /// terms of the first wait of the scenario. So it depends on no clock, nor on who was late by less than a third.
+    Waits(usize),
+    /// So much time passes.
+    Pause(Duration),
     /// Time passes until the connection ends with this error.
     Dies(ErrorKind),
+    /// The scripted peer sends this.
+    Answer(Answer),
+    /// A router says that what was sent last is too long, and what the next link holds.
+    TooLong(u16),
+}
+
+/// What a sender is told about its own ways.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Habits {
+    pub(crate) timestamps: bool,
+    pub(crate) sack: bool,
+    pub(crate) tail_loss_probe: bool,
+    /// It looks for black holes (RFC 4821).
+    pub(crate) black_holes: bool,
+    pub(crate) min_rto: Duration,
+    pub(crate) user_timeout: Option<Duration>,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            timestamps: false,
+            sack: false,
+            tail_loss_probe: false,
+            black_holes: false,
+            min_rto: MIN_RTO,
+            user_timeout: None,
+        }
+    }
+}
+
+/// Who receives.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Receiver {
+    /// A kernel, with a receive buffer as SO_RCVBUF wants it.
+    Kernel(Option<usize>),
+    /// A script.
+    Scripted(Offer),
 }
 
 /// What is played, and in which steps we send something else than Linux.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    /// The peer's receive buffer, as SO_RCVBUF wants it.
-    pub(crate) peer_buffer: Option<usize>,
+    pub(crate) receiver: Receiver,
+    pub(crate) habits: Habits,
+    /// It depends on time, and says nothing when the wire or the peer was later than this.
+    pub(crate) patience: Option<Duration>,
     /// PSH is not compared: within a long write it ends our bursts and Linux's, whose lengths are their own affair.
     pub(crate) without_psh: bool,
     pub(crate) steps: Vec<Step>,
@@ -68,7 +114,7 @@ pub(crate) struct Difference {
 /// Who sends.
 pub(crate) trait Sender {
     /// Begins to connect.
-    fn connect(&mut self, to: SocketAddrV4);
+    fn connect(&mut self, to: SocketAddrV4, habits: Habits);
     fn is_connected(&mut self) -> bool;
     /// The handshake is over, with so many frames.
     fn opened(&mut self, counts: &Counts);
@@ -90,20 +136,29 @@ pub(crate) trait Sender {
 /// What the sender sent in each step.
 pub(crate) type Transcript = Vec<Vec<Line>>;
 
+/// A scenario that was played.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) transcript: Transcript,
+    /// The longest time that we, who are the wire and the peer, had no turn.
+    pub(crate) late: Duration,
+}
+
 /// Plays a scenario.
-pub(crate) fn play(scenario: &Scenario, wire: &mut Wire, sender: &mut dyn Sender) -> Transcript {
-    let listener = wire.listen(scenario.peer_buffer);
-    wire.begin();
-    let mut stage = Stage { name: scenario.name, at: None, wire, sender, peer: None };
-    stage.open(&listener);
+pub(crate) fn play(scenario: &Scenario, wire: &mut Wire, sender: &mut dyn Sender) -> Played {
+    let (turn, late) = (Instant::now(), Duration::ZERO);
+    let mut stage =
+        Stage { name: scenario.name, at: None, wire, sender, peer: None, turn, late, waited: None };
+    stage.open(scenario.receiver, scenario.habits);
     let transcript = scenario.steps.iter().enumerate().map(|(n, step)| {
         stage.at = Some((n, *step));
         stage.step(*step);
         stage.wire.take_sent()
     });
     let transcript = transcript.collect();
+    let late = stage.late;
     stage.close();
-    transcript
+    Played { transcript, late }
 }
 
 struct Stage<'a> {
@@ -112,22 +167,43 @@ struct Stage<'a> {
     wire: &'a mut Wire,
     sender: &'a mut dyn Sender,
     peer: Option<Peer>,
+    /// When we had a turn last.
+    turn: Instant,
+    late: Duration,
+    /// The first wait of a ladder.
+    waited: Option<Duration>,
 }
 
 impl Stage<'_> {
-    fn open(&mut self, listener: &TcpListener) {
-        match listener.local_addr() {
-            Ok(SocketAddr::V4(to)) => self.sender.connect(to),
-            other => panic!("the peer listens at {other:?}"),
+    fn open(&mut self, receiver: Receiver, habits: Habits) {
+        match receiver {
+            Receiver::Kernel(buffer) => {
+                let listener = self.wire.listen(buffer);
+                self.wire.begin(None);
+                match listener.local_addr() {
+                    Ok(SocketAddr::V4(to)) => self.sender.connect(to, habits),
+                    other => panic!("the peer listens at {other:?}"),
+                }
+                let mut accepted = None;
+                self.until("the handshake", |s| {
+                    accepted = accepted.take().or_else(|| Peer::accept(&listener));
+                    accepted.is_some() && s.sender.is_connected()
+                });
+                self.peer = accepted.map(|stream| Peer::new(stream, &self.wire.counts));
+            }
+            Receiver::Scripted(offer) => {
+                self.wire.begin(Some(offer));
+                self.sender.connect(SocketAddrV4::new(PEER, stand_in::PORT), habits);
+                self.until("the handshake", |s| s.wire.stand_in_is_open() && s.sender.is_connected());
+            }
         }
-        let mut accepted = None;
-        self.until("the handshake", |s| {
-            accepted = accepted.take().or_else(|| Peer::accept(listener));
-            accepted.is_some() && s.sender.is_connected()
-        });
-        let counts = &self.wire.counts;
-        self.peer = accepted.map(|stream| Peer::new(stream, counts));
-        self.sender.opened(counts);
+        // Getting ready takes as long as it takes.
+        (self.turn, self.late) = (Instant::now(), Duration::ZERO);
+        self.sender.opened(&self.wire.counts);
+        if matches!(receiver, Receiver::Scripted(_)) {
+            // The first ACK after a SYN says how far the window goes; the second alone is a duplicate (RFC 9293 §3.10.7.4).
+            self.wire.answer(stand_in::ack(1));
+        }
         self.wire.opened();
         self.settle();
     }
@@ -151,12 +227,35 @@ impl Stage<'_> {
             Step::PeerFinishes => self.peer().finish(),
             Step::PeerDies => self.wire.mute(),
             Step::Time(frames) => self.until("segments that come by themselves", |s| s.wire.sent() >= frames),
+            Step::Waits(frames) => (0..frames).for_each(|n| self.wait(n + 1)),
+            Step::Pause(time) => {
+                let began = Instant::now();
+                self.until("end of a pause", |_| began.elapsed() >= time);
+            }
+            Step::Answer(answer) => self.wire.answer(answer),
+            Step::TooLong(mtu) => {
+                self.wire.too_long(mtu);
+                // No count tells when a kernel has read it.
+                self.until("answer to the router", |s| s.wire.sent() > 0);
+            }
             Step::Dies(error) => {
                 self.until("the end of the connection", |s| s.sender.ended().is_some());
                 assert_eq!(self.sender.ended(), Some(error), "{}: the connection's end", self.name);
             }
         }
         self.settle();
+    }
+
+    /// Until `frames` came in this step.
+    fn wait(&mut self, frames: usize) {
+        let since = self.wire.sent_at();
+        self.until("segments that come by themselves", |s| s.wire.sent() >= frames);
+        if let (Some(since), Some(at)) = (since, self.wire.sent_at()) {
+            let waited = at - since;
+            let first = *self.waited.get_or_insert(waited);
+            let power = (waited.as_secs_f64() / first.as_secs_f64()).log2().round();
+            self.wire.remark(&format!(" after {} times the first wait", power.exp2()));
+        }
     }
 
     fn peer(&mut self) -> &mut Peer {
@@ -173,6 +272,9 @@ impl Stage<'_> {
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let began = Instant::now();
         loop {
+            let now = Instant::now();
+            self.late = self.late.max(now - self.turn);
+            self.turn = now;
             let moved = self.wire.pump();
             self.sender.turn();
             if done(self) {

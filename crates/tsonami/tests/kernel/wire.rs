@@ -6,7 +6,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::errno::Errno;
@@ -16,13 +16,15 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto, socket,
 };
 
+use crate::stand_in::{self, Answer, Offer, StandIn};
+
 /// The sender's address, and the peer's.
 pub(crate) const SENDER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 /// The sender's interface, in its own namespace.
 pub(crate) const SENDER_INTERFACE: &str = "ts-sender";
 
-/// The shortest retransmission timeout of both senders. Longer than any step takes on a busy machine: what a timer sends is then
+/// The shortest retransmission timeout of both senders, unless a scenario has its own. Longer than any step takes on a busy machine: what a timer sends is then
 /// never taken for what a step sent.
 pub(crate) const MIN_RTO: Duration = Duration::from_millis(500);
 
@@ -33,7 +35,6 @@ const SYSCTLS: [(&str, &str); 13] = [
     ("tcp_sack", "0"),
     ("tcp_ecn", "0"),
     ("tcp_fastopen", "0"),
-    ("tcp_early_retrans", "0"),
     ("tcp_autocorking", "0"),
     ("tcp_slow_start_after_idle", "0"),
     ("tcp_no_metrics_save", "1"),
@@ -44,6 +45,8 @@ const SYSCTLS: [(&str, &str); 13] = [
     // No window that grows while it is used.
     ("tcp_moderate_rcvbuf", "0"),
     ("tcp_rmem", "4096 131072 6291456"),
+    // Segments of paths that carry nothing longer: with headers 1200 bytes, as RFC 8899 has it (BASE_PLPMTU).
+    ("tcp_base_mss", "1160"),
 ];
 
 /// A segment of the sender, relative to the initial sequence numbers, as packetdrill writes it.
@@ -66,8 +69,11 @@ pub(crate) struct Wire {
     held: VecDeque<Vec<u8>>,
     holding: bool,
     muted: bool,
-    /// What the sender sent since it was taken last.
+    /// In the peer's place.
+    stand_in: Option<StandIn>,
+    /// What the sender sent since it was taken last, and when the last of it came.
     sent: Vec<Line>,
+    sent_at: Option<Instant>,
     pub(crate) counts: Counts,
 }
 
@@ -115,7 +121,9 @@ impl Wire {
             held: VecDeque::new(),
             holding: false,
             muted: false,
+            stand_in: None,
             sent: Vec::new(),
+            sent_at: None,
             counts: Counts::default(),
         }
     }
@@ -130,11 +138,12 @@ impl Wire {
         inside(&self.peer, || crate::linux::listen(SocketAddrV4::new(PEER, 0), buffer))
     }
 
-    /// A new connection: everything passes until it is open.
-    pub(crate) fn begin(&mut self) {
+    /// A new connection: everything passes until it is open. `offer`: with a peer that is a script.
+    pub(crate) fn begin(&mut self, offer: Option<Offer>) {
         let Counts { from_sender, to_sender, .. } = self.counts;
         self.counts = Counts { from_sender, to_sender, ..Counts::default() };
-        (self.port, self.iss, self.irs, self.next) = (None, None, None, None);
+        (self.port, self.iss, self.irs, self.next) = (None, None, offer.map(|_| stand_in::ISS), None);
+        self.stand_in = offer.map(StandIn::new);
         (self.holding, self.muted) = (false, false);
         self.held.clear();
         self.sent.clear();
@@ -173,6 +182,35 @@ impl Wire {
         false
     }
 
+    /// The scripted peer knows that the connection is open; anybody else finds out by itself.
+    pub(crate) fn stand_in_is_open(&self) -> bool {
+        self.stand_in.as_ref().is_none_or(StandIn::is_open)
+    }
+
+    /// The scripted peer sends this.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let frame = self.stand_in.as_ref().expect("a script").answer(answer);
+        self.pass_to_sender(&frame, true);
+    }
+
+    /// A router says that the newest segment was too long for the next link.
+    pub(crate) fn too_long(&mut self, mtu: u16) {
+        let frame = self.stand_in.as_ref().expect("a script").too_long(mtu);
+        self.pass_to_sender(&frame, false);
+    }
+
+    /// Says something of the sender's last segment.
+    pub(crate) fn remark(&mut self, remark: &str) {
+        if let Some(line) = self.sent.last_mut() {
+            line.push_str(remark);
+        }
+    }
+
+    /// When the sender's last segment came.
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
+        self.sent_at
+    }
+
     /// Waits a little for a frame.
     pub(crate) fn wait(&self) {
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
@@ -183,6 +221,9 @@ impl Wire {
     pub(crate) fn pump(&mut self) -> bool {
         let mut buffer = [0; 2048];
         let mut moved = false;
+        if let Some(frame) = self.stand_in.as_mut().and_then(StandIn::due) {
+            self.pass_to_sender(&frame, true);
+        }
         loop {
             let (len, from) = match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
                 Ok((len, Some(from))) => (len, from),
@@ -219,9 +260,13 @@ impl Wire {
             let bare = segment.flags == "." && segment.occupies == 0 && Some(segment.seq) == self.next;
             if !bare {
                 self.sent.push(segment.line(iss, self.irs.unwrap_or(segment.ack)));
+                self.sent_at = Some(Instant::now());
             }
             if self.next.is_none_or(|highest| next.wrapping_sub(highest) as i32 > 0) {
                 self.next = Some(next);
+            }
+            if let Some(stand_in) = &mut self.stand_in {
+                return stand_in.on_frame(frame);
             }
         }
         self.send(PEER_SIDE, frame);
@@ -323,8 +368,7 @@ fn inside<T: Send>(namespace: &File, what: impl FnOnce() -> T + Send) -> T {
 fn prepare(interface: &str, address: Option<Ipv4Addr>, min_rto: Duration) {
     std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").expect("IPv6 can be turned off");
     for (name, value) in SYSCTLS {
-        let path = format!("/proc/sys/net/ipv4/{name}");
-        std::fs::write(&path, value).unwrap_or_else(|e| panic!("{path} cannot be set to {value}: {e}"));
+        set(name, value);
     }
     // Frames as they are on a real wire: whole checksums, one segment each. The last word keeps TCP itself from making
     // longer ones, to be cut above the driver.
@@ -332,11 +376,22 @@ fn prepare(interface: &str, address: Option<Ipv4Addr>, min_rto: Duration) {
     run(&format!("ip link set {interface} gso_max_segs 1 up"));
     if let Some(address) = address {
         run(&format!("ip address add {address}/24 dev {interface}"));
-        let rto = min_rto.as_millis();
-        run(&format!(
-            "ip route replace 10.78.0.0/24 dev {interface} src {address} rto_min {rto}ms quickack 1"
-        ));
+        route(interface, address, min_rto);
     }
+}
+
+/// The way of the calling thread's namespace to the other, with the shortest retransmission timeout of who uses it. What
+/// was learned of the path before is forgotten.
+pub(crate) fn route(interface: &str, address: Ipv4Addr, min_rto: Duration) {
+    let rto = min_rto.as_millis();
+    run(&format!("ip route replace 10.78.0.0/24 dev {interface} src {address} rto_min {rto}ms quickack 1"));
+    run("ip route flush cache");
+}
+
+/// A setting of the calling thread's namespace.
+pub(crate) fn set(name: &str, value: &str) {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    std::fs::write(&path, value).unwrap_or_else(|e| panic!("{path} cannot be set to {value}: {e}"));
 }
 
 fn link(name: &str) -> LinkAddr {
