@@ -538,4 +538,81 @@ mod tests {
         f.check_invariants(Offset(0), Offset(3500));
         assert_eq!(f.lost(), 3500);
     }
+
+    fn sack(f: &mut Flight, start: u64, end: u64) -> Arrived {
+        let mut arrived = Arrived::default();
+        f.on_sacked(Offset(start), Offset(end), &mut arrived);
+        arrived
+    }
+
+    #[test]
+    fn rfc6675_segments_beyond_a_gap_are_counted_however_their_records_are_cut() {
+        let mut f = Flight::default();
+        f.on_sent(left(0, 10_000, 1), false);
+        // In the middle, then grown at its end, then joined at its beginning.
+        for (start, end, sacked) in [(2000, 8000, 6000), (8000, 9000, 7000), (1000, 2000, 8000)] {
+            assert_eq!(sack(&mut f, start, end).delivered, end - start);
+            assert_eq!((f.sacked(), f.sacked_segments(), f.records()), (sacked, sacked / 1000, 3));
+            f.check_invariants(Offset(0), Offset(10_000));
+        }
+        // Part of it is acknowledged, and the rest is cut.
+        let acked = ack(&mut f, Offset(5000));
+        assert_eq!((acked.acked, acked.delivered), (5000, 1000));
+        assert_eq!((f.sacked(), f.sacked_segments()), (4000, 4));
+        f.split(Offset(6000));
+        assert_eq!(f.records.iter().map(|record| record.segments).collect::<Vec<_>>(), [1, 3, 0]);
+        f.forget_sacked();
+        assert_eq!((f.sacked(), f.sacked_segments(), f.pipe(), f.bursts()), (0, 0, 5000, 3));
+        f.check_invariants(Offset(5000), Offset(10_000));
+        // A short segment at the end is one too.
+        let mut f = flight();
+        sack(&mut f, 1000, 3500);
+        assert_eq!((f.sacked(), f.sacked_segments(), f.bursts()), (2500, 3, 1));
+    }
+
+    #[test]
+    fn rfc8985_of_what_arrived_the_one_that_left_last_counts_and_of_several_the_last_in_order() {
+        let mut f = Flight::default();
+        for (i, at) in [3, 5, 5, 4].into_iter().enumerate() {
+            f.on_sent(left(i as u64 * 1000, i as u64 * 1000 + 1000, at), false);
+        }
+        let arrived = ack(&mut f, Offset(4000));
+        assert_eq!(arrived.latest, Some((t(5), Offset(3000), false)));
+        assert_eq!((arrived.last, arrived.sent), (Some((t(4), false)), Some(t(3))));
+        assert_eq!((arrived.original, arrived.overtaken), (Some(Offset(0)), None));
+    }
+
+    #[test]
+    fn rfc8985_what_something_later_overtook_is_told_unless_it_left_again() {
+        let mut f = Flight::default();
+        for i in 0..6 {
+            f.on_sent(left(i * 1000, i * 1000 + 1000, i + 1), false);
+        }
+        assert_eq!(sack(&mut f, 4000, 5000).overtaken, None);
+        // The lowest of them; what ends where nothing later arrived is none.
+        assert_eq!(sack(&mut f, 2000, 4000).overtaken, Some(Offset(2000)));
+        assert_eq!(sack(&mut f, 5000, 6000).overtaken, None);
+        f.mark_first_lost(1000);
+        f.on_retransmitted(left(0, 1000, 9));
+        assert_eq!(ack(&mut f, Offset(1000)).overtaken, None);
+        let late = ack(&mut f, Offset(6000));
+        assert_eq!(
+            (late.delivered, late.overtaken, late.original),
+            (1000, Some(Offset(1000)), Some(Offset(1000)))
+        );
+    }
+
+    #[test]
+    fn only_what_lies_wholly_within_a_range_is_marked_lost() {
+        let mut f = flight();
+        f.mark_lost_within(Offset(500), Offset(3000));
+        assert_eq!(f.next_lost(Offset(0), 9999), Some((Offset(1000), Offset(3000))));
+        let mut f = flight();
+        f.mark_lost_within(Offset(1000), Offset(3499));
+        assert_eq!((f.lost(), f.bursts()), (2000, 2));
+        // The oldest is a segment, or less.
+        assert_eq!(f.oldest_segment(), 1000);
+        ack(&mut f, Offset(3000));
+        assert_eq!((f.oldest_segment(), f.newest()), (500, Some((Offset(3000), Offset(3500)))));
+    }
 }
