@@ -67,7 +67,9 @@ impl RttEstimator {
         self.srtt = Some(srtt);
         self.min = Some(self.min.map_or(r, |m| m.min(r)));
         (self.latest, self.newest) = (Some(r), Some(r));
-        // K is 4.
+        // K is 4. §2.4 bounds the timeout as a whole. Linux bounds what is added to SRTT, which is the kinder where a round
+        // trip is longer than the bound and never varies, and an ACK then is delayed; here such a timeout is found out and
+        // taken back (S40), while every other one comes a round trip sooner.
         self.base = (srtt + (self.rttvar * 4).max(GRANULARITY)).max(self.lower);
         self.set_backoff(0);
     }

@@ -188,3 +188,34 @@ fn s40_retransmissions_are_counted_by_their_cause() {
     assert!(stats.timeout_retransmits >= stats.timeouts && stats.timeouts > 0);
     assert_eq!(stats.fast_retransmits + stats.timeout_retransmits, stats.segments_retransmitted);
 }
+
+/// The least timeout bounds the whole of it (RFC 6298 §2.4), so on a long path that never varied an ACK that is delayed for
+/// once comes too late. What that costs: a segment, and a round trip of slow start at the most; then the timeout knows.
+#[test]
+fn s36_rfc6298_2_4_a_delayed_ack_on_a_long_even_path_costs_one_segment_and_no_window() {
+    let mut s = Script::connect(&with_timestamps());
+    s.expect("S 0:0(0)").at(300);
+    s.inject("S. 0:0(0) ack 1 win 65535 <mss 1012,TS val 1 ecr 0>").expect(". 1:1(0) ack 1");
+    let mut at = 300;
+    for round in 0..12 {
+        let (from, end) = (1000 * round + 1, 1000 * (round + 1) + 1);
+        s.write(1000).expect(&format!("P. {from}:{end}(1000) ack 1"));
+        s.silence_until(at + 300).inject(&format!(". 1:1(0) ack {end} <TS val 1 ecr {at}>")).nothing();
+        at += 300;
+    }
+    let before = s.conn.stats();
+    assert_eq!((before.rto.as_millis(), before.timeouts), (319, 0));
+    s.write(1000).expect("P. 12001:13001(1000) ack 1");
+    s.silence_until(at + 319).at(at + 320);
+    assert_eq!(s.ranges(), [(12_000, 13_000)]);
+    // The answer to the original, 40 ms late: Eifel knows by its timestamp.
+    s.at(at + 340).inject(&format!(". 1:1(0) ack 13001 <TS val 1 ecr {at}>")).nothing();
+    let after = s.conn.stats();
+    assert_eq!((after.timeouts, after.spurious_timeouts, after.segments_retransmitted), (1, 1, 1));
+    assert!(after.cwnd >= before.cwnd && after.ssthresh == u64::MAX, "{after:?}");
+    // It does not happen again.
+    at += 340;
+    s.write(1000).expect("P. 13001:14001(1000) ack 1");
+    s.silence_until(at + 340).inject(&format!(". 1:1(0) ack 14001 <TS val 1 ecr {at}>"));
+    assert_eq!(s.conn.stats().timeouts, 1);
+}
