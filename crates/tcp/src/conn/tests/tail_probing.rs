@@ -62,6 +62,10 @@ fn s38_a_single_segment_waits_for_a_delayed_ack_too() {
     // 2 · 100 + 200 ms is beyond the timeout of 300 ms: that comes first.
     s.silence_until(399).expect_at(400, "P. 1:101(100) ack 1");
     assert_eq!((s.conn.stats().tail_probes, s.conn.stats().timeouts), (0, 1));
+    // Where the timeout is longer the probe leaves then.
+    let mut s = established(&ConnConfig { min_rto: Nanos::from_secs(1), ..sack() });
+    s.write(100).expect("P. 1:101(100) ack 1").silence_until(499).expect_at(500, "P. 1:101(100) ack 1");
+    assert_eq!((s.conn.stats().tail_probes, s.conn.stats().timeouts), (1, 0));
 }
 
 #[test]
