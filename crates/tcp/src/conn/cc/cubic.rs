@@ -309,6 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn rfc9438_reno_gains_nine_seventeenths_of_a_segment_per_window_and_then_a_whole_one() {
+        let window = Window { cwnd: 10 * MSS, ssthresh: 10 * MSS, mss: MSS, pacing_rate: None };
+        let mut epoch = Epoch::begin(&window, 0, Time::ZERO);
+        let mut after = |windows: u64, cwnd_prior| {
+            epoch.grow_reno(windows * 10 * MSS, &window, cwnd_prior);
+            epoch.w_est
+        };
+        assert_eq!([after(1, u64::MAX), after(1, u64::MAX), after(15, u64::MAX)], [10_000, 11_000, 19_000]);
+        assert_eq!([after(34, u64::MAX), after(1, 38 * MSS)], [37_000, 37_000]);
+        // 9/17 are left over, and add up with the next.
+        assert_eq!([after(1, 37 * MSS), after(8, 37 * MSS)], [38_000, 46_000]);
+    }
+
+    #[test]
     fn rfc9438_beta_is_seven_tenths_and_fast_convergence_gives_room() {
         let mut p = Path::reduced(100, Nanos::from_millis(100));
         assert_eq!((p.cc.cwnd(), p.cc.ssthresh()), (70 * MSS, 70 * MSS));

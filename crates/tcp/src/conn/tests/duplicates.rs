@@ -45,6 +45,13 @@ fn rfc2883_behind_a_gap_the_duplicate_comes_first_and_then_what_it_is_a_part_of(
     s.inject_quietly(". 4001:4501(500) ack 1");
     s.inject_quietly(". 4501:5001(500) ack 1");
     s.flush().expect(". 1:1(0) ack 1001 <sack 4001:5001 4001:5001 2001:3001>").nothing();
+    // Before what arrived since, on either side.
+    s.inject_quietly(". 2001:2101(100) ack 1");
+    s.inject_quietly(". 5001:5101(100) ack 1");
+    s.flush().expect(". 1:1(0) ack 1001 <sack 2001:2101 2001:3001 4001:5101>").nothing();
+    s.inject_quietly(". 4001:4101(100) ack 1");
+    s.inject_quietly(". 3001:3101(100) ack 1");
+    s.flush().expect(". 1:1(0) ack 1001 <sack 4001:4101 4001:5101 2001:3101>").nothing();
 }
 
 #[test]
