@@ -104,6 +104,8 @@ impl<P: Payload> Connection<P> {
             self.tail_probe.cancel();
             self.timers.stop(Timer::TailProbe);
             self.reduce_for_loss(now, self.flight.bytes().saturating_sub(limited));
+            // What a mark began goes on as RFC 6582 has it.
+            self.prr = None;
             self.flight.mark_first_lost(mss);
         }
     }
@@ -175,6 +177,7 @@ impl<P: Payload> Connection<P> {
             delivered: self.delivery.delivered(),
             // RFC 3168 §6.1.2: nor for an ACK that echoes a mark.
             cwnd_limited: progress == Progress::Normal
+                && self.prr.is_none()
                 && self.is_cwnd_limited(una)
                 && (!marked || self.cc.wants_every_mark()),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
@@ -190,8 +193,11 @@ impl<P: Payload> Connection<P> {
             self.rack.on_recovered();
             self.bound_doubt();
         }
+        self.end_marked_reduction();
         if self.is_suspicious() {
             self.repair(now, &acked, over);
+        } else if self.prr.is_some() {
+            self.reduce(&acked, 0);
         }
         self.tune_send_buffer();
 

@@ -156,6 +156,7 @@ impl<P: Payload> Connection<P> {
         }
         self.counts.ecn_reductions += 1;
         self.cc.on_ecn(now, self.flight.bytes());
+        self.begin_marked_reduction();
         self.doubt = None;
         self.ecn.answered = self.snd_nxt();
     }

@@ -1,8 +1,10 @@
-//! Proportional rate reduction (RFC 9937, `S39`): how much may leave for each ACK of a fast recovery, so that it ends with
-//! as much in the network as the controller's ssthresh allows, and never falls silent on the way there.
+//! Proportional rate reduction (RFC 9937, `S39`): how much may leave for each ACK of a fast recovery, or of a window of data
+//! that was marked (`S35`), so that it ends with as much in the network as the controller's ssthresh allows, and never falls
+//! silent on the way there.
 
 use super::Connection;
 use super::flight::Arrived;
+use super::recovery::Phase;
 use crate::Payload;
 
 /// The state of one reduction; named as RFC 9937 §6 names it.
@@ -16,11 +18,13 @@ pub(super) struct Prr {
     out: u64,
     /// What is left of sndcnt.
     left: u64,
+    /// A loss is why: the first ACK lets the fast retransmission out. Nothing of what is only marked leaves again.
+    repairs: bool,
 }
 
 impl Prr {
-    fn new(recover_fs: u64) -> Prr {
-        Prr { recover_fs: recover_fs.max(1), delivered: 0, out: 0, left: 0 }
+    fn new(recover_fs: u64, repairs: bool) -> Prr {
+        Prr { recover_fs: recover_fs.max(1), delivered: 0, out: 0, left: 0, repairs }
     }
 
     /// An ACK arrived of `delivered` bytes; `pipe` are in the network. `safe`: SND.UNA advanced and nothing more was found
@@ -36,7 +40,7 @@ impl Prr {
             let conserve = self.delivered.saturating_sub(self.out).max(delivered);
             (conserve + if safe { mss } else { 0 }).min(ssthresh - pipe)
         };
-        if self.out == 0 {
+        if self.repairs && self.out == 0 {
             // The fast retransmission.
             self.left = self.left.max(mss);
         }
@@ -70,10 +74,27 @@ impl<P: Payload> Connection<P> {
     pub(super) fn begin_reduction(&mut self, arrived: &Arrived) {
         // RFC 9937 §6.1: without what SACK reported before, and with what this ACK told.
         let recover_fs = self.flight.bytes() - self.flight.sacked() + arrived.delivered;
-        self.prr = (!self.cc.runs_recovery()).then(|| Prr::new(recover_fs));
+        self.prr = (!self.cc.runs_recovery()).then(|| Prr::new(recover_fs, true));
     }
 
-    /// An ACK arrived in fast recovery, or began it; `lost` bytes more were found lost with it.
+    /// The window was reduced for a mark that an ACK echoed, which is not counted yet: what is in the network follows in the
+    /// course of a round trip, as after a loss and as in Linux.
+    pub(super) fn begin_marked_reduction(&mut self) {
+        let recover_fs = self.flight.bytes() - self.flight.sacked();
+        self.prr = (!self.cc.runs_recovery()).then(|| Prr::new(recover_fs, false));
+    }
+
+    /// SND.UNA advanced: a reduction for a mark is over with the window of data that was out when it began.
+    #[inline]
+    pub(super) fn end_marked_reduction(&mut self) {
+        let over =
+            |conn: &Self| conn.recovery.phase() == Phase::Open && conn.snd_una() >= conn.ecn.answered();
+        if self.prr.is_some() && over(self) {
+            self.prr = None;
+        }
+    }
+
+    /// An ACK arrived in fast recovery or in a marked window, or began it; `lost` bytes more were found lost with it.
     pub(super) fn reduce(&mut self, arrived: &Arrived, lost: u64) {
         let (pipe, ssthresh, mss) = (self.committed_pipe(), self.cc.ssthresh(), u64::from(self.mss()));
         let Some(prr) = &mut self.prr else { return };
@@ -102,7 +123,7 @@ mod tests {
     #[test]
     fn rfc9937_above_ssthresh_what_leaves_is_in_proportion() {
         // Twenty segments are halved: one leaves for two that arrive, the first at once.
-        let mut prr = Prr::new(20 * MSS);
+        let mut prr = Prr::new(20 * MSS, true);
         let mut pipe = 19 * MSS;
         let mut sent = Vec::new();
         for _ in 0..8 {
@@ -118,7 +139,7 @@ mod tests {
 
     #[test]
     fn rfc9937_below_ssthresh_as_much_leaves_as_arrives_and_one_more_when_that_is_safe() {
-        let mut prr = Prr::new(10 * MSS);
+        let mut prr = Prr::new(10 * MSS, true);
         prr.on_sent(MSS);
         prr.on_ack(2 * MSS, 3 * MSS, 5 * MSS, MSS, false);
         assert_eq!(prr.left, 2 * MSS);
@@ -131,7 +152,7 @@ mod tests {
 
     #[test]
     fn rfc9937_what_is_found_lost_by_time_makes_room_for_what_was_delivered_only() {
-        let mut prr = Prr::new(10 * MSS);
+        let mut prr = Prr::new(10 * MSS, true);
         prr.on_ack(3 * MSS, 5 * MSS, 5 * MSS, MSS, false);
         prr.on_sent(MSS);
         assert_eq!(prr.left, 0);
