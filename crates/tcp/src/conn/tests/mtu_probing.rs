@@ -291,6 +291,17 @@ fn s42_a_router_that_answers_a_probe_shortens_the_search() {
 }
 
 #[test]
+fn s42_a_probe_that_times_out_was_lost() {
+    let mut s = open(MtuProbing::On);
+    s.write(20_000).expect(". 1:1461(1460) ack 1").sent.clear();
+    s.expect_at(400, ". 1:1161(1160) ack 1");
+    assert_eq!((s.conn.stats().mtu_probes, s.conn.stats().mtu_probes_lost), (1, 1));
+    // It is counted once, and nothing that leaves now is one.
+    s.at(1_000);
+    assert_eq!((s.conn.stats().timeouts, s.conn.stats().mtu_probes_lost), (2, 1));
+}
+
+#[test]
 fn s42_what_was_lost_right_behind_a_probe_is_not_the_probe() {
     let mut s = open(MtuProbing::On);
     s.write(1_160).expect("P. 1:1161(1160) ack 1").write(20_000).expect(". 1161:2621(1460) ack 1");
