@@ -180,6 +180,7 @@ impl<P: Payload> Connection<P> {
                 && self.prr.is_none()
                 && self.is_cwnd_limited(una)
                 && (!marked || self.cc.wants_every_mark()),
+            window_full: self.was_window_full(una),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
             rtt: acked.sent.map(|sent| now.since(sent)),
             srtt: self.rtt.srtt(),
@@ -252,6 +253,7 @@ impl<P: Payload> Connection<P> {
             delivered: self.delivery.delivered(),
             // What arrived out of order opens no window (RFC 3042 §2).
             cwnd_limited: false,
+            window_full: self.was_window_full(self.snd_una()),
             after_rto: matches!(self.recovery.phase(), Phase::Loss { .. }),
             rtt,
             srtt: self.rtt.srtt(),

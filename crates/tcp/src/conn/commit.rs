@@ -213,7 +213,12 @@ impl<P: Payload> Connection<P> {
     /// since it doubles while ACKs for the first half arrive (RFC 7661 §4.1).
     pub(super) fn is_cwnd_limited(&self, una: Offset) -> bool {
         let cwnd = self.cc.cwnd();
-        una < self.limited_until || (cwnd < self.cc.ssthresh() && cwnd < 2 * self.peak)
+        self.was_window_full(una) || (cwnd < self.cc.ssthresh() && cwnd < 2 * self.peak)
+    }
+
+    /// Of what was outstanding when an ACK of what begins at `una` came, something left with a full window.
+    pub(super) fn was_window_full(&self, una: Offset) -> bool {
+        una < self.limited_until
     }
 
     /// The ACK and window fields of `burst` are on their way.

@@ -51,6 +51,9 @@ impl<P: Payload> Connection<P> {
     /// A burst waits: not for longer than patience lasts.
     pub(super) fn bound_deferral(&mut self) {
         self.counts.deferrals += u64::from(!self.timers.is_armed(Timer::Departure));
+        if self.cwnd() < self.window.wnd() {
+            self.limited_until = self.snd_nxt();
+        }
         self.wait_until(self.quiet_since + PATIENCE);
     }
 }

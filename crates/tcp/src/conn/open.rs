@@ -133,6 +133,9 @@ impl<P: Payload> Connection<P> {
         let mss = self.mss();
         self.quiet_since = now;
         self.cc = Cc::new(self.cfg.controller, cc::initial_window(segments, mss), mss);
+        if let Some(srtt) = self.rtt.srtt() {
+            self.cc.on_connected(now, srtt);
+        }
         self.events.push(Event::Connected);
         if self.fin == Fin::Queued {
             self.transition(Trigger::Finish);

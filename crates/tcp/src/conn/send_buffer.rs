@@ -3,7 +3,8 @@
 //! The limit is one on memory: [`SendQueue::charge`] says what counts. A buffer of fixed size is the user's word.
 //! Any other begins small and grows with the congestion window, as Linux's `tcp_sndbuf_expand` does: what is in the
 //! network may be as much as the window, and as much again has to wait, or the window would run empty until the
-//! application has heard of an ACK and written. It never shrinks, except while the core is short of memory.
+//! application has heard of an ACK and written; a controller that keeps its window over a recovery needs a third. It never
+//! shrinks, except while the core is short of memory.
 
 use super::config::ConnConfig;
 use super::send_queue::{CHUNK_COST, Cost, SendQueue};
@@ -138,8 +139,15 @@ impl SendBuffer {
         cwnd > self.enough_for
     }
 
-    /// Grows so that twice `cwnd` has room, and twice `wanted`: one such write waits while another is in the network.
-    pub(crate) fn grow<P: Payload>(&mut self, queue: &SendQueue<P>, cwnd: u64, mss: u64, wanted: u64) {
+    /// Grows so that `windows` times `cwnd` has room, and twice `wanted`: one such write waits while another is in the
+    /// network.
+    pub(crate) fn grow<P: Payload>(
+        &mut self,
+        queue: &SendQueue<P>,
+        (windows, cwnd): (u64, u64),
+        mss: u64,
+        wanted: u64,
+    ) {
         let Some(max) = self.max.filter(|_| !self.pressed) else { return };
         let window = cwnd.max(LEAST_WINDOW * mss);
         let bytes = queue.end().since(queue.una());
@@ -151,7 +159,7 @@ impl SendBuffer {
                 (u128::from(window) * u128::from(charged)).div_ceil(u128::from(bytes)).min(max.into()) as u64
             }
         };
-        self.limit = self.limit.max((2 * cost(window)).max(2 * wanted).min(max));
+        self.limit = self.limit.max((windows * cost(window)).max(2 * wanted).min(max));
         // Asked again when the window has grown by an eighth: not for every ACK.
         self.enough_for = if self.limit < max { window + window / 8 } else { u64::MAX };
     }
@@ -255,8 +263,11 @@ impl<P: Payload> Connection<P> {
     }
 
     fn grow_send_buffer(&mut self, wanted: u64) {
-        let (cwnd, mss) = (self.cc.cwnd(), u64::from(self.mss()));
-        self.send_buffer.grow(&self.queue, cwnd, mss, wanted);
+        let mss = u64::from(self.mss());
+        // Whoever keeps the window over a recovery has sent a further one by the time what was lost has arrived (Linux:
+        // `bbr_sndbuf_expand`).
+        let windows = if self.cc.runs_recovery() { 3 } else { 2 };
+        self.send_buffer.grow(&self.queue, (windows, self.cc.cwnd()), mss, wanted);
         self.tell_writable();
     }
 
@@ -367,14 +378,14 @@ mod tests {
         let (mut b, q) = (SendBuffer::new(&cfg), SendQueue::<TestBuf>::new());
         assert_eq!(b.limit(), 128 << 10);
         assert!(!b.is_short_for(64 << 10) && b.is_short_for((64 << 10) + 1));
-        b.grow(&q, 100_000, 1000, 0);
+        b.grow(&q, (2, 100_000), 1000, 0);
         assert_eq!(b.limit(), 2 * (100_000 + 100 * CHUNK_COST));
         assert!(!b.is_short_for(112_500) && b.is_short_for(112_501), "not asked again for every ACK");
-        b.grow(&q, 10_000, 1000, 0);
+        b.grow(&q, (2, 10_000), 1000, 0);
         assert_eq!(b.limit(), 2 * (100_000 + 100 * CHUNK_COST), "it never shrinks");
-        b.grow(&q, 10_000, 1000, 200_000);
+        b.grow(&q, (2, 10_000), 1000, 200_000);
         assert_eq!(b.limit(), 400_000, "a write that does not fit has room, and another one");
-        b.grow(&q, 900_000, 1000, 0);
+        b.grow(&q, (2, 900_000), 1000, 0);
         assert_eq!(b.limit(), 1_000_000);
         assert!(!b.is_short_for(u64::MAX));
         // Half of what is queued is waste: a window of it takes twice the memory.
@@ -382,7 +393,7 @@ mod tests {
         for _ in 0..10 {
             q.write(buffer(8000).slice(0..4000), SendFlags::default());
         }
-        b.grow(&q, 50_000, 1000, 0);
+        b.grow(&q, (2, 50_000), 1000, 0);
         assert_eq!(b.limit(), 2 * (50_000 * (80_000 + 640) / 40_000));
     }
 
@@ -390,7 +401,7 @@ mod tests {
     fn s4_a_fixed_buffer_is_neither_grown_nor_shrunk() {
         let (mut b, q) = (fixed(50_000), SendQueue::<TestBuf>::new());
         assert!(!b.is_short_for(u64::MAX - 1));
-        b.grow(&q, 1 << 30, 1000, 1 << 30);
+        b.grow(&q, (2, 1 << 30), 1000, 1 << 30);
         b.on_pressure(&q, true, 2000);
         assert_eq!(b.limit(), 50_000);
     }
@@ -406,13 +417,13 @@ mod tests {
         acknowledge(&mut q, 79_000);
         b.on_pressure(&q, true, 2000);
         assert_eq!(b.limit(), 2000);
-        b.grow(&q, 1 << 20, 1000, 1 << 20);
+        b.grow(&q, (2, 1 << 20), 1000, 1 << 20);
         assert_eq!((b.limit(), b.is_short_for(u64::MAX - 1)), (2000, false), "it does not grow meanwhile");
         acknowledge(&mut q, 80_000);
         assert!(b.admits(&q, &buffer(1_000_000)), "an empty queue takes anything");
         b.on_pressure(&q, false, 2000);
         assert!(b.is_short_for(1001));
-        b.grow(&q, 10_000, 1000, 0);
+        b.grow(&q, (2, 10_000), 1000, 0);
         assert_eq!(b.limit(), 2 * (10_000 + 10 * CHUNK_COST));
     }
 
@@ -480,7 +491,7 @@ mod tests {
                     Step::Commit(n) => q.commit(n.min(unsent(&q))),
                     Step::Acknowledge(n) => q.acknowledge(q.una() + n),
                     Step::Pressure(on) => b.on_pressure(&q, on, 2000),
-                    Step::Grow(cwnd) => b.grow(&q, cwnd, 1000, 0),
+                    Step::Grow(cwnd) => b.grow(&q, (2, cwnd), 1000, 0),
                 }
                 look(&mut b, &q, &mut waits);
                 q.check_invariants();

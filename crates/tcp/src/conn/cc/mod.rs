@@ -76,6 +76,9 @@ pub struct AckSample {
     /// larger window, and it must not grow (RFC 9438 §4.2, RFC 7661 §3); nor while fast recovery repairs what it was too
     /// large for, nor for what arrived beyond a gap.
     pub cwnd_limited: bool,
+    /// The window was full at some time in the last round trip, whatever phase that was: C.is_cwnd_limited of
+    /// draft-ietf-ccwg-bbr §2.2.
+    pub window_full: bool,
     /// The sender recovers from a retransmission timeout.
     pub after_rto: bool,
     /// The round-trip time this ACK measured, if it measured one.
@@ -98,6 +101,11 @@ pub struct AckSample {
 /// Every method gets the window to change. What a controller does not care for it need not implement: the defaults do
 /// what RFC 5681 does.
 pub trait Controller {
+    /// The handshake measured a round trip.
+    fn on_connected(&mut self, window: &mut Window, now: Time, srtt: Nanos) {
+        let _ = (window, now, srtt);
+    }
+
     /// An ACK of new data arrived, or one that reports some by SACK, in whichever phase.
     fn on_ack(&mut self, window: &mut Window, sample: &AckSample);
 
@@ -174,6 +182,7 @@ mod tests {
             pipe: 0,
             delivered: 0,
             cwnd_limited: true,
+            window_full: true,
             after_rto: false,
             rtt: None,
             srtt: None,

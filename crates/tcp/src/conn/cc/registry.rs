@@ -8,7 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::{AckSample, Controller, Window};
-use crate::{Rate, Time};
+use crate::{Nanos, Rate, Time};
 
 macro_rules! controllers {
     ($(#[doc = $doc:literal] $(#[$default:ident])? $name:literal => $module:ident::$variant:ident $(($argument:ident: $Type:ty))?;)+) => {
@@ -191,6 +191,11 @@ impl Cc {
         self.window.mss = u64::from(mss);
         // A window below one segment could never send one.
         self.window.cwnd = self.window.cwnd.max(self.window.mss);
+    }
+
+    /// See [`Controller::on_connected`].
+    pub(crate) fn on_connected(&mut self, now: Time, srtt: Nanos) {
+        self.algorithm.get_mut().on_connected(&mut self.window, now, srtt);
     }
 
     /// See [`Controller::on_start`].

@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod autocorking;
+mod bbr;
 mod closing;
 mod controlling;
 mod corking;

@@ -382,6 +382,14 @@ impl Bbr {
 
     // Pacing rate and cwnd (§5.6).
 
+    /// InitPacingRate, once a round trip was measured.
+    fn init_pacing_rate(&mut self, window: &mut Window, srtt: Nanos) {
+        if !self.has_seen_rtt {
+            self.has_seen_rtt = true;
+            window.pacing_rate = initial_rate(self.initial_cwnd, srtt).or(window.pacing_rate);
+        }
+    }
+
     fn set_pacing_rate(&self, window: &mut Window, gain: u64) {
         let bw = self.model.bw();
         if bw == 0 {
@@ -470,7 +478,7 @@ impl Bbr {
             now: sample.now,
             newly_acked: sample.acked,
             inflight: sample.pipe,
-            cwnd_limited: sample.cwnd_limited,
+            cwnd_limited: sample.window_full,
             rtt: sample.rtt,
             delivered: sample.delivered,
             bw: rate.map_or(0, |rate| rate.rate().as_bps()),
@@ -486,13 +494,17 @@ impl Bbr {
 }
 
 impl Controller for Bbr {
+    fn on_connected(&mut self, window: &mut Window, now: Time, srtt: Nanos) {
+        // OnInit.
+        self.model.init_min_rtt(srtt, now);
+        self.init_pacing_rate(window, srtt);
+    }
+
     fn on_ack(&mut self, window: &mut Window, sample: &AckSample) {
         let ack = self.read(sample);
         (self.delivered, self.sack) = (ack.delivered, sample.sack);
-        if let Some(srtt) = sample.srtt.filter(|_| !self.has_seen_rtt) {
-            // InitPacingRate, with a round trip at last.
-            self.has_seen_rtt = true;
-            window.pacing_rate = initial_rate(self.initial_cwnd, srtt).or(window.pacing_rate);
+        if let Some(srtt) = sample.srtt {
+            self.init_pacing_rate(window, srtt);
         }
         if self.after_rto && !sample.after_rto {
             self.after_rto = false;

@@ -71,7 +71,12 @@ impl Model {
 
     /// BBR.bdp: `None` before a round trip was measured.
     pub(super) fn bdp(&self) -> Option<u64> {
-        (self.min_rtt != Nanos::MAX).then(|| bytes_in(self.bw(), self.min_rtt))
+        self.bdp_at(self.bw())
+    }
+
+    /// What a path of this bandwidth holds.
+    pub(super) fn bdp_at(&self, bw: u64) -> Option<u64> {
+        (self.min_rtt != Nanos::MAX).then(|| bytes_in(bw, self.min_rtt))
     }
 
     /// UpdateMaxBw: a sample that the application limited counts where it shows more all the same.
@@ -119,6 +124,11 @@ impl Model {
     /// ResetShortTermModel.
     pub(super) fn reset_short(&mut self) {
         (self.bw_short, self.inflight_short) = (INFINITE, INFINITE);
+    }
+
+    /// The handshake's round trip is as good as any.
+    pub(super) fn init_min_rtt(&mut self, srtt: Nanos, now: Time) {
+        (self.min_rtt, self.min_rtt_at) = (srtt, now);
     }
 
     /// UpdateMinRTT; true when BBR.probe_rtt_expired.

@@ -77,8 +77,10 @@ impl Bbr {
         }
         match self.state {
             State::Down => {
+                // By what the path was seen to deliver, not by what a loss made of it since.
+                let bdp = self.model.bdp_at(self.model.max_bw()).unwrap_or(self.initial_cwnd);
                 let drained = ack.inflight <= self.inflight_with_headroom(window)
-                    && ack.inflight <= self.inflight(window, 100);
+                    && ack.inflight <= self.quantized(window, bdp);
                 if !self.is_time_to_probe_bw(window, ack.now) && drained {
                     self.state = State::Cruise;
                 }

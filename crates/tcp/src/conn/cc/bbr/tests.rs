@@ -132,7 +132,7 @@ impl Path {
             flight: self.in_flight(),
             pipe: self.in_flight(),
             delivered: self.delivery.delivered(),
-            cwnd_limited: self.in_flight() + 2 * MSS > self.window.cwnd,
+            window_full: self.in_flight() + 2 * MSS > self.window.cwnd,
             rtt: Some(rtt),
             srtt: Some(rtt),
             rate,
@@ -363,4 +363,41 @@ fn bbr_a_timeout_leaves_one_segment_and_the_window_returns() {
 #[test]
 fn bbr_runs_its_recovery_itself() {
     assert!(Cc::new(crate::conn::cc::ControllerKind::Bbr, 10 * MSS, MSS as u32).runs_recovery());
+}
+
+#[test]
+fn bbr_a_probe_with_room_in_its_window_raises_no_bound_and_ends_on_the_plateau() {
+    // What losses once taught is all that the window allows, and beyond what the probe reaches.
+    let mut p = Path::new(100, 40, 400);
+    p.until(State::Cruise, 10);
+    let bound = p.bdp() * 21 / 10;
+    p.bbr.model.inflight_long = bound;
+    p.until(State::Up, 10);
+    let began = p.now;
+    p.until(State::Down, 10);
+    assert_eq!((p.bbr.model.inflight_long, p.drops), (bound, 0));
+    assert!(p.now.since(began) < p.rtt * 7, "{}", p.now.since(began));
+}
+
+#[test]
+fn bbr_down_ends_by_what_the_path_was_seen_to_deliver_whatever_a_loss_made_of_it() {
+    let mut p = Path::new(100, 40, 400);
+    p.until(State::Up, 10);
+    p.until(State::Down, 10);
+    p.bbr.model.bw_short = p.bbr.model.max_bw() / 2;
+    p.until(State::Cruise, 10);
+    assert!(p.in_flight() > p.bdp() * 9 / 10, "{} of {}", p.in_flight(), p.bdp());
+}
+
+#[test]
+fn bbr_begins_with_the_round_trip_of_the_handshake() {
+    let mut p = Path::new(100, 40, 400);
+    // Ten segments in a millisecond, and in 50.
+    assert_eq!(p.window.pacing_rate, Some(Rate::from_bps(221_600_000)));
+    p.bbr.on_connected(&mut p.window, p.now, Nanos::from_millis(50));
+    assert_eq!(p.window.pacing_rate, Some(Rate::from_bps(4_432_000)));
+    assert_eq!(p.bbr.model.min_rtt, Nanos::from_millis(50));
+    // Later ones do not count for that.
+    p.bbr.on_ack(&mut p.window, &AckSample { srtt: Some(p.rtt), now: p.now, ..ack(MSS) });
+    assert_eq!(p.window.pacing_rate, Some(Rate::from_bps(4_432_000)));
 }
