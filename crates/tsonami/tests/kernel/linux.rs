@@ -1,5 +1,6 @@
 //! Kernel sockets: the sender we are compared with, and everybody's peer.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -22,6 +23,22 @@ sockopt_impl!(
     libc::IPPROTO_TCP,
     libc::TCP_INFO,
     libc::tcp_info
+);
+sockopt_impl!(
+    /// Memory that a socket has in use; the third is of what waits below it to be sent.
+    MemInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 9]
+);
+sockopt_impl!(
+    /// Sends no faster, bytes per second.
+    MaxPacingRate,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MAX_PACING_RATE,
+    u64
 );
 sockopt_impl!(
     /// Holds back short segments.
@@ -163,6 +180,12 @@ impl Sender for Linux {
             let millis = time.as_millis() as u32;
             setsockopt(&fd, sockopt::TcpUserTimeout, &millis).expect("TCP_USER_TIMEOUT");
         }
+        if let Some(rate) = habits.cap {
+            setsockopt(&fd, MaxPacingRate, &rate).expect("SO_MAX_PACING_RATE");
+        }
+        let controller = OsString::from(if habits.bbr { "bbr" } else { "reno" });
+        setsockopt(&fd, sockopt::TcpCongestion, &controller)
+            .expect("the kernel has BBR (CONFIG_TCP_CONG_BBR)");
         let begun = connect(fd.as_raw_fd(), &SockaddrIn::from(to));
         assert_eq!(begun, Err(Errno::EINPROGRESS));
         *self = Linux { stream: Some(fd.into()), base: None, ended: None, habits };
@@ -181,6 +204,13 @@ impl Sender for Linux {
     fn write(&mut self, bytes: &[u8], more: bool) {
         let flags = if more { MsgFlags::from_bits_retain(libc::MSG_MORE) } else { MsgFlags::empty() };
         assert_eq!(send(self.stream().as_raw_fd(), bytes, flags), Ok(bytes.len()), "a write is taken whole");
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) {
+        match send(self.stream().as_raw_fd(), bytes, MsgFlags::empty()) {
+            Ok(_) | Err(Errno::EAGAIN) => {}
+            Err(e) => panic!("send: {e}"),
+        }
     }
 
     fn no_delay(&mut self, on: bool) {
@@ -210,6 +240,11 @@ impl Sender for Linux {
     }
 
     fn is_settled(&mut self, counts: &Counts) -> bool {
+        // While a device has some of it a kernel may keep back more (TCP small queues).
+        let [_, _, below, ..] = getsockopt(self.stream(), MemInfo).expect("SO_MEMINFO");
+        if below != 0 {
+            return false;
+        }
         let base = self.base.as_ref().expect("opened");
         base.is(self.stream(), counts.segments_from_sender, counts.segments_to_sender)
     }

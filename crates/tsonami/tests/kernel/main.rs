@@ -2,12 +2,14 @@
 //!
 //! See docs/testing.md for how to add a scenario.
 
+mod link;
 mod linux;
 mod losses;
 #[path = "../../../dpdk/tests/common/namespace.rs"]
 mod namespace;
 mod ours;
 mod path_mtu;
+mod rates;
 mod scenario;
 mod scripted;
 mod stand_in;

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
 use tsonami::{
-    Config, ConnId, ConnectOptions, ControllerKind, Event, LocalEngine, MtuProbing, SendFlags, Setting,
-    WaitStrategy,
+    Config, ConnId, ConnectOptions, ControllerKind, Error, Event, LocalEngine, MtuProbing, SendFlags,
+    Setting, WaitStrategy,
 };
 
 use crate::scenario::{Habits, Keepalive, Sender};
@@ -34,7 +34,8 @@ impl Ours {
     fn options(habits: Habits) -> ConnectOptions {
         let defaults = ConnectOptions::default();
         ConnectOptions {
-            congestion: ControllerKind::NewReno,
+            congestion: if habits.bbr { ControllerKind::Bbr } else { ControllerKind::NewReno },
+            max_pacing_rate: habits.cap.map(|bytes| 8 * bytes),
             min_rto: habits.min_rto,
             timestamps: habits.timestamps,
             sack: habits.sack,
@@ -78,6 +79,13 @@ impl Sender for Ours {
         let taken = self.engine.send_copy(self.conn(), bytes, flags);
         assert_eq!(taken, Ok(bytes.len()), "a write is taken whole");
         self.idle = false;
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) {
+        match self.engine.send_copy(self.conn(), bytes, SendFlags::default()) {
+            Ok(_) | Err(Error::Full) => self.idle = false,
+            Err(e) => panic!("send: {e}"),
+        }
     }
 
     fn no_delay(&mut self, on: bool) {

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use crate::link::Sample;
 use crate::linux::Peer;
 use crate::stand_in::{self, Answer, Offer};
 use crate::wire::{Counts, Line, MIN_RTO, PEER, Wire};
@@ -49,6 +50,8 @@ pub(crate) enum Step {
     Dies(ErrorKind),
     /// The scripted peer sends this.
     Answer(Answer),
+    /// The sender has something to send for so long, and what is compared is what this says of it. The last step.
+    Stream(Duration, fn(&[Sample]) -> Vec<Line>),
     /// A router says that what was sent last is too long, and what the next link holds.
     TooLong(u16),
 }
@@ -63,6 +66,10 @@ pub(crate) struct Habits {
     pub(crate) black_holes: bool,
     pub(crate) min_rto: Duration,
     pub(crate) user_timeout: Option<Duration>,
+    /// It sends no faster, bytes per second.
+    pub(crate) cap: Option<u64>,
+    /// By BBR, otherwise by NewReno.
+    pub(crate) bbr: bool,
 }
 
 impl Default for Habits {
@@ -74,6 +81,8 @@ impl Default for Habits {
             black_holes: false,
             min_rto: MIN_RTO,
             user_timeout: None,
+            cap: None,
+            bbr: false,
         }
     }
 }
@@ -119,6 +128,8 @@ pub(crate) trait Sender {
     /// The handshake is over, with so many frames.
     fn opened(&mut self, counts: &Counts);
     fn write(&mut self, bytes: &[u8], more: bool);
+    /// As much of them as it takes.
+    fn write_some(&mut self, bytes: &[u8]);
     fn no_delay(&mut self, on: bool);
     fn cork(&mut self, on: bool);
     fn keepalive(&mut self, keepalive: Keepalive);
@@ -194,11 +205,11 @@ impl Stage<'_> {
             Receiver::Scripted(offer) => {
                 self.wire.begin(Some(offer));
                 self.sender.connect(SocketAddrV4::new(PEER, stand_in::PORT), habits);
+                // Getting ready took as long as it took.
+                (self.turn, self.late) = (Instant::now(), Duration::ZERO);
                 self.until("the handshake", |s| s.wire.stand_in_is_open() && s.sender.is_connected());
             }
         }
-        // Getting ready takes as long as it takes.
-        (self.turn, self.late) = (Instant::now(), Duration::ZERO);
         self.sender.opened(&self.wire.counts);
         if matches!(receiver, Receiver::Scripted(_)) {
             // The first ACK after a SYN says how far the window goes; the second alone is a duplicate (RFC 9293 §3.10.7.4).
@@ -233,6 +244,16 @@ impl Stage<'_> {
                 self.until("end of a pause", |_| began.elapsed() >= time);
             }
             Step::Answer(answer) => self.wire.answer(answer),
+            Step::Stream(time, judge) => {
+                let began = Instant::now();
+                let bytes = vec![b's'; 16 << 10];
+                self.until("end of a stream", |s| {
+                    s.sender.write_some(&bytes);
+                    began.elapsed() >= time
+                });
+                self.wire.say(judge(self.wire.flow()));
+                return;
+            }
             Step::TooLong(mtu) => {
                 self.wire.too_long(mtu);
                 // No count tells when a kernel has read it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::scenario;
 use crate::scenario::{Difference, Habits, Receiver, Scenario, Step};
-use crate::stand_in::Offer;
+use crate::stand_in::{Offer, SYN_IS_FASTER};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
@@ -16,7 +16,13 @@ pub(crate) type Differs = (usize, &'static [&'static str], &'static [&'static st
 
 /// The peer takes segments of 1000 bytes, knows SACK and answers at once.
 pub(crate) fn scripted(name: &'static str, steps: impl Into<Vec<Step>>) -> Scenario {
-    let offer = Offer { mss: 1000, sack: true, timestamps: false, round_trip: Duration::ZERO };
+    let offer = Offer {
+        mss: 1000,
+        sack: true,
+        timestamps: false,
+        round_trip: Duration::ZERO,
+        bytes_per_second: None,
+    };
     Scenario {
         receiver: Receiver::Scripted(offer),
         habits: Habits { sack: true, min_rto: 200 * MS, ..Habits::default() },
@@ -28,6 +34,10 @@ pub(crate) fn scripted(name: &'static str, steps: impl Into<Vec<Step>>) -> Scena
 }
 
 impl Scenario {
+    fn patient_for(self, time: Duration) -> Scenario {
+        Scenario { patience: Some(time), ..self }
+    }
+
     fn change(self, change: impl FnOnce(&mut Offer, &mut Habits)) -> Scenario {
         let Scenario { receiver: Receiver::Scripted(mut offer), mut habits, .. } = self else {
             panic!("{}: the peer is a kernel", self.name);
@@ -64,6 +74,24 @@ impl Scenario {
     pub(crate) fn looking_for_black_holes(self) -> Scenario {
         // Linux gives up on a length at the fifth timeout.
         self.change(|_, habits| (habits.black_holes, habits.min_rto) = (true, 100 * MS))
+    }
+
+    /// The peer acknowledges by itself what comes through a bottleneck, from so far away.
+    pub(crate) fn through(self, bytes_per_second: u64, round_trip: Duration) -> Scenario {
+        self.change(|offer, habits| {
+            (offer.bytes_per_second, offer.round_trip) = (Some(bytes_per_second), round_trip - SYN_IS_FASTER);
+            habits.min_rto = 500 * MS;
+        })
+        .patient_for(SYN_IS_FASTER)
+    }
+
+    /// Bytes per second.
+    pub(crate) fn with_cap(self, rate: u64) -> Scenario {
+        self.change(|_, habits| habits.cap = Some(rate))
+    }
+
+    pub(crate) fn with_bbr(self) -> Scenario {
+        self.change(|_, habits| habits.bbr = true)
     }
 
     pub(crate) fn with_user_timeout(self, time: Duration) -> Scenario {

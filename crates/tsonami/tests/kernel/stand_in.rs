@@ -9,6 +9,7 @@ use etherparse::{
     Icmpv4Type, NetSlice, PacketBuilder, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice,
 };
 
+use crate::link::{Link, Sample};
 use crate::wire::{PEER, SENDER};
 
 /// The port that it listens at.
@@ -19,6 +20,9 @@ pub(crate) const ISS: u32 = 1000;
 /// What it adds to its clock of timestamps.
 const STAMP: u32 = 5000;
 
+/// What passes a link takes so much longer than the SYNs: these are the shortest round trip, whatever happens later.
+pub(crate) const SYN_IS_FASTER: Duration = Duration::from_millis(10);
+
 /// What it offers in its SYN, and how far away it seems.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Offer {
@@ -27,6 +31,8 @@ pub(crate) struct Offer {
     pub(crate) timestamps: bool,
     /// Its SYN takes so long; what comes later takes as long as the scenario says.
     pub(crate) round_trip: Duration,
+    /// It acknowledges by itself what comes through a bottleneck as fast as this.
+    pub(crate) bytes_per_second: Option<u64>,
 }
 
 /// A segment of its, without payload.
@@ -82,6 +88,7 @@ pub(crate) struct StandIn {
     newest: Option<u32>,
     /// Of the newest segment, as routers that drop it quote it: its header of IP and eight bytes behind it.
     quote: Vec<u8>,
+    link: Option<Link>,
 }
 
 impl StandIn {
@@ -97,6 +104,7 @@ impl StandIn {
             stamps: HashMap::new(),
             newest: None,
             quote: Vec::new(),
+            link: offer.bytes_per_second.map(|rate| Link::new(rate, offer.round_trip + SYN_IS_FASTER)),
         }
     }
 
@@ -126,6 +134,10 @@ impl StandIn {
         if let Some(stamp) = stamp {
             self.stamps.entry(tcp.sequence_number().wrapping_sub(self.iss)).or_insert(stamp);
         }
+        if let Some(link) = self.link.as_mut().filter(|_| !tcp.payload().is_empty()) {
+            let len = tcp.payload().len() as u32;
+            link.on_segment(len, tcp.sequence_number().wrapping_sub(self.iss).wrapping_add(len));
+        }
         let headers = usize::from(ip.header().ihl()) * 4;
         self.quote = frame[14..14 + headers + 8].to_vec();
     }
@@ -134,8 +146,13 @@ impl StandIn {
     pub(crate) fn due(&mut self) -> Option<Vec<u8>> {
         match &mut self.syn {
             Some((at, frame)) if *at <= Instant::now() && !frame.is_empty() => Some(std::mem::take(frame)),
-            _ => None,
+            _ => self.link.as_mut().and_then(Link::due).map(|end| self.answer(ack(end))),
         }
+    }
+
+    /// What came through its link.
+    pub(crate) fn flow(&self) -> &[Sample] {
+        self.link.as_ref().map_or(&[], Link::flow)
     }
 
     /// A segment as the scenario has it.
@@ -187,6 +204,10 @@ impl StandIn {
         }
         if let Some(echo) = stamp_of(syn).filter(|_| self.offer.timestamps) {
             options.push(TcpOptionElement::Timestamp(self.clock(), echo));
+        }
+        if self.offer.bytes_per_second.is_some() {
+            // Room for whatever is under way.
+            options.push(TcpOptionElement::WindowScale(6));
         }
         let ack = self.iss.wrapping_add(1);
         self.frame(|ip| ip.tcp(PORT, self.sender.1, ISS, 60_000).syn().ack(ack), &options)

@@ -13,9 +13,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto, socket,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto, setsockopt,
+    socket, sockopt,
 };
 
+use crate::link::Sample;
 use crate::stand_in::{self, Answer, Offer, StandIn};
 
 /// The sender's address, and the peer's.
@@ -108,6 +110,8 @@ impl Wire {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)
             .expect("a packet socket");
+        // However long we have no turn, no frame is lost.
+        setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20)).expect("SO_RCVBUFFORCE");
         let ends = ["s", "p"].map(|side| link(&format!("ts-{tag}{side}")));
         Wire {
             socket,
@@ -199,11 +203,21 @@ impl Wire {
         self.pass_to_sender(&frame, false);
     }
 
+    /// Says this in place of what the sender sent.
+    pub(crate) fn say(&mut self, lines: Vec<Line>) {
+        self.sent = lines;
+    }
+
     /// Says something of the sender's last segment.
     pub(crate) fn remark(&mut self, remark: &str) {
         if let Some(line) = self.sent.last_mut() {
             line.push_str(remark);
         }
+    }
+
+    /// What came through the scripted peer's link.
+    pub(crate) fn flow(&self) -> &[Sample] {
+        self.stand_in.as_ref().map_or(&[], StandIn::flow)
     }
 
     /// When the sender's last segment came.
@@ -221,7 +235,7 @@ impl Wire {
     pub(crate) fn pump(&mut self) -> bool {
         let mut buffer = [0; 2048];
         let mut moved = false;
-        if let Some(frame) = self.stand_in.as_mut().and_then(StandIn::due) {
+        while let Some(frame) = self.stand_in.as_mut().and_then(StandIn::due) {
             self.pass_to_sender(&frame, true);
         }
         loop {
