@@ -154,6 +154,51 @@ fn s39_an_echo_reduces_in_proportion_with_sack_too_and_a_loss_in_that_window_tak
 }
 
 #[test]
+fn s39_what_was_reported_before_a_mark_is_no_part_of_what_it_reduces() {
+    let mut s = Script::connect(&ConnConfig { sack: true, tail_loss_probe: false, ..asking() });
+    s.expect("SEW 0:0(0)");
+    s.at(100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>").expect(". 1:1(0) ack 1");
+    s.write(40_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.at(200).inject(". 1:1(0) ack 1 <sack 5001:7001>");
+    assert_eq!(s.ranges().len(), 2);
+    // Twelve segments are out and two of them there: of ten six may stay, one leaves for two that arrive.
+    s.at(205)
+        .inject("E. 1:1(0) ack 2001 <sack 5001:7001>")
+        .expect("[ect0] W. 12001:13001(1000) ack 1")
+        .nothing();
+    assert_eq!(s.conn.stats().ssthresh, 6_000);
+}
+
+#[test]
+fn s39_the_window_grows_again_with_the_one_after_a_marked_one() {
+    let mut s = agreed();
+    s.write(40_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.at(200).inject("E. 1:1(0) ack 2001").expect("[ect0] W. 10001:11001(1000) ack 1").nothing();
+    s.at(210).inject(". 1:1(0) ack 10001");
+    assert_eq!((s.ranges().len(), s.cwnd()), (4, 5));
+    s.at(300).inject(". 1:1(0) ack 15001");
+    assert_eq!((s.ranges().len(), s.cwnd()), (6, 6));
+}
+
+#[test]
+fn s39_without_sack_a_loss_in_a_marked_window_is_repaired_as_any_other() {
+    let mut s = agreed();
+    s.write(40_000);
+    assert_eq!(s.ranges().len(), 10);
+    s.at(200).inject("E. 1:1(0) ack 2001").expect("[ect0] W. 10001:11001(1000) ack 1").nothing();
+    for _ in 0..2 {
+        s.at(210).inject(". 1:1(0) ack 2001").nothing();
+    }
+    s.inject(". 1:1(0) ack 2001").expect(". 2001:3001(1000) ack 1").nothing();
+    assert_eq!((s.conn.stats().fast_recoveries, s.conn.stats().ssthresh), (1, 5_000));
+    // Nine segments were out. From the fifth duplicate on there is room in a window of five.
+    s.inject(". 1:1(0) ack 2001").nothing();
+    s.inject(". 1:1(0) ack 2001").expect("[ect0] . 11001:12001(1000) ack 1").nothing();
+}
+
+#[test]
 fn s39_a_timeout_ends_a_reduction_for_a_mark() {
     let mut s = agreed();
     s.write(40_000);
