@@ -1,7 +1,9 @@
 //! A receive window that starts small and grows with what arrives, as receivers tune it.
 
+use tcp::wire::TcpFlags;
+
 use super::begins;
-use super::segment::{ACK, Segment, ahead, read};
+use super::segment::{Segment, ahead, read};
 
 /// The window offered.
 #[derive(Debug, Default)]
@@ -18,17 +20,17 @@ pub(super) struct Autotune {
 
 impl Autotune {
     /// A segment of the sender arrives.
-    pub(super) fn arrives(&mut self, segment: &Segment, frame: &[u8]) {
+    pub(super) fn arrives(&mut self, segment: &Segment) {
         if begins(segment) {
-            self.sender_scales = segment.window_scale(frame).is_some();
+            self.sender_scales = segment.options.window_scale.is_some();
         }
     }
 
     /// Writes the tuned window into a frame, where it is the smaller one.
     pub(super) fn leaves(&mut self, frame: &mut [u8], initial: u32) {
-        let Some(segment) = read(frame).filter(|s| begins(s) || s.flags & ACK != 0) else { return };
+        let Some(segment) = read(frame).filter(|s| begins(s) || s.flags.has(TcpFlags::ACK)) else { return };
         if begins(&segment) {
-            let (shift, sender_scales) = (segment.window_scale(frame).unwrap_or(0), self.sender_scales);
+            let (shift, sender_scales) = (segment.options.window_scale.unwrap_or(0), self.sender_scales);
             *self = Autotune { shift, sender_scales, window: initial, ..Autotune::default() };
             let window = u32::from(segment.window).min(initial) as u16;
             segment.rewrite(frame, segment.ack, window, true);

@@ -13,6 +13,7 @@ mod stretch;
 
 use std::collections::BTreeMap;
 
+use tcp::wire::TcpFlags;
 use tcp::{Nanos, Time};
 
 use crate::rng::Rng;
@@ -69,8 +70,8 @@ impl Peer {
         let Some(segment) = read(frame) else { return };
         let flow = self.flows.entry((segment.src, segment.dst)).or_default();
         flow.optimistic.arrives(&segment);
-        flow.renege.arrives(&segment, frame);
-        flow.autotune.arrives(&segment, frame);
+        flow.renege.arrives(&segment);
+        flow.autotune.arrives(&segment);
     }
 
     /// A frame leaves the receiver at `now`: what appears on the wire in its place.
@@ -117,7 +118,7 @@ impl Peer {
 impl Flow {
     /// Whether a segment that leaves is a keepalive probe: empty, and before what has left. Notes how far that is.
     fn is_probe(&mut self, segment: &Segment) -> bool {
-        let phantom = u32::from(begins(segment)) + u32::from(segment.flags & segment::FIN != 0);
+        let phantom = u32::from(begins(segment)) + u32::from(segment.flags.has(TcpFlags::FIN));
         let end = segment.seq.wrapping_add(segment.len() + phantom);
         let behind = self.next.filter(|&next| !begins(segment) && ahead(next, end) > 0);
         self.next = behind.or(Some(end));
@@ -127,7 +128,7 @@ impl Flow {
 
 /// A new connection began: what was known of the ports belongs to another.
 fn begins(segment: &Segment) -> bool {
-    segment.flags & segment::SYN != 0
+    segment.flags.has(TcpFlags::SYN)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! SACK reneging (RFC 2018 §8): bytes that were reported are thrown away, and must be sent again.
 
+use tcp::wire::TcpFlags;
+
 use super::begins;
-use super::segment::{FIN, RST, Segment, ahead, read};
+use super::segment::{Segment, ahead, read};
 use crate::rng::Rng;
 
 /// What was reported, and what of it is forgotten.
@@ -22,11 +24,11 @@ pub(super) struct Renege {
 
 impl Renege {
     /// A segment of the sender arrives: what it brings is known again.
-    pub(super) fn arrives(&mut self, segment: &Segment, frame: &[u8]) {
+    pub(super) fn arrives(&mut self, segment: &Segment) {
         if begins(segment) {
             *self = Renege::default();
         }
-        if segment.flags & (FIN | RST) != 0 {
+        if segment.flags.any(TcpFlags::FIN | TcpFlags::RST) {
             self.over = true;
             self.forgotten.clear();
         }
@@ -38,7 +40,7 @@ impl Renege {
         };
         let brings = |&(left, right): &(u32, u32)| ahead(end, left) > 0 && ahead(right, start) > 0;
         if self.forgotten.first().is_some_and(brings) {
-            self.echo = segment.timestamps(frame).map(|(value, _)| value).or(self.echo);
+            self.echo = segment.options.timestamps.map(|times| times.val).or(self.echo);
         }
         self.brought |= self.forgotten.iter().any(brings);
         if segment.len() > 0 {
@@ -59,7 +61,7 @@ impl Renege {
             self.forgotten.extend(covered);
             self.forgotten.sort_by(|a, b| ahead(a.0, b.0).cmp(&0));
         }
-        for block in segment.sack(frame) {
+        for block in segment.sack() {
             if ahead(block.0, segment.ack) > 0 && !self.reported.contains(&block) {
                 // A block that grew takes the place of what it was.
                 self.reported.retain(|old| ahead(old.0, block.0) < 0 || ahead(old.1, block.1) > 0);
@@ -87,11 +89,11 @@ mod tests {
         let mut ack = |renege: &mut Renege, ack, sack: &[(u32, u32)]| {
             let mut frame = build(true, (1, ack), 100, 0, sack);
             renege.leaves(&mut frame, 1.0, &mut rng);
-            read(&frame).map(|s| (s.ack, s.sack(&frame).len()))
+            read(&frame).map(|s| (s.ack, s.sack().count()))
         };
         let arrives = |renege: &mut Renege, seq, len| {
             let frame = build(false, (seq, 1), 100, len, &[]);
-            renege.arrives(&read(&frame).expect("whole"), &frame);
+            renege.arrives(&read(&frame).expect("whole"));
         };
         assert_eq!(ack(&mut renege, 1_000, &[(2_000, 4_000)]), Some((1_000, 1)));
         // The gap closes: our receiver has all up to 4000, the reneging one up to 2000.
@@ -111,8 +113,8 @@ mod tests {
         let mut frame = build(true, (1, 1_000), 100, 0, &[(2_000, 4_000)]);
         renege.leaves(&mut frame, 1.0, &mut rng);
         let mut fin = read(&build(false, (4_000, 1), 100, 0, &[])).expect("whole");
-        fin.flags |= FIN;
-        renege.arrives(&fin, &[]);
+        fin.flags |= TcpFlags::FIN;
+        renege.arrives(&fin);
         let mut frame = build(true, (1, 4_001), 100, 0, &[]);
         renege.leaves(&mut frame, 1.0, &mut rng);
         assert_eq!(read(&frame).map(|s| s.ack), Some(4_001));

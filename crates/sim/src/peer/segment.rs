@@ -1,11 +1,16 @@
-//! A TCP segment over IPv4 in a frame, to be read and rewritten.
+//! A TCP segment over IPv4 in a frame, read by our own parsers, to be rewritten.
 
-use crate::tso::{fold, sum};
+use std::net::IpAddr;
 
-pub(super) const FIN: u8 = 1;
-pub(super) const SYN: u8 = 2;
-pub(super) const RST: u8 = 4;
-pub(super) const ACK: u8 = 16;
+use tcp::wire::{
+    ChecksumBy, Ipv4Header, PROTOCOL_TCP, Sum, TCP_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, parse_tcp,
+};
+
+/// Bytes of Ethernet header.
+const L2: usize = 14;
+/// The options that are rewritten.
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
 
 /// What a receiver's behaviour looks at.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -18,38 +23,33 @@ pub(super) struct Segment {
     pub(super) dst: u16,
     pub(super) seq: u32,
     pub(super) ack: u32,
-    pub(super) flags: u8,
+    pub(super) flags: TcpFlags,
     pub(super) window: u16,
+    pub(super) options: TcpOptions,
 }
 
-/// Reads a frame that arrived or leaves whole; `None` for what is none.
+/// Reads a frame that arrived or leaves whole; `None` for what is none. A spoilt segment is not seen by the receiver either.
 pub(super) fn read(frame: &[u8]) -> Option<Segment> {
-    let ip = frame.get(14..).filter(|ip| ip.len() >= 40 && frame[12..14] == [8, 0] && ip[0] >> 4 == 4)?;
-    let header = usize::from(ip[0] & 15) * 4;
-    let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
-    let tcp = ip.get(header..total).filter(|tcp| header >= 20 && ip[9] == 6 && tcp.len() >= 20)?;
-    // A spoilt segment is not seen by the receiver either.
-    let pseudo = sum(&ip[12..20]) + 6 + tcp.len() as u64;
-    if fold(pseudo + sum(tcp)) != 0xffff {
+    let bytes = frame.get(L2..).filter(|_| frame[12..14] == [8, 0])?;
+    let ip = Ipv4Header::parse(bytes, bytes.len(), ChecksumBy::Device).ok()?;
+    let tcp = bytes.get(ip.payload.clone()).filter(|_| ip.header.protocol == PROTOCOL_TCP)?;
+    if !sum(&ip.header, tcp).is_valid() {
         return None;
     }
-    let length = usize::from(tcp[12] >> 4) * 4;
-    if !(20..=tcp.len()).contains(&length) {
-        return None;
-    }
-    let word = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
-    let half = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-    Some(Segment {
-        at: 14 + header,
-        payload: 14 + header + length,
-        end: 14 + total,
-        src: half(0),
-        dst: half(2),
-        seq: word(4),
-        ack: word(8),
-        flags: tcp[13],
-        window: half(14),
-    })
+    let packet = parse_tcp(tcp).ok()?;
+    let at = L2 + ip.payload.start;
+    let TcpHeader { src_port: src, dst_port: dst, seq, ack, flags, window, .. } = packet.header;
+    let (payload, end) = (at + packet.header_len, L2 + ip.payload.end);
+    let (seq, ack, options) = (seq.0, ack.0, packet.options);
+    Some(Segment { at, payload, end, src, dst, seq, ack, flags, window, options })
+}
+
+/// The sum over a segment and its pseudo-header.
+fn sum(ip: &Ipv4Header, tcp: &[u8]) -> Sum {
+    let [src, dst] = [ip.src, ip.dst].map(IpAddr::V4);
+    let mut sum = Sum::pseudo_header(src, dst, PROTOCOL_TCP, tcp.len() as u32);
+    sum.add(tcp);
+    sum
 }
 
 impl Segment {
@@ -60,12 +60,17 @@ impl Segment {
 
     /// Nothing but an ACK, with whatever options.
     pub(super) fn is_bare_ack(&self) -> bool {
-        self.flags == ACK && self.len() == 0
+        self.flags == TcpFlags::ACK && self.len() == 0
     }
 
-    /// Where the options of kind `kind` lie in the frame.
+    /// SACK blocks.
+    pub(super) fn sack(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.options.sack.as_slice().iter().map(|(left, right)| (left.0, right.0))
+    }
+
+    /// Where the option of kind `kind` lies in the frame.
     fn option(&self, frame: &[u8], kind: u8) -> Option<core::ops::Range<usize>> {
-        let mut at = self.at + 20;
+        let mut at = self.at + TCP_HEADER_LEN;
         while at < self.payload {
             match frame[at] {
                 0 => return None,
@@ -85,29 +90,10 @@ impl Segment {
         None
     }
 
-    /// The shift of a window scale option.
-    pub(super) fn window_scale(&self, frame: &[u8]) -> Option<u8> {
-        self.option(frame, 3).filter(|at| at.len() == 3).map(|at| frame[at.start + 2].min(14))
-    }
-
-    /// SACK blocks.
-    pub(super) fn sack(&self, frame: &[u8]) -> Vec<(u32, u32)> {
-        let Some(at) = self.option(frame, 5) else { return Vec::new() };
-        let word = |b: &[u8]| u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
-        frame[at.start + 2..at.end].chunks_exact(8).map(|b| (word(&b[..4]), word(&b[4..]))).collect()
-    }
-
-    /// Timestamps: value, echo.
-    pub(super) fn timestamps(&self, frame: &[u8]) -> Option<(u32, u32)> {
-        let at = self.option(frame, 8).filter(|at| at.len() == 10)?.start;
-        let word = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
-        Some((word(at + 2), word(at + 6)))
-    }
-
     /// Echoes this timestamp, if it is newer than the one that is echoed.
     pub(super) fn echo(&self, frame: &mut [u8], value: u32) {
-        if let (Some(at), Some((_, echoed))) = (self.option(frame, 8), self.timestamps(frame))
-            && ahead(value, echoed) > 0
+        if let (Some(at), Some(times)) = (self.option(frame, TIMESTAMPS), self.options.timestamps)
+            && ahead(value, times.ecr) > 0
         {
             frame[at.start + 6..at.start + 10].copy_from_slice(&value.to_be_bytes());
             self.rewrite(frame, self.ack, self.window, true);
@@ -119,13 +105,15 @@ impl Segment {
         let tcp = self.at;
         frame[tcp + 8..tcp + 12].copy_from_slice(&ack.to_be_bytes());
         frame[tcp + 14..tcp + 16].copy_from_slice(&window.to_be_bytes());
-        if let (false, Some(at)) = (keep_sack, self.option(frame, 5)) {
+        if let (false, Some(at)) = (keep_sack, self.option(frame, SACK)) {
             frame[at].fill(1); // no-operation
         }
-        frame[tcp + 16..tcp + 18].fill(0);
-        let pseudo = sum(&frame[26..34]) + 6 + (self.end - tcp) as u64;
-        let checksum = !fold(pseudo + sum(&frame[tcp..self.end]));
-        frame[tcp + 16..tcp + 18].copy_from_slice(&checksum.to_be_bytes());
+        TcpHeader::set_checksum(&mut frame[tcp..], 0);
+        let bytes = &frame[L2..];
+        if let Ok(ip) = Ipv4Header::parse(bytes, bytes.len(), ChecksumBy::Device) {
+            let checksum = sum(&ip.header, &frame[tcp..self.end]).checksum();
+            TcpHeader::set_checksum(&mut frame[tcp..], checksum);
+        }
     }
 }
 
@@ -166,11 +154,11 @@ pub(super) mod tests {
         let mut frame = build(true, (7, 100), 500, 0, &[(200, 300), (400, 500)]);
         let segment = read(&frame).expect("whole");
         assert_eq!((segment.ack, segment.window, segment.len()), (100, 500, 0));
-        assert_eq!(segment.sack(&frame), [(200, 300), (400, 500)]);
+        assert_eq!(segment.sack().collect::<Vec<_>>(), [(200, 300), (400, 500)]);
         segment.rewrite(&mut frame, 150, 450, true);
-        assert_eq!(read(&frame).map(|s| (s.ack, s.window, s.sack(&frame).len())), Some((150, 450, 2)));
+        assert_eq!(read(&frame).map(|s| (s.ack, s.window, s.sack().count())), Some((150, 450, 2)));
         segment.rewrite(&mut frame, 150, 450, false);
-        assert_eq!(read(&frame).map(|s| s.sack(&frame)), Some(vec![]));
+        assert_eq!(read(&frame).map(|s| s.sack().count()), Some(0));
         frame[40] ^= 1;
         assert_eq!(read(&frame), None);
         assert!((0..frame.len()).all(|cut| read(&frame[..cut]).is_none()));

@@ -20,7 +20,7 @@ impl Stretch {
         let news = self.acked.map_or(0, |acked| ahead(segment.ack, acked));
         // Duplicates, SACK, window updates and data cannot wait, nor what frees the sender from a closed window.
         let urgent =
-            !segment.is_bare_ack() || begins(&segment) || news <= 0 || !segment.sack(&frame).is_empty();
+            !segment.is_bare_ack() || begins(&segment) || news <= 0 || segment.sack().next().is_some();
         let held = self.held.take();
         if urgent || news >= bytes as i32 || segment.window == 0 {
             self.acked = Some(segment.ack);

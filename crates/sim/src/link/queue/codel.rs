@@ -3,7 +3,7 @@
 
 use tcp::{Nanos, Time};
 
-use super::{Fifo, Queue, Queued, TailDrop};
+use super::{Fifo, Manager, Queued, TailDrop};
 use crate::link::LinkCounts;
 
 /// The parameters of CoDel.
@@ -107,45 +107,17 @@ fn drop_early(item: Option<Queued>, counts: &mut LinkCounts) {
     counts.early += u64::from(item.is_some_and(|item| item.is_real()));
 }
 
-/// One queue under CoDel.
-#[derive(Debug)]
-pub(in super::super) struct Codel {
-    tail_drop: TailDrop,
-    control: Control,
-}
-
-impl Codel {
-    pub(in super::super) fn new(cfg: CodelConfig, tail_drop: TailDrop) -> Codel {
-        Codel { tail_drop, control: Control::new(cfg) }
-    }
-}
-
-impl Queue for Codel {
-    fn enqueue(&mut self, now: Time, item: Queued, counts: &mut LinkCounts) {
-        self.tail_drop.enqueue(now, item, counts);
-    }
-
-    fn dequeue(&mut self, now: Time, counts: &mut LinkCounts) -> Option<Queued> {
-        self.control.dequeue(now, self.tail_drop.fifo(), counts)
-    }
-
-    fn retain(&mut self, keep: &mut dyn FnMut(&Queued) -> bool) {
-        self.tail_drop.retain(keep);
-    }
-
-    fn frames(&self) -> usize {
-        self.tail_drop.frames()
-    }
-
-    fn bytes(&self) -> usize {
-        self.tail_drop.bytes()
+impl Manager for Control {
+    fn dequeue(&mut self, now: Time, queue: &mut TailDrop, counts: &mut LinkCounts) -> Option<Queued> {
+        self.dequeue(now, queue.fifo(), counts)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::frame::tests::segment;
-    use super::super::item;
+    use super::super::Queue;
+    use super::super::{Managed, item};
     use super::*;
 
     fn at(ms: u64) -> Time {
@@ -155,8 +127,9 @@ mod tests {
     /// A frame comes every millisecond, and one leaves every millisecond, `wait` milliseconds later; the times at which
     /// frames were dropped or marked.
     fn events(cfg: CodelConfig, ecn: u8, wait: u64, until: u64) -> (Vec<u64>, LinkCounts) {
-        let (mut queue, mut counts) =
-            (Codel::new(cfg, TailDrop::new(usize::MAX, usize::MAX)), LinkCounts::default());
+        let queue = TailDrop::new(usize::MAX, usize::MAX);
+        let mut queue = Managed { manager: Control::new(cfg), queue };
+        let mut counts = LinkCounts::default();
         let mut events = Vec::new();
         for ms in 0..until {
             // What was dropped is made up for, so that the wait stays the same.
@@ -203,8 +176,10 @@ mod tests {
 
     #[test]
     fn rfc8289_less_than_a_full_frame_behind_is_never_too_long() {
-        let (mut queue, mut counts) =
-            (Codel::new(CodelConfig::default(), TailDrop::new(9, 9_999)), LinkCounts::default());
+        let (mut queue, mut counts) = (
+            Managed { manager: Control::new(CodelConfig::default()), queue: TailDrop::new(9, 9_999) },
+            LinkCounts::default(),
+        );
         for ms in (0..10_000).step_by(1_000) {
             queue.enqueue(at(ms), item(segment(1, 0, 0, 1_000)), &mut counts);
             queue.enqueue(at(ms), item(segment(1, 0, 0, 1_000)), &mut counts);

@@ -2,6 +2,7 @@
 
 mod codel;
 mod fq_codel;
+mod managed;
 mod red;
 mod step;
 mod tail_drop;
@@ -19,8 +20,8 @@ pub use codel::CodelConfig;
 pub use fq_codel::FqCodelConfig;
 pub use red::RedConfig;
 
-pub(super) use codel::Codel;
 pub(super) use fq_codel::FqCodel;
+pub(super) use managed::{Managed, Manager};
 pub(super) use red::Red;
 pub(super) use step::Step;
 pub(super) use tail_drop::TailDrop;
@@ -113,13 +114,13 @@ pub(super) trait Queue: fmt::Debug + Send {
 
 /// The queue that `cfg` describes.
 pub(super) fn queue(cfg: &QueueConfig, rng: Rng) -> Box<dyn Queue> {
-    let fifo = TailDrop::new(cfg.frames, cfg.bytes);
+    let queue = TailDrop::new(cfg.frames, cfg.bytes);
     match cfg.discipline {
-        Discipline::TailDrop => Box::new(fifo),
-        Discipline::Codel(codel) => Box::new(Codel::new(codel, fifo)),
+        Discipline::TailDrop => Box::new(queue),
+        Discipline::Codel(codel) => Box::new(Managed { manager: codel::Control::new(codel), queue }),
         Discipline::FqCodel(fq) => Box::new(FqCodel::new(fq, cfg.frames, cfg.bytes)),
-        Discipline::Red(red) => Box::new(Red::new(red, fifo, rng)),
-        Discipline::Step { threshold } => Box::new(Step::new(threshold, fifo)),
+        Discipline::Red(red) => Box::new(Managed { manager: Red::new(red, rng), queue }),
+        Discipline::Step { threshold } => Box::new(Managed { manager: Step { threshold }, queue }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tcp::{Nanos, Time};
 
-use super::{Queue, Queued, TailDrop};
+use super::{Manager, Queue, Queued, TailDrop};
 use crate::link::LinkCounts;
 use crate::rng::Rng;
 
@@ -23,11 +23,10 @@ pub struct RedConfig {
     pub ecn: bool,
 }
 
-/// A queue under RED.
+/// The average, and whom it hits.
 #[derive(Debug)]
 pub(in super::super) struct Red {
     cfg: RedConfig,
-    tail_drop: TailDrop,
     rng: Rng,
     average: f64,
     /// Frames since the last that was marked or dropped; -1 while the average is below the lower threshold.
@@ -36,11 +35,11 @@ pub(in super::super) struct Red {
 }
 
 impl Red {
-    pub(in super::super) fn new(cfg: RedConfig, tail_drop: TailDrop, rng: Rng) -> Red {
-        Red { cfg, tail_drop, rng, average: 0.0, count: -1, idle_since: None }
+    pub(in super::super) fn new(cfg: RedConfig, rng: Rng) -> Red {
+        Red { cfg, rng, average: 0.0, count: -1, idle_since: None }
     }
 
-    fn measure(&mut self, now: Time) {
+    fn measure(&mut self, now: Time, waiting: usize) {
         let weight = self.cfg.weight;
         if let Some(since) = self.idle_since.take() {
             // As if so many frames had found the queue empty. Beyond a few thousand nothing is left of the average.
@@ -49,7 +48,7 @@ impl Red {
                 self.average *= 1.0 - weight;
             }
         }
-        self.average = (1.0 - weight) * self.average + weight * self.tail_drop.bytes() as f64;
+        self.average = (1.0 - weight) * self.average + weight * waiting as f64;
     }
 
     /// Whether the frame that just came is chosen.
@@ -67,9 +66,9 @@ impl Red {
     }
 }
 
-impl Queue for Red {
-    fn enqueue(&mut self, now: Time, mut item: Queued, counts: &mut LinkCounts) {
-        self.measure(now);
+impl Manager for Red {
+    fn enqueue(&mut self, now: Time, mut item: Queued, queue: &mut TailDrop, counts: &mut LinkCounts) {
+        self.measure(now, queue.bytes());
         if self.average < self.cfg.min_threshold as f64 {
             self.count = -1;
         } else if self.average < self.cfg.max_threshold as f64 {
@@ -83,39 +82,27 @@ impl Queue for Red {
             counts.early += u64::from(item.is_real());
             return;
         }
-        self.tail_drop.enqueue(now, item, counts);
+        queue.enqueue(now, item, counts);
     }
 
-    fn dequeue(&mut self, now: Time, counts: &mut LinkCounts) -> Option<Queued> {
-        let item = self.tail_drop.dequeue(now, counts);
-        if self.tail_drop.frames() == 0 {
+    fn dequeue(&mut self, now: Time, queue: &mut TailDrop, counts: &mut LinkCounts) -> Option<Queued> {
+        let item = queue.dequeue(now, counts);
+        if queue.frames() == 0 {
             self.idle_since = Some(now);
         }
         item
-    }
-
-    fn retain(&mut self, keep: &mut dyn FnMut(&Queued) -> bool) {
-        self.tail_drop.retain(keep);
-    }
-
-    fn frames(&self) -> usize {
-        self.tail_drop.frames()
-    }
-
-    fn bytes(&self) -> usize {
-        self.tail_drop.bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::frame::tests::segment;
-    use super::super::item;
+    use super::super::{Managed, item};
     use super::*;
 
     const FRAME: usize = 1_000;
 
-    fn red(weight: f64, ecn: bool) -> (Red, LinkCounts) {
+    fn red(weight: f64, ecn: bool) -> (Managed<Red>, LinkCounts) {
         let cfg = RedConfig {
             min_threshold: 5 * FRAME,
             max_threshold: 15 * FRAME,
@@ -124,7 +111,8 @@ mod tests {
             frame_time: Nanos::from_millis(1),
             ecn,
         };
-        (Red::new(cfg, TailDrop::new(1_000, usize::MAX), Rng::new(1)), LinkCounts::default())
+        let manager = Red::new(cfg, Rng::new(1));
+        (Managed { manager, queue: TailDrop::new(1_000, usize::MAX) }, LinkCounts::default())
     }
 
     fn frame(ecn: u8) -> Queued {
@@ -135,7 +123,7 @@ mod tests {
     fn marked(waiting: usize) -> u64 {
         let (mut red, mut counts) = red(1.0, true);
         for _ in 0..waiting {
-            red.tail_drop.enqueue(Time::ZERO, frame(0), &mut counts);
+            red.queue.enqueue(Time::ZERO, frame(0), &mut counts);
         }
         for _ in 0..10_000 {
             red.enqueue(Time::ZERO, frame(0b10), &mut counts);
@@ -160,7 +148,7 @@ mod tests {
     fn red_drops_what_cannot_be_marked_and_everything_above_the_upper_threshold() {
         for (waiting, ecn, early) in [(10, 0b00, 1..1_000), (16, 0b10, 2_000..2_001)] {
             let (mut red, mut counts) = red(1.0, true);
-            (0..waiting).for_each(|_| red.tail_drop.enqueue(Time::ZERO, frame(0), &mut counts));
+            (0..waiting).for_each(|_| red.queue.enqueue(Time::ZERO, frame(0), &mut counts));
             for _ in 0..2_000 {
                 red.enqueue(Time::ZERO, frame(ecn), &mut counts);
                 if red.frames() > waiting {
@@ -177,10 +165,10 @@ mod tests {
         (0..60).for_each(|_| red.enqueue(Time::ZERO, frame(0), &mut counts));
         // Σ w(1-w)^(59-k)·k frames: the paper's filter after a burst of sixty.
         let law: f64 = (0..60).map(|k| 0.002 * 0.998_f64.powi(59 - k) * f64::from(k) * FRAME as f64).sum();
-        assert!((red.average - law).abs() < 1.0, "{} and {law}", red.average);
+        assert!((red.manager.average - law).abs() < 1.0, "{} and {law}", red.manager.average);
         while red.dequeue(Time::ZERO, &mut counts).is_some() {}
-        let before = red.average;
+        let before = red.manager.average;
         red.enqueue(Time::ZERO + Nanos::from_millis(500), frame(0), &mut counts);
-        assert!((red.average / before - 0.998_f64.powi(501)).abs() < 1e-9);
+        assert!((red.manager.average / before - 0.998_f64.powi(501)).abs() < 1e-9);
     }
 }

@@ -2,57 +2,36 @@
 
 use tcp::Time;
 
-use super::{Queue, Queued, TailDrop};
+use super::{Manager, Queue, Queued, TailDrop};
 use crate::link::LinkCounts;
 
-/// A queue with one threshold.
+/// One threshold.
 #[derive(Debug)]
 pub(in super::super) struct Step {
-    threshold: usize,
-    tail_drop: TailDrop,
+    /// Bytes.
+    pub(super) threshold: usize,
 }
 
-impl Step {
-    pub(in super::super) fn new(threshold: usize, tail_drop: TailDrop) -> Step {
-        Step { threshold, tail_drop }
-    }
-}
-
-impl Queue for Step {
-    fn enqueue(&mut self, now: Time, mut item: Queued, counts: &mut LinkCounts) {
+impl Manager for Step {
+    fn enqueue(&mut self, now: Time, mut item: Queued, queue: &mut TailDrop, counts: &mut LinkCounts) {
         // What cannot carry a mark is dropped at the full queue only: nobody would fill a link beside marked flows else.
-        if self.tail_drop.bytes() + item.len > self.threshold {
+        if queue.bytes() + item.len > self.threshold {
             item.mark(counts);
         }
-        self.tail_drop.enqueue(now, item, counts);
-    }
-
-    fn dequeue(&mut self, now: Time, counts: &mut LinkCounts) -> Option<Queued> {
-        self.tail_drop.dequeue(now, counts)
-    }
-
-    fn retain(&mut self, keep: &mut dyn FnMut(&Queued) -> bool) {
-        self.tail_drop.retain(keep);
-    }
-
-    fn frames(&self) -> usize {
-        self.tail_drop.frames()
-    }
-
-    fn bytes(&self) -> usize {
-        self.tail_drop.bytes()
+        queue.enqueue(now, item, counts);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::frame::tests::segment;
-    use super::super::item;
+    use super::super::{Managed, item};
     use super::*;
 
     #[test]
     fn rfc8257_a_frame_is_marked_when_more_than_k_bytes_wait_with_it() {
-        let mut queue = Step::new(3_000, TailDrop::new(5, usize::MAX));
+        let queue = TailDrop::new(5, usize::MAX);
+        let mut queue = Managed { manager: Step { threshold: 3_000 }, queue };
         let mut counts = LinkCounts::default();
         for _ in 0..5 {
             queue.enqueue(Time::ZERO, item(segment(1, 0b10, 0, 946)), &mut counts);
