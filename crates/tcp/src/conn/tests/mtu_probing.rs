@@ -1,8 +1,8 @@
 //! Probing for the path MTU: black holes, the search for what passes, and what its probes must not do (`S42`).
 
 use super::script::*;
-use crate::conn::{ConnConfig, MtuProbing};
-use crate::{IcmpError, IcmpErrorKind, Nanos, Time};
+use crate::conn::{ConnConfig, Connection, MtuProbing};
+use crate::{FourTuple, IcmpError, IcmpErrorKind, Nanos, Time};
 
 fn probing(mtu_probing: MtuProbing) -> ConnConfig {
     ConnConfig {
@@ -149,6 +149,29 @@ fn s42_a_search_begins_where_the_peer_takes_more_than_it_begins_with() {
         s.at(100).inject(&format!("S. 0:0(0) ack 1 win 65535 <mss {mss},sackOK>"));
         assert_eq!((s.conn.stats().path_mtu, s.conn.stats().mss), (mtu, 1_160));
     }
+}
+
+#[test]
+fn rfc8200_over_ipv6_everything_begins_and_ends_with_1280_bytes() {
+    let open = |mode| {
+        let tuple = FourTuple {
+            local: "[2001:db8::1]:40000".parse().expect("an address"),
+            remote: "[2001:db8::2]:80".parse().expect("an address"),
+        };
+        let mut s = Script::with(Connection::connect(&probing(mode), tuple, ISS, 0, Time::ZERO));
+        s.at(100).inject("S. 0:0(0) ack 1 win 65535 <mss 1440,sackOK>").sent.clear();
+        s
+    };
+    let mut s = open(MtuProbing::On);
+    assert_eq!((s.conn.stats().path_mtu, s.conn.stats().mss), (1_280, 1_220));
+    s.write(20_000).expect(". 1:1441(1440) ack 1").expect(". 1441:2661(1220) ack 1");
+    // A black hole is left at the third timeout, and there is nothing smaller.
+    let mut s = open(MtuProbing::BlackHole);
+    s.write(1_440).at(60_000);
+    let lengths: Vec<u32> = s.sent.drain(..).map(|(_, b)| b.len).collect();
+    assert_eq!((&lengths[..3], &lengths[3..6]), (&[1_440; 3][..], &[1_220; 3][..]));
+    assert!(lengths[6..].iter().all(|len| *len == 1_220));
+    assert_eq!((s.conn.stats().black_holes, s.conn.stats().path_mtu), (1, 1_280));
 }
 
 #[test]
