@@ -157,6 +157,15 @@ mod tests {
         // Twenty segments coalesced to one are more than two.
         a.on_data(Time::ZERO, 20 * 1460);
         assert_eq!(a.owed(), Owed::Now);
+        // Before a longer one was seen 536 bytes are full (RFC 9293 §3.7.1), unless we announced less.
+        for (mss, full) in [(1460, 536), (400, 400)] {
+            let mut a = AckState::new(mss, 0);
+            a.on_data(Time::ZERO, full);
+            a.on_data(Time::ZERO, full - 1);
+            assert_eq!(a.owed(), Owed::Later);
+            a.on_data(Time::ZERO, 1);
+            assert_eq!(a.owed(), Owed::Now);
+        }
     }
 
     #[test]

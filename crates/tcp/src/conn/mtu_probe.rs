@@ -271,3 +271,40 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next size to try, where `mtu` passes, `too_big` does not, and nothing above 1500 can.
+    fn next(mtu: u16, too_big: u32, hint: Option<u16>) -> Option<u16> {
+        let search = Some(Search { too_big, hint, lost: 0 });
+        MtuSearch { search, ..MtuSearch::at(Time::ZERO) }.candidate(mtu, 1500)
+    }
+
+    #[test]
+    fn s42_the_largest_is_tried_first_then_halves_until_that_is_no_gain() {
+        assert_eq!(MtuSearch::at(Time::ZERO).candidate(1200, 1500), Some(1500));
+        // Also where more was possible when the search began.
+        assert_eq!([next(1200, 1501, None), next(1200, 9001, None)], [Some(1500); 2]);
+        assert_eq!([next(1200, 1500, None), next(1350, 1500, None)], [Some(1350), Some(1425)]);
+        assert_eq!([next(1400, 1409, None), next(1400, 1408, None)], [Some(1404), None]);
+        // What a router said comes first, if it is in between.
+        assert_eq!([next(1200, 1401, Some(1400)), next(1400, 1401, Some(1400))], [Some(1400), None]);
+        assert_eq!([next(1200, 1400, Some(1400)), next(1200, 1501, Some(1200))], [Some(1300), Some(1500)]);
+    }
+
+    #[test]
+    fn rfc8899_a_size_is_too_big_when_three_probes_of_it_were_lost() {
+        let mut search = MtuSearch::at(Time::ZERO);
+        let sizes: Vec<_> = (0..6)
+            .map(|_| {
+                let size = search.candidate(1200, 1500).expect("a size");
+                search.on_lost(size);
+                size
+            })
+            .collect();
+        assert_eq!(sizes, [1500, 1500, 1500, 1350, 1350, 1350]);
+        assert_eq!(search.candidate(1200, 1500), Some(1275));
+    }
+}

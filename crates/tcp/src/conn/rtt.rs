@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn the_timeout_doubles_sixteen_times_and_no_further_than_a_day_whatever_the_bound() {
+        for (initial, seconds) in [(1000, 1 << 16), (2000, 24 * 3600)] {
+            let mut e = RttEstimator::new(ms(initial), ms(200), Nanos::MAX);
+            for _ in 0..20 {
+                e.back_off();
+            }
+            assert_eq!(e.rto(), Nanos::from_secs(seconds));
+        }
+        assert_eq!(RttEstimator::new(Nanos::MAX, Nanos::MAX, Nanos::MAX).rto(), Nanos::from_secs(24 * 3600));
+    }
+
+    #[test]
     fn rfc6298_5_7_three_seconds_after_a_lost_syn() {
         let mut e = estimator();
         e.back_off();

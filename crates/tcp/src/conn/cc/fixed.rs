@@ -58,7 +58,7 @@ mod tests {
     fn s41_a_fixed_rate_knows_no_loss_and_only_a_timeout_stops_it() {
         let rate = Rate::from_bps(10_000_000_000);
         let mut cc = Cc::new(ControllerKind::Fixed(rate), 14_600, 1460);
-        let open = (ANY_WINDOW, u64::MAX, Some(rate));
+        let open = (1 << 30, u64::MAX, Some(rate));
         let state = |cc: &Cc| (cc.cwnd(), cc.ssthresh(), cc.pacing_rate());
         assert_eq!(state(&cc), open);
         cc.on_loss(Time::ZERO, 100_000);
@@ -76,6 +76,6 @@ mod tests {
         assert_eq!(state(&cc), open);
         // No slower than pacing can be.
         let slow = Cc::new(ControllerKind::Fixed(Rate::from_bps(1)), 14_600, 1460);
-        assert_eq!(slow.pacing_rate(), Some(SLOWEST));
+        assert_eq!(slow.pacing_rate(), Some(Rate::from_bps(8_000)));
     }
 }

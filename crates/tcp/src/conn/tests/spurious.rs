@@ -1,6 +1,7 @@
 //! Reductions that prove needless (`S40`): Eifel (RFC 3522, RFC 4015), F-RTO (RFC 5682), DSACK (RFC 2883).
 
 use super::script::*;
+use crate::conn::cc::ControllerKind;
 use crate::conn::{ConnConfig, SendFlags};
 
 /// Established at 100 ms, round trip 100 ms, timeout 300 ms; ten segments of 1000 bytes left then, and ten more wait.
@@ -70,6 +71,18 @@ fn rfc5682_without_anything_new_to_send_what_is_lost_is_repaired() {
     s.write(10_000).sent.clear();
     s.expect_at(400, ". 1:1001(1000) ack 1").at(500).inject(". 1:1(0) ack 1001 win 4000");
     assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
+}
+
+#[test]
+fn rfc5682_two_new_segments_are_enough_whatever_the_window() {
+    // BBR has four segments of window when something arrives after a timeout.
+    let mut s = Script::established(&ConnConfig { controller: ControllerKind::Bbr, ..plain() }, 65535);
+    s.write(20_000).at(300);
+    assert_eq!(s.ranges().len(), 10);
+    s.at(600);
+    assert_eq!((s.conn.stats().timeouts, s.ranges()), (1, vec![(0, 1000)]));
+    s.inject(". 1:1(0) ack 1001").at(900);
+    assert_eq!((s.ranges(), s.cwnd()), (vec![(10_000, 11_000), (11_000, 12_000)], 4));
 }
 
 #[test]
