@@ -157,6 +157,10 @@ fn s37_blocks_that_cannot_be_true_say_nothing() {
     for blocks in ["1001:1001", "3001:2001", "9001:10002", "2147480000:2147483000", "20001:30001"] {
         s.at(200).inject(&format!(". 1:1(0) ack 1 <sack {blocks}>")).nothing();
     }
+    // Of what it does not acknowledge the peer may report the oldest, too.
+    let mut old = ten_out();
+    old.at(200).inject(". 1:1(0) ack 1 <sack 1:1001>").inject(". 1:1(0) ack 1 <sack 1:2001>");
+    assert_eq!((old.conn.stats().sacked, old.conn.flight.records()), (2000, 3));
     // RFC 2883 §4: what arrived twice is no news of a loss.
     s.inject(". 1:1(0) ack 1 <sack 0:1>").inject(". 1:1(0) ack 1 <sack 2001:3001 1001:4001>");
     assert_eq!((s.conn.stats().sacked, s.conn.stats().dsacks), (3000, 1));

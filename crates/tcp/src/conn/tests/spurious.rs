@@ -74,6 +74,21 @@ fn rfc5682_without_anything_new_to_send_what_is_lost_is_repaired() {
 }
 
 #[test]
+fn s40_an_ack_before_anything_left_again_is_of_the_originals() {
+    let mut s = ten_out(&plain(), "mss 1000");
+    s.at(399);
+    // The timer expires and the device takes nothing.
+    s.now += ms(1);
+    s.conn.on_timer(s.now);
+    let burst = s.conn.poll_transmit(s.now, &PLAIN).expect("the retransmission");
+    s.conn.on_refused(&burst);
+    s.inject(". 1:1(0) ack 1001");
+    let stats = s.conn.stats();
+    assert_eq!((stats.spurious_timeouts, stats.ssthresh, stats.lost), (1, u64::MAX, 0));
+    assert!(s.ranges().iter().all(|range| range.0 >= 10_000));
+}
+
+#[test]
 fn rfc5682_two_new_segments_are_enough_whatever_the_window() {
     // BBR has four segments of window when something arrives after a timeout.
     let mut s = Script::established(&ConnConfig { controller: ControllerKind::Bbr, ..plain() }, 65535);
