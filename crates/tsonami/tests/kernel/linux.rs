@@ -149,22 +149,18 @@ pub(crate) struct Linux {
     stream: Option<TcpStream>,
     base: Option<Counter>,
     ended: Option<ErrorKind>,
-    /// What it was told last.
-    habits: Habits,
 }
 
 impl Linux {
     /// Some of them are of the whole namespace.
-    fn adopt(&mut self, habits: Habits) {
+    fn adopt(habits: Habits) {
         let on = |on: bool| if on { "1" } else { "0" };
         set("tcp_timestamps", on(habits.timestamps));
         set("tcp_sack", on(habits.sack));
         set("tcp_early_retrans", if habits.tail_loss_probe { "3" } else { "0" });
         set("tcp_mtu_probing", on(habits.black_holes));
-        if habits.min_rto != self.habits.min_rto {
-            route(SENDER_INTERFACE, SENDER, habits.min_rto);
-        }
-        self.habits = habits;
+        // Always: what the last connection learned of the path is of no use to this one.
+        route(SENDER_INTERFACE, SENDER, habits.min_rto);
     }
 
     fn stream(&self) -> &TcpStream {
@@ -174,7 +170,7 @@ impl Linux {
 
 impl Sender for Linux {
     fn connect(&mut self, to: SocketAddrV4, habits: Habits) {
-        self.adopt(habits);
+        Linux::adopt(habits);
         let fd = tcp_socket();
         if let Some(time) = habits.user_timeout {
             let millis = time.as_millis() as u32;
@@ -188,7 +184,7 @@ impl Sender for Linux {
             .expect("the kernel has BBR (CONFIG_TCP_CONG_BBR)");
         let begun = connect(fd.as_raw_fd(), &SockaddrIn::from(to));
         assert_eq!(begun, Err(Errno::EINPROGRESS));
-        *self = Linux { stream: Some(fd.into()), base: None, ended: None, habits };
+        *self = Linux { stream: Some(fd.into()), base: None, ended: None };
     }
 
     fn is_connected(&mut self) -> bool {

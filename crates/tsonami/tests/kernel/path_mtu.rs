@@ -7,33 +7,58 @@ use crate::stand_in::ack;
 
 #[test]
 fn s42_a_router_tells_as_linux() {
-    let scenarios = [scripted(
-        "what was too long leaves again at once, shorter",
-        [Write(4380), TooLong(1000), Answer(ack(961)), Answer(ack(4381)), Write(1920)],
-    )
-    .with_mss(1460)
-    .but(
-        "what leaves again is cut anew as a whole (S42); Linux splits each segment that was too long",
-        &[(
-            1,
-            &[
-                ". 1:961(960) ack 1",
-                ". 961:1461(500) ack 1",
-                ". 1461:2421(960) ack 1",
-                ". 2421:2921(500) ack 1",
-                ". 2921:3881(960) ack 1",
-                ". 3881:4381(500) ack 1",
-            ],
-            &[
-                ". 1:961(960) ack 1",
-                ". 961:1921(960) ack 1",
-                ". 1921:2881(960) ack 1",
-                ". 2881:3841(960) ack 1",
-                ". 3841:4381(540) ack 1",
-            ],
-        )],
-    )];
-    same_as_linux("path_mtu::s42_a_router_tells_as_linux", &scenarios);
+    const CUT: &str =
+        "what leaves again is cut anew as a whole (S42); Linux splits each segment that was too long";
+    let scenarios = [
+        scripted(
+            "what was too long leaves again at once, shorter",
+            [Write(4380), TooLong(1000), Answer(ack(961)), Answer(ack(4381)), Write(1920)],
+        )
+        .but(
+            CUT,
+            &[(
+                1,
+                &[
+                    ". 1:961(960) ack 1",
+                    ". 961:1461(500) ack 1",
+                    ". 1461:2421(960) ack 1",
+                    ". 2421:2921(500) ack 1",
+                    ". 2921:3881(960) ack 1",
+                    ". 3881:4381(500) ack 1",
+                ],
+                &[
+                    ". 1:961(960) ack 1",
+                    ". 961:1921(960) ack 1",
+                    ". 1921:2881(960) ack 1",
+                    ". 2881:3841(960) ack 1",
+                    ". 3841:4381(540) ack 1",
+                ],
+            )],
+        ),
+        scripted("less than any path has", [Write(2920), TooLong(100), Answer(ack(2921)), Write(1000)]).but(
+            CUT,
+            &[(
+                1,
+                &[
+                    ". 1:537(536) ack 1",
+                    ". 537:1073(536) ack 1",
+                    ". 1073:1461(388) ack 1",
+                    ". 1461:1997(536) ack 1",
+                    ". 1997:2533(536) ack 1",
+                    ". 2533:2921(388) ack 1",
+                ],
+                &[
+                    ". 1:537(536) ack 1",
+                    ". 537:1073(536) ack 1",
+                    ". 1073:1609(536) ack 1",
+                    ". 1609:2145(536) ack 1",
+                    ". 2145:2681(536) ack 1",
+                    ". 2681:2921(240) ack 1",
+                ],
+            )],
+        ),
+    ];
+    same_as_linux("path_mtu::s42_a_router_tells_as_linux", &scenarios.map(|s| s.with_mss(1460)));
 }
 
 #[test]

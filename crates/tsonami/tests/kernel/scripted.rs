@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::link::FASTER_AT_FIRST;
 use crate::scenario;
 use crate::scenario::{Difference, Habits, Receiver, Scenario, Step};
-use crate::stand_in::{Offer, SYN_IS_FASTER};
+use crate::stand_in::Offer;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
@@ -79,10 +80,11 @@ impl Scenario {
     /// The peer acknowledges by itself what comes through a bottleneck, from so far away.
     pub(crate) fn through(self, bytes_per_second: u64, round_trip: Duration) -> Scenario {
         self.change(|offer, habits| {
-            (offer.bytes_per_second, offer.round_trip) = (Some(bytes_per_second), round_trip - SYN_IS_FASTER);
+            (offer.bytes_per_second, offer.round_trip) =
+                (Some(bytes_per_second), round_trip - FASTER_AT_FIRST);
             habits.min_rto = 500 * MS;
         })
-        .patient_for(SYN_IS_FASTER)
+        .patient_for(FASTER_AT_FIRST)
     }
 
     /// Bytes per second.

@@ -9,7 +9,7 @@ use etherparse::{
     Icmpv4Type, NetSlice, PacketBuilder, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice,
 };
 
-use crate::link::{Link, Sample};
+use crate::link::{FASTER_AT_FIRST, Link, Sample};
 use crate::wire::{PEER, SENDER};
 
 /// The port that it listens at.
@@ -19,9 +19,6 @@ pub(crate) const PORT: u16 = 7000;
 pub(crate) const ISS: u32 = 1000;
 /// What it adds to its clock of timestamps.
 const STAMP: u32 = 5000;
-
-/// What passes a link takes so much longer than the SYNs: these are the shortest round trip, whatever happens later.
-pub(crate) const SYN_IS_FASTER: Duration = Duration::from_millis(10);
 
 /// What it offers in its SYN, and how far away it seems.
 #[derive(Copy, Clone, Debug)]
@@ -104,7 +101,7 @@ impl StandIn {
             stamps: HashMap::new(),
             newest: None,
             quote: Vec::new(),
-            link: offer.bytes_per_second.map(|rate| Link::new(rate, offer.round_trip + SYN_IS_FASTER)),
+            link: offer.bytes_per_second.map(|rate| Link::new(rate, offer.round_trip + FASTER_AT_FIRST)),
         }
     }
 

@@ -22,6 +22,26 @@ fn s36_timeouts_double_as_linux() {
             "the oldest alone is sent again, then slow start",
             [Write(5000), Waits(2), Answer(ack(1001)), Answer(ack(3001)), Answer(ack(5001))],
         ),
+        scripted(
+            "what SACK reported is not sent again",
+            [
+                Write(6000),
+                Answer(ack(1).sack(&[(1001, 5001)])),
+                Waits(2),
+                Answer(ack(1).sack(&[(5001, 6001), (1001, 5001)])),
+                Answer(ack(6001)),
+                Write(3000),
+            ],
+        )
+        .but(
+            SLOW_START,
+            &[(
+                5,
+                &[". 6001:7001(1000) ack 1", ". 7001:8001(1000) ack 1", ". 8001:9001(1000) ack 1"],
+                &[". 6001:7001(1000) ack 1", ". 7001:8001(1000) ack 1"],
+            )],
+        ),
+        scripted("a FIN that is lost", [Write(1000), Finish, Answer(ack(1001)), Waits(2), Answer(ack(1002))]),
         scripted("until the user's patience ends", [Write(1000), Waits(2), Dies(ErrorKind::TimedOut)])
             .with_user_timeout(Duration::from_secs(1)),
     ];
@@ -60,6 +80,24 @@ fn s21_window_probes_double_as_linux() {
                     ". 3001:3002(1) ack 1 after 2 times the first wait",
                     ". 3001:3002(1) ack 1 after 4 times the first wait",
                     ". 3001:3002(1) ack 1 after 8 times the first wait",
+                ],
+            )],
+        ),
+        scripted(
+            "it closes over what was lost",
+            [Write(3000), Answer(ack(1001).window(0)), Waits(2), Answer(ack(1001)), Answer(ack(3001))],
+        )
+        .but(
+            "S21: no more than a byte leaves into a closed window; Linux repeats the segment that was lost",
+            &[(
+                2,
+                &[
+                    ". 1001:2001(1000) ack 1 after 1 times the first wait",
+                    ". 1001:2001(1000) ack 1 after 2 times the first wait",
+                ],
+                &[
+                    ". 1001:1002(1) ack 1 after 1 times the first wait",
+                    ". 1001:1002(1) ack 1 after 2 times the first wait",
                 ],
             )],
         ),

@@ -31,7 +31,7 @@ pub(crate) const SENDER_INTERFACE: &str = "ts-sender";
 pub(crate) const MIN_RTO: Duration = Duration::from_millis(500);
 
 /// What a kernel does by default and we leave out, or do by options that the other side would have to have too.
-const SYSCTLS: [(&str, &str); 13] = [
+const SYSCTLS: [(&str, &str); 14] = [
     ("tcp_congestion_control", "reno"),
     ("tcp_timestamps", "0"),
     ("tcp_sack", "0"),
@@ -49,6 +49,8 @@ const SYSCTLS: [(&str, &str); 13] = [
     ("tcp_rmem", "4096 131072 6291456"),
     // Segments of paths that carry nothing longer: with headers 1200 bytes, as RFC 8899 has it (BASE_PLPMTU).
     ("tcp_base_mss", "1160"),
+    // As we do, it believes in no path that carries less.
+    ("route/min_pmtu", "576"),
 ];
 
 /// A segment of the sender, relative to the initial sequence numbers, as packetdrill writes it.
