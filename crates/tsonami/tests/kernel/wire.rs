@@ -31,7 +31,7 @@ pub(crate) const SENDER_INTERFACE: &str = "ts-sender";
 pub(crate) const MIN_RTO: Duration = Duration::from_millis(500);
 
 /// What a kernel does by default and we leave out, or do by options that the other side would have to have too.
-const SYSCTLS: [(&str, &str); 14] = [
+const SYSCTLS: [(&str, &str); 13] = [
     ("tcp_congestion_control", "reno"),
     ("tcp_timestamps", "0"),
     ("tcp_sack", "0"),
@@ -49,8 +49,6 @@ const SYSCTLS: [(&str, &str); 14] = [
     ("tcp_rmem", "4096 131072 6291456"),
     // Segments of paths that carry nothing longer: with headers 1200 bytes, as RFC 8899 has it (BASE_PLPMTU).
     ("tcp_base_mss", "1160"),
-    // As we do, it believes in no path that carries less.
-    ("route/min_pmtu", "576"),
 ];
 
 /// A segment of the sender, relative to the initial sequence numbers, as packetdrill writes it.
@@ -112,8 +110,11 @@ impl Wire {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)
             .expect("a packet socket");
-        // However long we have no turn, no frame is lost.
-        setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20)).expect("SO_RCVBUFFORCE");
+        // However long we have no turn, no frame is lost; as an ordinary user, for as long as users may.
+        let room = 16 << 20;
+        setsockopt(&socket, sockopt::RcvBufForce, &room)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &room))
+            .expect("SO_RCVBUF");
         let ends = ["s", "p"].map(|side| link(&format!("ts-{tag}{side}")));
         Wire {
             socket,
