@@ -155,7 +155,9 @@ impl<P: Payload> Connection<P> {
             return None;
         }
         let busy = self.path.search.probe.is_some() || self.proposed.bursts > 0;
-        if busy || self.recovery.phase() != Phase::Open || self.flight.lost() > 0 {
+        let recovers = self.recovery.phase() != Phase::Open || self.flight.lost() > 0;
+        // While a marked window is reduced there is no room for what is longer.
+        if busy || recovers || self.prr.is_some() {
             return None;
         }
         let Some(size) = self.path.search.candidate(mtu, ceiling) else {
