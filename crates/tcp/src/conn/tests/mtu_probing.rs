@@ -314,6 +314,16 @@ fn s42_a_router_that_answers_a_probe_shortens_the_search() {
 }
 
 #[test]
+fn s42_a_router_is_believed_that_names_a_size_between_what_passes_and_the_probe() {
+    for (mtu, refused) in [(1_199, 0), (1_200, 1), (1_499, 1), (1_500, 0)] {
+        let mut s = open(MtuProbing::On);
+        s.write(40_000).at(150);
+        s.conn.on_icmp(s.now, too_big(mtu, 1));
+        assert_eq!(s.conn.stats().mtu_probes_lost, refused, "{mtu}");
+    }
+}
+
+#[test]
 fn s42_a_probe_that_times_out_was_lost() {
     let mut s = open(MtuProbing::On);
     s.write(20_000).expect(". 1:1461(1460) ack 1").sent.clear();

@@ -145,6 +145,26 @@ fn s38_the_window_for_reordering_shrinks_after_sixteen_recoveries() {
 }
 
 #[test]
+fn rfc8985_an_echo_older_than_the_retransmission_condemns_no_other() {
+    for (ecr, again) in [(100, false), (199, false), (200, true)] {
+        let cfg = ConnConfig {
+            sack: true,
+            timestamps: true,
+            tail_loss_probe: false,
+            max_mss: Some(1012),
+            ..plain()
+        };
+        let mut s = Script::connect(&cfg);
+        s.at(100).inject("S. 0:0(0) ack 1 <mss 1012,sackOK,TS val 1 ecr 0>").write(10_000).sent.clear();
+        s.at(200).inject(". 1:1(0) ack 1 <TS val 2 ecr 100,sack 1001:2001 3001:10001>");
+        assert_eq!(s.ranges(), [(0, 1000), (2000, 3000)]);
+        // The third came, a round trip later: the original, or what left after the first had once more.
+        s.at(305).inject(&format!(". 1:1(0) ack 1 <TS val 3 ecr {ecr},sack 1001:10001>"));
+        assert_eq!(!s.ranges().is_empty(), again, "{ecr}");
+    }
+}
+
+#[test]
 fn s37_part_of_a_segment_is_not_a_segment() {
     let mut s = ten_out();
     s.at(200).inject(". 1:1(0) ack 1 <sack 4000:4001>").inject(". 1:1(0) ack 1 <sack 4000:5999>").nothing();
