@@ -121,4 +121,14 @@ fn s27_a_retransmission_is_stamped_anew() {
         (stats.delivery_rate, stats.min_rtt),
         (Some(Rate::from_bps(800_000)), Some(Nanos::from_millis(100)))
     );
+    // Neither since its original left: 6000 bytes in the 110 ms since 4000 were delivered, not 10 000 in 210.
+    let mut s = Script::established(&plain(), 65535);
+    s.write(100_000).at(200).inject(". 1:1(0) ack 4001").at(210);
+    s.ranges();
+    for _ in 0..3 {
+        s.inject(". 1:1(0) ack 4001");
+    }
+    assert_eq!(s.ranges().last(), Some(&(4000, 5000)));
+    s.at(310).inject(". 1:1(0) ack 10001");
+    assert_eq!(s.conn.stats().delivery_rate, Some(Rate::from_bps(6000 * 8 * 1000 / 110)));
 }
