@@ -93,6 +93,24 @@ fn rfc3042_rfc6675_duplicates_as_linux() {
         )
         .far_away(),
         scripted(
+            "half of what is in flight is lost",
+            [
+                Write(10_000),
+                Pause(ROUND_TRIP),
+                Answer(ack(1).sack(&[(5001, 6001)])),
+                Answer(ack(1).sack(&[(5001, 7001)])),
+                Answer(ack(1).sack(&[(5001, 8001)])),
+                Answer(ack(1).sack(&[(5001, 9001)])),
+                Answer(ack(1).sack(&[(5001, 10_001)])),
+                Pause(ROUND_TRIP + ROUND_TRIP / 4),
+                Answer(ack(1001).sack(&[(5001, 10_001)])),
+                Answer(ack(2001).sack(&[(5001, 10_001)])),
+                Answer(ack(10_001)),
+                Write(10_000),
+            ],
+        )
+        .far_away(),
+        scripted(
             "a retransmission that is lost again",
             [
                 Write(10_000),

@@ -297,3 +297,51 @@ fn rfc3522_eifel_as_linux() {
     ];
     same_as_linux("timeouts::rfc3522_eifel_as_linux", &scenarios);
 }
+
+#[test]
+fn rfc2883_duplicates_that_are_reported_as_linux() {
+    let scenarios = [
+        scripted(
+            "a timeout whose every retransmission arrived twice",
+            [
+                Write(5000),
+                Time(1),
+                Answer(ack(1001)),
+                Answer(ack(5001)),
+                Answer(ack(5001).sack(&[(1, 1001)])),
+                Answer(ack(5001).sack(&[(1001, 2001)])),
+                Answer(ack(5001).sack(&[(2001, 3001)])),
+                Write(10_000),
+            ],
+        ),
+        scripted(
+            "a fast retransmission that arrived twice",
+            [
+                Write(10_000),
+                Pause(ROUND_TRIP),
+                Answer(ack(1).sack(&[(1001, 4001)])),
+                Answer(ack(4001)),
+                Answer(ack(10_001)),
+                Answer(ack(10_001).sack(&[(1, 1001)])),
+                Write(10_000),
+            ],
+        )
+        .far_away(),
+        scripted(
+            "one of two that arrived twice",
+            [
+                Write(10_000),
+                Pause(ROUND_TRIP),
+                Answer(ack(1).sack(&[(1001, 2001)])),
+                Answer(ack(1).sack(&[(3001, 6001), (1001, 2001)])),
+                Answer(ack(1).sack(&[(3001, 10_001), (1001, 2001)])),
+                Pause(ROUND_TRIP + ROUND_TRIP / 4),
+                Answer(ack(10_001)),
+                Answer(ack(10_001).sack(&[(1, 1001)])),
+                Write(10_000),
+            ],
+        )
+        .far_away(),
+    ];
+    same_as_linux("timeouts::rfc2883_duplicates_that_are_reported_as_linux", &scenarios);
+}
