@@ -34,7 +34,7 @@ pub(crate) fn parse(packet: &[u8]) -> Result<Arrived, Malformed> {
             let (src, dst) = (ip.header.src, ip.header.dst);
             let body = &packet[ip.payload.clone()];
             match ip.header.next_header {
-                PROTOCOL_TCP => tcp(src.into(), dst.into(), ip.is_ce(), body),
+                PROTOCOL_TCP => tcp(src.into(), dst.into(), ip.ecn(), body),
                 PROTOCOL_ICMPV6 => Ok(match Icmpv6::parse(body, src, dst)?.error() {
                     Some((kind, quoted)) => {
                         parse_quoted_v6(kind, quoted).map(|(tuple, error)| Arrived::Icmp(tuple, error))?
@@ -48,7 +48,7 @@ pub(crate) fn parse(packet: &[u8]) -> Result<Arrived, Malformed> {
             let ip = Ipv4Header::parse(packet, packet.len(), ChecksumBy::Software)?;
             let body = &packet[ip.payload.clone()];
             match ip.header.protocol {
-                PROTOCOL_TCP => tcp(ip.header.src.into(), ip.header.dst.into(), ip.is_ce(), body),
+                PROTOCOL_TCP => tcp(ip.header.src.into(), ip.header.dst.into(), ip.ecn(), body),
                 PROTOCOL_ICMP => Ok(match Icmpv4::parse(body)?.error() {
                     Some((kind, quoted)) => {
                         parse_quoted_v4(kind, quoted).map(|(tuple, error)| Arrived::Icmp(tuple, error))?
@@ -61,7 +61,7 @@ pub(crate) fn parse(packet: &[u8]) -> Result<Arrived, Malformed> {
     }
 }
 
-fn tcp(src: IpAddr, dst: IpAddr, ce: bool, bytes: &[u8]) -> Result<Arrived, Malformed> {
+fn tcp(src: IpAddr, dst: IpAddr, ecn: u8, bytes: &[u8]) -> Result<Arrived, Malformed> {
     let mut sum = Sum::pseudo_header(src, dst, PROTOCOL_TCP, bytes.len() as u32);
     sum.add(bytes);
     if !sum.is_valid() {
@@ -72,7 +72,7 @@ fn tcp(src: IpAddr, dst: IpAddr, ce: bool, bytes: &[u8]) -> Result<Arrived, Malf
         local: SocketAddr::new(dst, packet.header.dst_port),
         remote: SocketAddr::new(src, packet.header.src_port),
     };
-    Ok(Arrived::Tcp(tuple, packet.segment(ce, Bytes::from(&bytes[packet.header_len..]))))
+    Ok(Arrived::Tcp(tuple, packet.segment(ecn, Bytes::from(&bytes[packet.header_len..]))))
 }
 
 /// Writes the packet of `burst`, which is one segment, with `payload`.

@@ -153,17 +153,17 @@ impl<N: Nic> Engine<N> {
         };
         self.counters.rx_segments += 1;
         self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
-        let ce = ip.is_ce();
+        let ecn = ip.ecn();
         let slots = &self.slots;
         match self.flows.find(&tuple, |k| slots.get(k).map(|s| s.conn.tuple())) {
             Some(index) => {
                 let Some(slot) = self.slots.get_mut(index) else { return };
                 each_piece(frame, start + tcp.header_len, end, |at, last, payload| {
-                    slot.conn.on_segment(now, tcp.piece(at, last, ce, payload));
+                    slot.conn.on_segment(now, tcp.piece(at, last, ecn, payload));
                 });
                 self.notice(index);
             }
-            None => self.unmatched(frame, tuple, &tcp, (start + tcp.header_len, end), ce, src_mac, now),
+            None => self.unmatched(frame, tuple, &tcp, (start + tcp.header_len, end), ecn, src_mac, now),
         }
     }
 
@@ -175,14 +175,14 @@ impl<N: Nic> Engine<N> {
         tuple: FourTuple,
         tcp: &TcpPacket,
         (start, end): (usize, usize),
-        ce: bool,
+        ecn: u8,
         src_mac: [u8; 6],
         now: Time,
     ) {
         let first = frame[0].buf.slice(start..end.min(frame[0].buf.len()).max(start));
         let last = end <= frame[0].buf.len();
         // Its first piece says all that an answer depends on.
-        let segment = tcp.piece(0, last, ce, first);
+        let segment = tcp.piece(0, last, ecn, first);
         match self.endpoint.on_unmatched(now, tuple, &segment) {
             Unmatched::Drop(_) => self.counters.drop_tcp_unmatched += 1,
             Unmatched::Reply(burst) => self.send_reply(&tuple, &burst, src_mac),

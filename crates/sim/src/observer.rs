@@ -52,6 +52,8 @@ struct Syn {
     sack_permitted: bool,
     /// It asks for ECN, or agrees to it (RFC 3168 §6.1.1).
     ecn: bool,
+    /// For Accurate ECN, or agrees to that (RFC 9768 §3.1).
+    accurate: bool,
 }
 
 impl Observer {
@@ -114,10 +116,12 @@ impl Observer {
             if receiver.peer_isn != packet.seq {
                 receiver.arrived.clear();
             }
-            let asked = receiver.peer_isn == packet.seq && receiver.peer_syn.is_some_and(|syn| syn.ecn);
+            let known = receiver.peer_syn.filter(|_| receiver.peer_isn == packet.seq);
+            let asked = |which: fn(Syn) -> bool| known.is_some_and(which);
             let syn = Syn::of(&packet);
             // One that was repeated may have given up asking, and come too late to say so.
-            receiver.peer_syn = Some(Syn { ecn: syn.ecn || asked, ..syn });
+            let (ecn, accurate) = (syn.ecn || asked(|s| s.ecn), syn.accurate || asked(|s| s.accurate));
+            receiver.peer_syn = Some(Syn { ecn, accurate, ..syn });
             receiver.peer_isn = packet.seq;
         }
         if receiver.peer_isn != isn {
@@ -195,14 +199,16 @@ impl Half {
             return if p.ecn == 0 { Ok(()) } else { Err("a SYN that can be marked".into()) };
         }
         let agreed = syn.ecn && self.peer_syn.is_some_and(|peer| peer.ecn);
-        if !agreed && (p.ecn != 0 || p.ece || p.cwr) {
+        let counts = syn.accurate && self.peer_syn.is_some_and(|peer| peer.accurate);
+        if (!agreed && (p.ecn != 0 || p.ece || p.cwr)) || (!counts && p.ae) {
             return Err("ECN without agreement".into());
         }
         let new = !p.payload.is_empty() && offset(p.seq, self.isn) >= self.bytes.len() as i64;
         if p.ecn != 0 && (p.ecn != 0b10 || !new) {
             return Err(format!("ECN field {:#b} on what is no new data", p.ecn));
         }
-        if p.cwr && !new {
+        // With Accurate ECN it is a bit of a number (RFC 9768 §3.2.2).
+        if p.cwr && !new && !counts {
             return Err("CWR on what is not new".into());
         }
         Ok(())
@@ -297,12 +303,17 @@ impl Half {
 
 impl Syn {
     fn of(p: &Packet<'_>) -> Syn {
+        let accurate = match ((p.ae, p.cwr, p.ece), p.ack) {
+            ((true, true, true), ack) => ack.is_none(),
+            ((ae, cwr, _), ack) => ack.is_some() && ((ae && !p.ece) || cwr),
+        };
         Syn {
+            accurate,
             mss: p.mss.unwrap_or(536),
             window_scale: p.window_scale,
             timestamps: p.timestamps.is_some(),
             sack_permitted: p.sack_permitted,
-            ecn: p.ece && p.cwr == p.ack.is_none(),
+            ecn: accurate || (p.ece && p.cwr == p.ack.is_none()),
         }
     }
 }
@@ -383,6 +394,7 @@ mod tests {
             ecn: 0,
             ece: false,
             cwr: false,
+            ae: false,
             window: 1000,
             ip_len: 40 + payload.len(),
             options_len: 0,

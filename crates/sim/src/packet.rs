@@ -31,6 +31,8 @@ pub struct Packet<'a> {
     pub ece: bool,
     /// CWR.
     pub cwr: bool,
+    /// AE.
+    pub ae: bool,
     /// The window field.
     pub window: u16,
     /// Bytes of IP packet.
@@ -96,6 +98,7 @@ pub fn decode(frame: &[u8]) -> Decoded<'_> {
         ecn: header.ecn().value(),
         ece: tcp.ece(),
         cwr: tcp.cwr(),
+        ae: tcp.ns(),
         window: tcp.window_size(),
         ip_len: usize::from(header.total_len()),
         options_len: tcp.options().len(),
@@ -126,6 +129,8 @@ pub fn decode(frame: &[u8]) -> Decoded<'_> {
                     _ => return Decoded::Malformed("a user timeout that means nothing".into()),
                 }
             }
+            // Accurate ECN: whole fields of three bytes (RFC 9768 §3.2.3).
+            Err(TcpOptionReadError::UnknownId(172 | 174)) if !packet.syn => {}
             Err(error) => return Decoded::Malformed(error.to_string()),
         }
     }

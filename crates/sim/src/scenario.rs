@@ -248,9 +248,10 @@ fn settings(rng: &mut Rng, mtu: u16) -> ConnConfig {
             1 => MtuProbing::On,
             _ => MtuProbing::BlackHole,
         },
-        ecn: match rng.range(0, 2) {
+        ecn: match rng.range(0, 4) {
             0 => EcnMode::Off,
             1 => EcnMode::On,
+            2 | 3 => EcnMode::Accurate,
             _ => EcnMode::Passive,
         },
         linger: match rng.chance(0.2) {

@@ -29,8 +29,10 @@ pub struct Segment<P> {
     pub urgent: u16,
     /// Parsed options.
     pub options: TcpOptions,
-    /// True when the IP header carried Congestion Experienced.
-    pub ce: bool,
+    /// The ECN field of its IP header (RFC 3168 §5).
+    pub ecn: u8,
+    /// A further piece of a packet that came in several buffers.
+    pub continues: bool,
     /// The payload; may be many MSS long where the device coalesced.
     pub payload: P,
 }

@@ -71,6 +71,7 @@ fn syn_options() -> impl Strategy<Value = TcpOptions> {
         timestamps,
         sack: SackBlocks::default(),
         user_timeout,
+        marked_bytes: None,
     })
 }
 

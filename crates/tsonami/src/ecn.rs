@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tcp::conn::EcnMode;
 
-/// Whether a connection uses Explicit Congestion Notification (RFC 3168).
+/// Whether a connection uses Explicit Congestion Notification (RFC 3168, RFC 9768).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ecn {
@@ -11,6 +11,8 @@ pub enum Ecn {
     Off,
     /// Asks for it, and agrees to it.
     On,
+    /// Asks for Accurate ECN (RFC 9768), whose ACKs count marks, and agrees to either form.
+    Accurate,
     /// Agrees to it when the peer, who connects, asks for it.
     Passive,
 }
@@ -20,6 +22,7 @@ impl From<EcnMode> for Ecn {
         match mode {
             EcnMode::Off => Ecn::Off,
             EcnMode::On => Ecn::On,
+            EcnMode::Accurate => Ecn::Accurate,
             EcnMode::Passive => Ecn::Passive,
         }
     }
@@ -30,6 +33,7 @@ impl Ecn {
         match self {
             Ecn::Off => EcnMode::Off,
             Ecn::On => EcnMode::On,
+            Ecn::Accurate => EcnMode::Accurate,
             Ecn::Passive => EcnMode::Passive,
         }
     }

@@ -87,7 +87,7 @@ pub struct ConnectOptions {
     pub tso_defer: bool,
     /// Restart the congestion window after a silence (RFC 5681 §4.1, `S26`).
     pub idle_restart: bool,
-    /// Explicit Congestion Notification (RFC 3168, `S35`): `off`, `on`, or `passive`, which agrees to it and does not ask.
+    /// Explicit Congestion Notification (RFC 3168, `S35`): `off`, `on`, `accurate`, whose ACKs count marks (RFC 9768), or `passive`, which agrees to it and does not ask.
     pub ecn: Ecn,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,

@@ -239,6 +239,8 @@ pub(crate) enum EcnArg {
     Off,
     /// Ask for it
     On,
+    /// Ask for Accurate ECN (RFC 9768), whose ACKs count marks; agree to either form
+    Accurate,
     /// Agree when the peer, who connects, asks
     Passive,
 }

@@ -105,6 +105,7 @@ fn set_protocol(options: &mut ConnectOptions, args: &ProtocolArgs) {
     let ecn = ecn.map(|ecn| match ecn {
         EcnArg::Off => Ecn::Off,
         EcnArg::On => Ecn::On,
+        EcnArg::Accurate => Ecn::Accurate,
         EcnArg::Passive => Ecn::Passive,
     });
     set(&mut options.ecn, ecn);

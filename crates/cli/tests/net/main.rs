@@ -4,6 +4,7 @@
 
 mod bitrate;
 mod capture;
+mod ecn;
 mod failures;
 mod frames;
 mod knobs;

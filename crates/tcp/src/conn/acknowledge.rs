@@ -31,6 +31,7 @@ impl<P: Payload> Connection<P> {
                 return false;
             }
             self.establish(now, ecr);
+            self.on_handshake_ace(seg);
             self.window.begin(seq, una, self.window.scaled(seg.window));
             return true;
         }
@@ -46,7 +47,7 @@ impl<P: Payload> Connection<P> {
         self.pulse.on_heard(now);
         self.cork.on_ack();
         if delta >= 0 {
-            self.on_ecn_ack(now, una + delta as u64, seg.flags);
+            self.on_ecn_ack(now, una, una + delta as u64, seg);
         }
         // Nearly every ACK has no SACK option: all of this is off its path.
         let report = match self.peer.sack && !seg.options.sack.as_slice().is_empty() {
@@ -185,7 +186,7 @@ impl<P: Payload> Connection<P> {
             rtt: acked.sent.map(|sent| now.since(sent)),
             srtt: self.rtt.srtt(),
             rate,
-            marked,
+            marked: self.ecn.marked_of(acked.delivered),
             sack: self.peer.sack,
             lost: self.flight.losses.take(),
         });
@@ -258,7 +259,7 @@ impl<P: Payload> Connection<P> {
             rtt,
             srtt: self.rtt.srtt(),
             rate,
-            marked: self.ecn.is_echoed(),
+            marked: self.ecn.marked_of(arrived.delivered),
             sack: self.peer.sack,
             lost: self.flight.losses.take(),
         });

@@ -27,6 +27,9 @@ impl<P: Payload> Connection<P> {
         if self.announced.is_due() {
             self.on_announcing_sent(burst);
         }
+        if self.ecn.is_accurate() {
+            self.on_count_sent(burst);
+        }
         let end = end_of(burst);
         match burst.kind {
             BurstKind::Syn => {

@@ -7,10 +7,11 @@
 //! A receiver whose controller is DCTCP echoes marks one by one instead of repeating each until it is answered (RFC 8257
 //! §3.2), and such a sender is told which bytes every ACK says were marked.
 
+use super::accurate_ecn::{ASK, Counts, Marks, Offer, offer};
 use super::recovery::Phase;
 use super::{Connection, State};
 use crate::wire::TcpFlags;
-use crate::{Burst, BurstKind, Offset, Payload, Time};
+use crate::{Burst, BurstKind, Offset, Payload, Segment, Time};
 
 /// Whether a connection uses Explicit Congestion Notification.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +20,8 @@ pub enum EcnMode {
     Off,
     /// Ask for it when we open, agree to it when the peer does.
     On,
+    /// Ask for Accurate ECN (RFC 9768), and agree to that or to what RFC 3168 has, whichever the peer knows.
+    Accurate,
     /// Agree to it when the peer, who opens, asks for it: the default, as in Linux. With a controller that lives on marks,
     /// as [`On`](EcnMode::On).
     #[default]
@@ -30,22 +33,72 @@ pub enum EcnMode {
 pub(super) struct Ecn {
     /// Our SYN asked for it, and none of ours did not.
     asked: bool,
-    /// Both ends agreed.
+    /// A SYN of ours asked for Accurate ECN.
+    asked_accurate: bool,
+    /// One that was repeated did not any more.
+    gave_up: bool,
+    /// Both ends agreed on RFC 3168.
     agreed: bool,
+    /// Or on RFC 9768: what is counted is in `counts`.
+    accurate: bool,
+    pub(super) counts: Counts,
+    /// New data may be marked.
+    pub(super) capable: bool,
+    /// The option of RFC 9768 is due.
+    option_due: bool,
+    /// What every segment with an ACK says.
+    says: TcpFlags,
     /// Up to here a window was sent that was reduced already: what else is said of it is no news.
     answered: Offset,
     /// Reductions of the window that the peer was told of.
     told: u32,
     /// The newest ACK says that what it acknowledges was marked.
     echoed: bool,
+    /// How much of it, with Accurate ECN.
+    marks: Marks,
     /// Our ACKs say that the peer's data was marked.
     echo: bool,
 }
 
 impl Ecn {
-    /// Both ends agreed on it.
+    /// Both ends agreed on it, in one form or the other.
     pub(super) fn is_agreed(&self) -> bool {
-        self.agreed
+        self.agreed || self.accurate
+    }
+
+    /// On Accurate ECN.
+    #[inline]
+    pub(super) fn is_accurate(&self) -> bool {
+        self.accurate
+    }
+
+    /// The option of Accurate ECN is due.
+    #[inline]
+    pub(super) fn is_option_due(&self) -> bool {
+        self.option_due
+    }
+
+    /// What every segment says has the bit that devices clear in all segments of a burst but the first.
+    #[inline]
+    pub(super) fn is_cut_by_devices(&self) -> bool {
+        self.says.has(TcpFlags::CWR)
+    }
+
+    /// Both ends agreed on Accurate ECN; `capable`: and what is sent may be marked.
+    pub(super) fn begin_accurate(&mut self, capable: bool) {
+        (self.agreed, self.accurate, self.capable) = (false, true, capable);
+        self.show_count();
+    }
+
+    /// The path, or the peer, does something to the ECN field that makes it worthless: our data is not to be marked.
+    pub(super) fn disable_marking(&mut self) {
+        self.capable = false;
+    }
+
+    /// The count of marks, or what is due, changed.
+    pub(super) fn show_count(&mut self) {
+        self.says = self.counts.field();
+        self.option_due = self.counts.is_option_due();
     }
 
     /// Up to here a window was sent that was reduced for a mark.
@@ -56,7 +109,17 @@ impl Ecn {
     /// What every segment with an ACK says.
     #[inline]
     pub(super) fn echo(&self) -> TcpFlags {
-        if self.echo { TcpFlags::ECE } else { TcpFlags::NONE }
+        self.says
+    }
+
+    /// Of `acked` bytes of the newest ACK, those that it says were marked.
+    #[inline]
+    pub(super) fn marked_of(&self, acked: u64) -> u64 {
+        match (self.echoed, self.accurate) {
+            (false, _) => 0,
+            (true, false) => acked,
+            (true, true) => self.marks.bytes.min(acked),
+        }
     }
 
     /// The newest ACK says that what it acknowledges was marked.
@@ -77,6 +140,9 @@ impl<P: Payload> Connection<P> {
     pub(super) fn ecn_syn_flags(&self) -> TcpFlags {
         match self.state {
             State::SynReceived if self.ecn.agreed => TcpFlags::ECE,
+            // RFC 9768 §3.1.4: the first that is sent again still does.
+            State::SynReceived if self.ecn.accurate && self.syn.retransmits == 0 => self.ecn.counts.answer(),
+            State::SynSent if self.cfg.ecn == EcnMode::Accurate && self.syn.retransmits == 0 => ASK,
             State::SynSent if self.asks_for_ecn() && self.syn.sent.is_none() => SETUP,
             _ => TcpFlags::NONE,
         }
@@ -85,7 +151,7 @@ impl<P: Payload> Connection<P> {
     /// We were told to, or our controller lives on it.
     fn asks_for_ecn(&self) -> bool {
         match self.cfg.ecn {
-            EcnMode::Off => false,
+            EcnMode::Off | EcnMode::Accurate => false,
             EcnMode::On => true,
             EcnMode::Passive => self.cc.wants_every_mark(),
         }
@@ -95,22 +161,39 @@ impl<P: Payload> Connection<P> {
     pub(super) fn on_ecn_syn_sent(&mut self, flags: TcpFlags) {
         if self.state == State::SynSent {
             self.ecn.asked = flags.has(SETUP);
+            self.ecn.asked_accurate |= flags.has(ASK);
+            self.ecn.gave_up = self.ecn.asked_accurate && !flags.has(ASK);
+        } else if self.ecn.accurate && !flags.any(ASK) {
+            // RFC 9768 §3.1.5: whoever sent, or received, a SYN that asks for nothing sends nothing that may be marked.
+            self.ecn.disable_marking();
         }
     }
 
     /// The peer's SYN or SYN,ACK arrived.
-    pub(super) fn on_ecn_peer_syn(&mut self, flags: TcpFlags) {
+    pub(super) fn on_ecn_peer_syn(&mut self, flags: TcpFlags, ecn: u8) {
         let setup = match flags.has(TcpFlags::ACK) {
+            _ if self.cfg.ecn == EcnMode::Accurate && (self.passive || self.ecn.asked_accurate) => {
+                match offer(flags) {
+                    Offer::None => false,
+                    Offer::Classic => !self.ecn.gave_up,
+                    Offer::Accurate => return self.begin_accurate(flags, ecn, !self.ecn.gave_up),
+                }
+            }
             // With CWR too it is what hosts of old send back, who do not know what they say (RFC 3168 §6.1.1).
             true => flags.has(TcpFlags::ECE) && !flags.has(TcpFlags::CWR),
             false => flags.has(SETUP),
         };
         self.ecn.agreed = setup && (self.ecn.asked || (self.passive && self.cfg.ecn != EcnMode::Off));
+        self.ecn.capable = self.ecn.agreed;
     }
 
     /// The peer's SYN arrived once more: it may have given up asking (RFC 3168 §6.1.1).
     pub(super) fn on_ecn_peer_syn_again(&mut self, flags: TcpFlags) {
         self.ecn.agreed &= flags.has(SETUP);
+        self.ecn.capable &= match self.ecn.accurate {
+            true => flags.any(ASK),
+            false => self.ecn.agreed,
+        };
     }
 
     /// A proposal as it leaves. New bytes are ECT(0), and the first after a reduction of the window say that there was one
@@ -118,7 +201,7 @@ impl<P: Payload> Connection<P> {
     /// §6.1.6).
     #[inline]
     pub(super) fn ecn_mark(&self, burst: &mut Burst) {
-        if self.ecn.agreed && burst.kind == BurstKind::New && burst.len > 0 && burst.offset >= self.offered {
+        if self.ecn.capable && burst.kind == BurstKind::New && burst.len > 0 && burst.offset >= self.offered {
             burst.ect = true;
             if self.cwr_is_due() {
                 burst.flags |= TcpFlags::CWR;
@@ -140,8 +223,16 @@ impl<P: Payload> Connection<P> {
 
     /// An acceptable ACK of everything up to `ack` arrived.
     #[inline]
-    pub(super) fn on_ecn_ack(&mut self, now: Time, ack: Offset, flags: TcpFlags) {
-        self.ecn.echoed = self.ecn.agreed && flags.has(TcpFlags::ECE);
+    pub(super) fn on_ecn_ack(&mut self, now: Time, una: Offset, ack: Offset, seg: &Segment<P>) {
+        self.ecn.echoed = match self.ecn.accurate {
+            false => self.ecn.agreed && seg.flags.has(TcpFlags::ECE),
+            // Counts are of one order only where ACKs are: those of nothing new may be old ones.
+            true if ack > una => {
+                self.ecn.marks = self.on_count(ack.since(una), seg.flags, seg.options.marked_bytes);
+                self.ecn.marks.packets > 0
+            }
+            true => false,
+        };
         if self.ecn.echoed {
             self.on_ecn_echo(now, ack);
         }
@@ -187,6 +278,7 @@ impl<P: Payload> Connection<P> {
             // what each ACK acknowledges by its flag.
             if echo != self.ecn.echo {
                 self.ecn.echo = echo;
+                self.ecn.says = if echo { TcpFlags::ECE } else { TcpFlags::NONE };
                 self.ack.now();
             }
         }

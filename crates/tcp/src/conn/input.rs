@@ -3,7 +3,7 @@
 use super::ack::Owed;
 use super::timers::Timer;
 use super::{Connection, State};
-use crate::wire::{TcpFlags, Timestamps};
+use crate::wire::{CE, TcpFlags, Timestamps};
 use crate::{ConnErrorKind, Event, IcmpError, IcmpErrorKind, Nanos, Offset, Payload, Segment, Time};
 
 /// A timestamp this old says nothing about order any more (RFC 7323 §5.5).
@@ -94,6 +94,10 @@ impl<P: Payload> Connection<P> {
             return self.challenge(now);
         }
 
+        if self.ecn.is_accurate() {
+            self.count_marks(&seg);
+        }
+
         // Fifth, ACK.
         let next = self.rcv_nxt().0 as i64 + at;
         if !flags.has(TcpFlags::ACK) || !self.on_ack_field(now, at, &seg, stamp) {
@@ -158,6 +162,9 @@ impl<P: Payload> Connection<P> {
     /// RFC 9293 §3.10.7.4, first: an ACK that says what is expected. What carries text was most likely sent
     /// twice and is answered always; bare segments could answer each other for ever and are limited.
     fn answer_unacceptable(&mut self, now: Time, at: i64, seg: &Segment<P>) {
+        if seg.flags.has(TcpFlags::SYN) {
+            self.reflect_again();
+        }
         self.counts.segments_unacceptable += 1;
         let ahead = i64::from(seg.ack.diff(self.snd_seq(self.snd_nxt())));
         if seg.flags.has(TcpFlags::ACK) && (1..=self.offered.since(self.snd_nxt()) as i64).contains(&ahead) {
@@ -208,7 +215,7 @@ impl<P: Payload> Connection<P> {
         let start = Offset(start as u64);
         let len = seg.payload.len() as u64;
         if len > 0 {
-            self.on_ecn_data(seg.ce, seg.flags);
+            self.on_ecn_data(seg.ecn == CE, seg.flags);
             if self.detached && start + len > self.recv.next() {
                 // Nobody will ever read it: RFC 9293 §3.10.4, SHLD-3.
                 return self.abort(now);

@@ -16,6 +16,7 @@
 //! Inside, all positions are 64-bit stream offsets, and never wrap. A FIN stands at the offset behind the last
 //! byte; a SYN has none, and the state tells where it is. Sequence numbers exist only in segments.
 
+mod accurate_ecn;
 mod ack;
 mod acknowledge;
 mod adjust;
@@ -280,7 +281,7 @@ impl<P: Payload> Connection<P> {
         conn.state = State::Listen;
         conn.transition(Trigger::Syn);
         conn.on_peer_syn(now, syn.seq, &syn.options);
-        conn.on_ecn_peer_syn(syn.flags);
+        conn.on_ecn_peer_syn(syn.flags, syn.ecn);
         // A window on a SYN is not scaled (RFC 7323 §2.2).
         conn.window.begin(Offset::ZERO, Offset::ZERO, u64::from(syn.window));
         conn.syn.due = true;

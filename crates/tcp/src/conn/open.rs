@@ -174,7 +174,7 @@ impl<P: Payload> Connection<P> {
             return;
         }
         self.on_peer_syn(now, seg.seq, &seg.options);
-        self.on_ecn_peer_syn(seg.flags);
+        self.on_ecn_peer_syn(seg.flags, seg.ecn);
         // A window on a SYN is not scaled (RFC 7323 §2.2).
         self.window.begin(Offset::ZERO, Offset::ZERO, u64::from(seg.window));
         if has_ack {

@@ -162,7 +162,8 @@ impl<P: Payload> Connection<P> {
         owed.then(|| {
             let options = self.bare_ack_options(now);
             let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
-            Burst { options, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
+            let flags = self.bare_ack_flags(bare.flags);
+            Burst { options, flags, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
         })
     }
 
@@ -235,6 +236,9 @@ impl<P: Payload> Connection<P> {
         if self.announced.is_due() {
             self.add_user_timeout(&mut options);
         }
+        if self.ecn.is_option_due() {
+            self.add_accurate_ecn(&mut options);
+        }
         options
     }
 
@@ -278,7 +282,8 @@ impl<P: Payload> Connection<P> {
 
     /// Most bytes of one burst of `mss`-byte segments, a multiple of `mss` (`S8`, `S22`).
     fn size_goal(&self, mss: u64, limits: &TxLimits) -> u64 {
-        if u64::from(limits.max_len) < 2 * mss || mss < u64::from(limits.min_tso_mss) {
+        let cut = u64::from(limits.max_len) >= 2 * mss && mss >= u64::from(limits.min_tso_mss);
+        if !cut || self.ecn.is_cut_by_devices() {
             return mss;
         }
         let paced = self.pacing_rate().map_or(u64::MAX, |rate| self.paced_burst(rate, limits));

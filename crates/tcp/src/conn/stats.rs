@@ -101,6 +101,8 @@ pub struct ConnStats {
     pub ecn_marked_segments: u64,
     /// ACKs received that echo a mark.
     pub ecn_echoes: u64,
+    /// Packets of ours that the peer says were marked, with Accurate ECN (RFC 9768).
+    pub ecn_marks_reported: u64,
     /// Times the congestion window was reduced for them.
     pub ecn_reductions: u64,
     /// Probes of the path MTU sent (`S42`).
@@ -151,6 +153,8 @@ pub struct ConnStats {
     pub delivery_rate_app_limited: bool,
     /// Both ends agreed on Explicit Congestion Notification (`S35`).
     pub ecn: bool,
+    /// In the form of RFC 9768, which counts.
+    pub accurate_ecn: bool,
     /// Bytes in the send queue that were never sent.
     pub unsent: u64,
     /// What is being done about losses.
@@ -193,6 +197,7 @@ impl<P: Payload> Connection<P> {
             delivery_rate: self.delivery.best().map(|sample| sample.rate()),
             delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),
             ecn: self.ecn.is_agreed(),
+            accurate_ecn: self.ecn.is_accurate(),
             unsent: self.queue.end().since(self.queue.nxt()),
             loss_state: self.loss_state(),
             sacked: self.flight.sacked(),

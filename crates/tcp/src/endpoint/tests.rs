@@ -38,7 +38,8 @@ fn segment(flags: TcpFlags, seq: u32, ack: u32, payload: &[u8]) -> Segment<TestB
         window: 1000,
         urgent: 0,
         options: TcpOptions::default(),
-        ce: false,
+        ecn: 0,
+        continues: false,
         payload: TestBuf::from(payload),
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{CE, ECN_MASK, Malformed, Sum, checksum};
+use super::{ECN_MASK, Malformed, Sum, checksum};
 
 /// Length of the header without options, bytes: what we send.
 pub const IPV4_HEADER_LEN: usize = 20;
@@ -75,9 +75,9 @@ pub struct Ipv4Packet {
 }
 
 impl Ipv4Packet {
-    /// True when the ECN field says Congestion Experienced (RFC 3168 §5).
-    pub fn is_ce(&self) -> bool {
-        self.header.tos & ECN_MASK == CE
+    /// The ECN field (RFC 3168 §5).
+    pub fn ecn(&self) -> u8 {
+        self.header.tos & ECN_MASK
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
         bytes.extend([0xee; 6]);
         let parsed = parse(&bytes).unwrap();
         assert_eq!((parsed.header, parsed.payload.clone()), (header(), 20..50));
-        assert!(parsed.is_ce() && !parsed.is_fragment);
+        assert!(parsed.ecn() == crate::wire::CE && !parsed.is_fragment);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{CE, ECN_MASK, Malformed};
+use super::{ECN_MASK, Malformed};
 
 /// Length of the header, bytes.
 pub const IPV6_HEADER_LEN: usize = 40;
@@ -52,9 +52,9 @@ pub struct Ipv6Packet {
 }
 
 impl Ipv6Packet {
-    /// True when the ECN field says Congestion Experienced (RFC 3168 §5).
-    pub fn is_ce(&self) -> bool {
-        self.header.traffic_class & ECN_MASK == CE
+    /// The ECN field (RFC 3168 §5).
+    pub fn ecn(&self) -> u8 {
+        self.header.traffic_class & ECN_MASK
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         let mut bytes = [0; 60];
         header.emit(&mut bytes);
         let parsed = Ipv6Header::parse(&bytes, 60).unwrap();
-        assert!(parsed.header == header && parsed.payload == (40..50) && parsed.is_ce());
+        assert!(parsed.header == header && parsed.payload == (40..50) && parsed.ecn() == crate::wire::CE);
         assert_eq!(Ipv6Header::parse(&bytes[..39], 60), Err(Malformed::Ipv6Truncated));
         assert_eq!(Ipv6Header::parse(&bytes, 49), Err(Malformed::Ipv6PayloadLength));
         bytes[0] = 0x45;

@@ -57,6 +57,8 @@ pub struct TcpOptions {
     pub sack: SackBlocks,
     /// User Timeout (RFC 5482).
     pub user_timeout: Option<UserTimeout>,
+    /// Bytes that arrived marked, modulo 2^24: of an Accurate ECN option (RFC 9768 §3.2.3).
+    pub marked_bytes: Option<u32>,
 }
 
 impl TcpOptions {
@@ -114,6 +116,10 @@ impl TcpOptions {
                     self.sack.push(left, right);
                 }
             }
+            // Kinds differ in which of ECT(0) and ECT(1) is first and which third; either may leave out what is behind.
+            (ACCURATE_ECN_0 | ACCURATE_ECN_1, &[_, _, _, a, b, c] | &[_, _, _, a, b, c, _, _, _]) => {
+                self.marked_bytes = Some(u32::from_be_bytes([0, a, b, c]));
+            }
             (USER_TIMEOUT, &[a, b]) => {
                 self.user_timeout = UserTimeout::from_bits(u16::from_be_bytes([a, b])).or(self.user_timeout);
             }
@@ -138,6 +144,10 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 /// User timeout.
 const USER_TIMEOUT: u8 = 28;
+/// Accurate ECN, the bytes of ECT(0) first.
+const ACCURATE_ECN_0: u8 = 172;
+/// Accurate ECN, the bytes of ECT(1) first.
+const ACCURATE_ECN_1: u8 = 174;
 
 /// The largest window scale shift (RFC 7323 §2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -210,6 +220,20 @@ impl OptionBytes {
         if self.len() + 4 <= self.bytes.len() {
             let [a, b] = timeout.bits().to_be_bytes();
             self.push(&[USER_TIMEOUT, 4, a, b]);
+        }
+    }
+
+    /// Appends the Accurate ECN option with the bytes that came as ECT(0), CE and ECT(1), modulo 2^24 (RFC 9768 §3.2.3), if
+    /// there is room: without the last where that is as it was at the beginning.
+    pub fn push_accurate_ecn(&mut self, [ect0, ce, ect1]: [u32; 3]) {
+        let field = |n: u32| n.to_be_bytes();
+        let ([_, a, b, c], [_, d, e, f], [_, g, h, i]) = (field(ect0), field(ce), field(ect1));
+        let all = [ACCURATE_ECN_0, 11, a, b, c, d, e, f, g, h, i, NOP];
+        let most = self.bytes.len() - self.len();
+        match ect1 {
+            1 if most >= 8 => self.push(&[ACCURATE_ECN_0, 8, a, b, c, d, e, f]),
+            _ if most >= all.len() => self.push(&all),
+            _ => {}
         }
     }
 
@@ -335,6 +359,27 @@ mod tests {
         for wrong in [&[28, 4, 0, 0][..], &[28, 4, 0x80, 0], &[28, 3, 1, 1], &[28, 5, 0, 0, 1]] {
             assert_eq!(TcpOptions::parse(wrong), TcpOptions::default());
         }
+    }
+
+    #[test]
+    fn rfc9768_the_option_is_as_short_as_what_it_has_to_say() {
+        let mut options = OptionBytes::established(Some(TS), [(Seq(1), Seq(2))]);
+        options.push_accurate_ecn([0x00a0_b0c1, 0xff01_0203, 1]);
+        assert_eq!(options.as_slice()[24..], [172, 8, 0xa0, 0xb0, 0xc1, 1, 2, 3]);
+        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some(0x01_0203));
+        let mut options = OptionBytes::established(Some(TS), []);
+        options.push_accurate_ecn([1, 2, 3]);
+        assert_eq!(options.as_slice()[12..], [172, 11, 0, 0, 1, 0, 0, 2, 0, 0, 3, 1]);
+        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some(2));
+        // ECT(1) first: marks are in the middle all the same.
+        assert_eq!(TcpOptions::parse(&[174, 8, 0, 0, 1, 0, 0, 9]).marked_bytes, Some(9));
+        // Without the marks, or of no length that there is.
+        for none in [&[172, 2][..], &[172, 5, 0, 0, 1], &[172, 7, 0, 0, 1, 0, 0], &[174, 4, 0, 0]] {
+            assert_eq!(TcpOptions::parse(none), TcpOptions::default());
+        }
+        let mut full = OptionBytes::established(Some(TS), (0..3).map(|i| (Seq(i), Seq(i))));
+        full.push_accurate_ecn([1, 2, 1]);
+        assert_eq!(full.len(), 40);
     }
 
     #[test]

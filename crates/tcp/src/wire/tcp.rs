@@ -91,14 +91,14 @@ pub fn parse_tcp(bytes: &[u8]) -> Result<TcpPacket, Malformed> {
 
 impl TcpPacket {
     /// The segment with `payload`, which is all of the packet's: one received in a single buffer.
-    pub fn segment<P>(&self, ce: bool, payload: P) -> Segment<P> {
-        self.piece(0, true, ce, payload)
+    pub fn segment<P>(&self, ecn: u8, payload: P) -> Segment<P> {
+        self.piece(0, true, ecn, payload)
     }
 
     /// The segment for one buffer of a packet received in several: `payload` begins `at` bytes into the
     /// packet's payload, and `last` says that nothing follows. Pieces are consecutive segments: SYN stays on
     /// the first, FIN and PSH on the last.
-    pub fn piece<P>(&self, at: u32, last: bool, ce: bool, payload: P) -> Segment<P> {
+    pub fn piece<P>(&self, at: u32, last: bool, ecn: u8, payload: P) -> Segment<P> {
         let TcpHeader { seq, ack, mut flags, window, urgent, .. } = self.header;
         let mut seq = seq + at;
         if at > 0 && flags.has(TcpFlags::SYN) {
@@ -111,7 +111,7 @@ impl TcpPacket {
         }
         // The pointer counts from the segment's own sequence number.
         let urgent = u32::from(urgent).saturating_sub(at) as u16;
-        Segment { seq, ack, flags, window, urgent, options: self.options, ce, payload }
+        Segment { seq, ack, flags, window, urgent, options: self.options, ecn, continues: at > 0, payload }
     }
 }
 
@@ -196,11 +196,11 @@ mod tests {
     #[test]
     fn pieces_of_a_packet_are_consecutive_segments() {
         let packet = TcpPacket { header: header(), options: TcpOptions::default(), header_len: 20 };
-        let first = packet.piece(0, false, true, ());
+        let first = packet.piece(0, false, 3, ());
         assert_eq!((first.seq, first.flags), (Seq(u32::MAX), TcpFlags::SYN | TcpFlags::ACK));
-        let last = packet.piece(10, true, true, ());
+        let last = packet.piece(10, true, 3, ());
         assert_eq!((last.seq, last.flags), (Seq(10), TcpFlags::FIN | TcpFlags::PSH | TcpFlags::ACK));
-        let whole = packet.segment(false, ());
-        assert_eq!((whole.seq, whole.flags, whole.ce), (Seq(u32::MAX), header().flags, false));
+        let whole = packet.segment(0, ());
+        assert_eq!((whole.seq, whole.flags, whole.ecn), (Seq(u32::MAX), header().flags, 0));
     }
 }

@@ -35,7 +35,7 @@ impl Dctcp {
     /// §3.3, steps 1 to 8.
     fn observe(&mut self, sample: &AckSample) {
         self.acked += sample.acked;
-        self.marked += if sample.marked { sample.acked } else { 0 };
+        self.marked += sample.marked.min(sample.acked);
         if sample.una <= self.window_end {
             return;
         }
@@ -95,7 +95,7 @@ mod tests {
             let sample = AckSample {
                 una: Offset(*una),
                 flight: (n - 1) * MSS,
-                marked: i < marked,
+                marked: if i < marked { MSS } else { 0 },
                 cwnd_limited: false,
                 ..ack(MSS)
             };

@@ -87,9 +87,9 @@ pub struct AckSample {
     pub srtt: Option<Nanos>,
     /// The delivery rate it measured, if it measured one (`S27`).
     pub rate: Option<RateSample>,
-    /// The peer says that what it acknowledges was marked: all of it where both ends count marks
-    /// ([`wants_every_mark`](Controller::wants_every_mark)), something in the last window otherwise.
-    pub marked: bool,
+    /// Of these, the bytes that the peer says were marked: counted with Accurate ECN; all or none otherwise, rightly so where
+    /// both ends count marks ([`wants_every_mark`](Controller::wants_every_mark)), else for something in the last window.
+    pub marked: u64,
     /// The peer knows SACK: more than one loss is found in a round trip.
     pub sack: bool,
     /// What was found lost since the last one.
@@ -187,7 +187,7 @@ mod tests {
             rtt: None,
             srtt: None,
             rate: None,
-            marked: false,
+            marked: 0,
             sack: true,
             lost: None,
         }

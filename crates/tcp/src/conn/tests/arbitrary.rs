@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::script::*;
-use crate::conn::{ConnConfig, Connection, SendFlags, State, UserTimeoutOption};
+use crate::conn::{ConnConfig, Connection, EcnMode, SendFlags, State, UserTimeoutOption};
 use crate::testing::TestBuf;
 use crate::wire::{SackBlocks, TcpFlags, TcpOptions, Timestamps, UserTimeout};
 use crate::{IcmpError, IcmpErrorKind, Segment, Seq, Time};
@@ -31,6 +31,7 @@ fn options() -> impl Strategy<Value = TcpOptions> {
                 timestamps: ts.map(|(val, ecr)| Timestamps { val, ecr }),
                 sack,
                 user_timeout: UserTimeout::from_bits(right.0 as u16),
+                marked_bytes: Some(right.0 & 0xff_ffff),
             }
         },
     )
@@ -58,7 +59,8 @@ fn segment() -> impl Strategy<Value = Segment<TestBuf>> {
                 window,
                 urgent: 0,
                 options,
-                ce: false,
+                ecn: (seq.0 & 3) as u8,
+                continues: false,
                 payload: TestBuf::from(&payload[..]),
             }
         },
@@ -175,6 +177,7 @@ fn configs() -> impl Strategy<Value = ConnConfig> {
                 receive_buffer,
                 notsent_lowat,
                 user_timeout_option: no_delay.then(UserTimeoutOption::default),
+                ecn: if mtu % 2 == 0 { EcnMode::Accurate } else { EcnMode::On },
                 ..ConnConfig::default()
             }
         },

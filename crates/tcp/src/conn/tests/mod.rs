@@ -1,6 +1,7 @@
 //! Packet scripts: one connection against a hand-written peer, in virtual time; and two connections against
 //! each other over a bad network.
 
+mod accurately;
 mod arbitrary;
 mod autocorking;
 mod bbr;

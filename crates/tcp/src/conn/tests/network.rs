@@ -422,7 +422,8 @@ fn cut(conn: &Connection<TestBuf>, burst: &Burst) -> Vec<Segment<TestBuf>> {
             window: burst.window,
             urgent: 0,
             options: TcpOptions::parse(burst.options.as_slice()),
-            ce: false,
+            ecn: 0,
+            continues: false,
             payload: TestBuf::from(piece),
         });
         seq += piece.len() as u32;

@@ -266,7 +266,7 @@ impl Script {
     }
 }
 
-const LETTERS: [(char, TcpFlags); 8] = [
+const LETTERS: [(char, TcpFlags); 9] = [
     ('S', TcpFlags::SYN),
     ('F', TcpFlags::FIN),
     ('R', TcpFlags::RST),
@@ -274,12 +274,15 @@ const LETTERS: [(char, TcpFlags); 8] = [
     ('U', TcpFlags::URG),
     ('E', TcpFlags::ECE),
     ('W', TcpFlags::CWR),
+    ('A', TcpFlags::AE),
     ('.', TcpFlags::ACK),
 ];
 
 /// A segment of the peer from its text.
 pub(super) fn parse(text: &str) -> Segment<TestBuf> {
-    let (ce, text) = text.strip_prefix("[ce] ").map_or((false, text), |text| (true, text));
+    let fields = [("[ce] ", 3), ("[ect0] ", 2), ("[ect1] ", 1)];
+    let field = fields.iter().find_map(|(name, ecn)| Some((*ecn, text.strip_prefix(name)?)));
+    let (ecn, text) = field.unwrap_or((0, text));
     let (head, options) = match text.split_once(" <") {
         Some((head, options)) => (head, options.trim_end_matches('>')),
         None => (text, ""),
@@ -304,7 +307,8 @@ pub(super) fn parse(text: &str) -> Segment<TestBuf> {
         window: after("win").unwrap_or(65535) as u16,
         urgent: 0,
         options: parse_options(options),
-        ce,
+        ecn,
+        continues: false,
         payload: TestBuf::from(&payload[..]),
     }
 }
@@ -317,6 +321,7 @@ fn parse_options(text: &str) -> TcpOptions {
         match words[0] {
             "mss" => options.mss = Some(number(1) as u16),
             "wscale" => options.window_scale = Some(number(1) as u8),
+            "ceb" => options.marked_bytes = Some(number(1)),
             "uto" => options.user_timeout = Some(UserTimeout::of(Nanos::from_secs(number(1).into()))),
             "sackOK" => options.sack_permitted = true,
             "TS" => options.timestamps = Some(Timestamps { val: number(2), ecr: number(4) }),
@@ -366,6 +371,7 @@ fn format(burst: &Burst, like: &str) -> String {
             .map(|(l, r)| format!(" {}:{}", l.0.wrapping_sub(IRS.0), r.0.wrapping_sub(IRS.0)));
         let blocks: String = blocks.collect();
         list.extend((!blocks.is_empty()).then(|| format!("sack{blocks}")));
+        list.extend(o.marked_bytes.map(|bytes| format!("ceb {bytes}")));
         list.extend(o.user_timeout.map(|timeout| format!("uto {}", timeout.time().as_millis() / 1_000)));
         let _ = write!(out, " <{}>", list.join(","));
     }

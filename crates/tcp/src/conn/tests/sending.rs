@@ -292,7 +292,8 @@ fn s29_a_payload_comes_home_after_its_ack_and_its_last_device_reference() {
             window: seg.window,
             urgent: 0,
             options: seg.options,
-            ce: false,
+            ecn: 0,
+            continues: false,
             payload,
         }
     };
