@@ -22,6 +22,7 @@
 
 mod app;
 mod buf;
+pub mod bulk;
 mod conditions;
 mod fairness;
 mod link;

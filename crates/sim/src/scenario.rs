@@ -7,6 +7,7 @@ use tcp::{Nanos, Rate, Time};
 
 use crate::app::{End, Plan};
 use crate::conditions;
+use crate::link::frame::LONGEST_ERROR;
 use crate::link::{FallBack, LinkConfig, Loss, QueueConfig, Reorder};
 use crate::nic::{Faults, NicConfig, Release};
 use crate::peer::PeerConfig;
@@ -77,8 +78,8 @@ impl Scenario {
             paths.iter_mut().for_each(|path| conditions::draw(&mut rng, path));
             hosts.iter_mut().for_each(|host| host.peer = conditions::peer(&mut rng));
             for (path, host) in paths.iter().zip(&mut hosts) {
-                // Without either nobody gets through. An ICMP error is read from one buffer, and is 590 bytes long.
-                let told = path.icmp && host.nic.rx_piece >= 590;
+                // Without either nobody gets through. An ICMP error is read from one buffer.
+                let told = path.icmp && host.nic.rx_piece >= LONGEST_ERROR;
                 if !told && host.conn.mtu_probing == MtuProbing::Off {
                     host.conn.mtu_probing = MtuProbing::BlackHole;
                 }

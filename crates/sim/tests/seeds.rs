@@ -79,3 +79,10 @@ fn receivers_that_hold_acks_back_hold_no_probe_for_one() {
     // ACKs are held for 193 ms, keepalive probes are 106 ms apart.
     run(22_323..22_324);
 }
+
+#[test]
+fn who_gets_icmp_errors_in_pieces_finds_the_path_mtu_by_itself() {
+    // Buffers of 562 bytes, and errors of 590 that the engine reads from one buffer or not at all.
+    run(36_881..36_882);
+    run(40_532..40_533);
+}

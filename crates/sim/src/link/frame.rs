@@ -106,6 +106,11 @@ pub(super) fn same_flow(a: &[u8], b: &[u8]) -> bool {
     key(a).is_some_and(|a| key(b) == Some(a))
 }
 
+/// Bytes of the packet that an error quotes, so that the error has 576 at most (RFC 1812 §4.3.2.3).
+const QUOTED: usize = 548;
+/// Bytes of the longest frame with an error.
+pub(crate) const LONGEST_ERROR: usize = L2 + 20 + 8 + QUOTED;
+
 /// The router that answers with ICMP errors: an address for documentation (RFC 5737).
 const ROUTER: [u8; 4] = [192, 0, 2, 1];
 
@@ -116,8 +121,7 @@ pub(super) fn too_big(frame: &[u8], mtu: u16) -> Option<Vec<u8>> {
     if frame[ip.header.start + 6] & 0x40 == 0 {
         return None;
     }
-    // RFC 1812 §4.3.2.3: as much of the packet as fits 576 bytes.
-    let quoted = &frame[L2..ip.end.min(L2 + 548)];
+    let quoted = &frame[L2..ip.end.min(L2 + QUOTED)];
     let mut icmp = vec![3, 4, 0, 0, 0, 0];
     icmp.extend(mtu.to_be_bytes());
     icmp.extend(quoted);
@@ -200,7 +204,7 @@ pub(crate) mod tests {
         let frame = segment(1, 0, 0, 1_000);
         let icmp = too_big(&frame, 1_000).expect("DF is set");
         assert_eq!(&icmp[..6], &frame[6..12]);
-        assert_eq!(icmp.len(), 14 + 576);
+        assert_eq!((icmp.len(), LONGEST_ERROR), (14 + 576, 14 + 576));
         assert_eq!((&icmp[34..36], &icmp[40..42]), (&[3, 4][..], &1_000_u16.to_be_bytes()[..]));
         assert_eq!(&icmp[42..590], &frame[14..562]);
         assert_eq!((fold(sum(&icmp[14..34])), fold(sum(&icmp[34..]))), (0xffff, 0xffff));
