@@ -6,6 +6,7 @@ mod link;
 mod matrix;
 mod place;
 mod run;
+mod simulated;
 mod table;
 
 use std::io::ErrorKind;

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Error, Result, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::link::{FlowReport, Report};
 use crate::run::{Cell, Runner, Sender};
 
-/// Runs every sender in every cell, and appends a line of JSON for each run to a file, of which `table` makes a page.
+/// Runs every sender in every cell, and appends a line of JSON for each run to a file, of which `table` makes a page. Runs
+/// that the file has already are not made again.
 #[derive(Args, Debug)]
 pub(crate) struct MatrixArgs {
     /// The program under test
@@ -68,32 +70,82 @@ pub(crate) struct Run {
 
 pub(crate) fn run(args: &MatrixArgs) -> Result<()> {
     let runner = Runner::new(args.tsonami.clone(), args.time)?;
+    let made = if args.raw.exists() { read(&args.raw)? } else { Vec::new() };
     let mut raw = OpenOptions::new().create(true).append(true).open(&args.raw)?;
+    let planned = plan(args, &made);
+    let began = Instant::now();
+    for (n, Planned { cell, senders, run }) in planned.iter().enumerate() {
+        // Each begins first as often as the others.
+        let turn = (*run as usize - 1) % senders.len();
+        let mut order = senders.clone();
+        order.rotate_left(turn);
+        let report = runner.run(cell, &order, *run)?;
+        let mut done = Run::of(*cell, &order, *run, args.seconds(), &report)?;
+        done.senders.clone_from(senders);
+        done.goodput_bps.rotate_right(turn);
+        writeln!(raw, "{}", serde_json::to_string(&done)?)?;
+        let names: Vec<_> = senders.iter().map(Sender::to_string).collect();
+        let rates: Vec<_> = done.goodput_bps.iter().map(|bps| format!("{:.2}", bps / 1e6)).collect();
+        println!(
+            "{}/{}, {} left: {} ms, {} %, {} BDP, {}: {} Mbit/s",
+            n + 1,
+            planned.len(),
+            left(began.elapsed(), n + 1, planned.len()),
+            cell.rtt_us as f64 / 1e3,
+            (cell.loss * 1e8).round() / 1e6,
+            cell.buffer,
+            names.join(" + "),
+            rates.join(" + ")
+        );
+    }
+    Ok(())
+}
+
+/// A run that is to be made.
+#[derive(PartialEq, Debug)]
+struct Planned {
+    cell: Cell,
+    senders: Vec<Sender>,
+    run: u64,
+}
+
+impl MatrixArgs {
+    /// From when to when goodput is looked at.
+    fn seconds(&self) -> (u64, u64) {
+        (self.share_from.unwrap_or(0), self.time)
+    }
+}
+
+/// The runs that were not made yet: cell by cell, and in each the senders in turn, so that whatever the machine does beside
+/// them it does to all.
+fn plan(args: &MatrixArgs, made: &[Run]) -> Vec<Planned> {
     let teams: Vec<Vec<Sender>> = match args.share_from {
         Some(_) => vec![args.senders.clone()],
         None => args.senders.iter().map(|sender| vec![sender.clone()]).collect(),
     };
+    let (from, to) = args.seconds();
+    let mut planned = Vec::new();
     for cell in cells(args) {
         for run in 1..=args.runs {
-            for senders in &teams {
-                let report = runner.run(&cell, senders, run)?;
-                let from = args.share_from.unwrap_or(0);
-                let run = Run::of(cell, senders, run, (from, args.time), &report)?;
-                writeln!(raw, "{}", serde_json::to_string(&run)?)?;
-                let names: Vec<_> = senders.iter().map(Sender::to_string).collect();
-                let rates: Vec<_> = run.goodput_bps.iter().map(|bps| format!("{:.2}", bps / 1e6)).collect();
-                println!(
-                    "{} ms, {} %, {} BDP, {}: {} Mbit/s",
-                    cell.rtt_us as f64 / 1e3,
-                    cell.loss * 100.0,
-                    cell.buffer,
-                    names.join(" + "),
-                    rates.join(" + ")
-                );
-            }
+            planned.extend(teams.iter().map(|senders| Planned { cell, senders: senders.clone(), run }));
         }
     }
-    Ok(())
+    let is_made = |p: &Planned| {
+        made.iter().any(|m| {
+            (m.cell, &m.senders, m.run, m.seconds) == (p.cell, &p.senders, p.run, to.saturating_sub(from))
+        })
+    };
+    planned.retain(|p| !is_made(p));
+    planned
+}
+
+/// How long the rest will take if it goes on as it did.
+fn left(elapsed: Duration, done: usize, all: usize) -> String {
+    let seconds = elapsed.as_secs_f64() / done as f64 * (all - done) as f64;
+    match seconds {
+        ..100.0 => format!("{seconds:.0} s"),
+        _ => format!("{:.0} min", seconds / 60.0),
+    }
 }
 
 fn cells(args: &MatrixArgs) -> Vec<Cell> {
@@ -165,6 +217,47 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Run>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_file_has_is_not_run_again_and_senders_take_turns() {
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            matrix: MatrixArgs,
+        }
+        let line =
+            "x --senders kernel:cubic,tsonami:cubic --loss 1 --rtt 10 --buffer 1 --runs 2 --time 4 --raw RAW";
+        let args = Line::try_parse_from(line.split(' ')).expect("valid").matrix;
+        let names = |made: &[Run]| -> Vec<String> {
+            plan(&args, made).iter().map(|p| format!("{} {}", p.senders[0], p.run)).collect()
+        };
+        assert_eq!(names(&[]), ["kernel:cubic 1", "tsonami:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]);
+        let Planned { cell, senders, run } = plan(&args, &[]).swap_remove(1);
+        let made = Run {
+            cell,
+            senders,
+            run,
+            seconds: 4,
+            goodput_bps: vec![1e6],
+            again: 0.0,
+            queueing_mean_ns: 0.0,
+            queueing_p95_ns: 0.0,
+            lost: 0,
+            overflowed: 0,
+            lateness_p99_ns: 0,
+            lateness_max_ns: 0,
+        };
+        assert_eq!(names(&[made.clone()]), ["kernel:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]);
+        assert_eq!(names(&[Run { seconds: 6, ..made }]).len(), 4, "a longer run is another one");
+    }
+
+    #[test]
+    fn the_rest_takes_as_long_as_what_was() {
+        assert_eq!(left(Duration::from_secs(10), 2, 4), "10 s");
+        assert_eq!(left(Duration::from_secs(60), 1, 241), "240 min");
+    }
 
     #[test]
     fn goodput_is_of_the_seconds_asked_for() {

@@ -178,9 +178,9 @@ impl Runner {
         for _ in senders {
             expect(&link, "data", alive)?;
         }
-        // The first has a CPU for itself, as tsonami wants it.
-        for (n, sender) in sending.iter().enumerate() {
-            sender.settle(if n % 2 == 0 { SENDER_CPU } else { LINK_CPU }, PRIORITY)?;
+        // All have equal places: those who share a link share the CPU that has no link to run.
+        for sender in &sending {
+            sender.settle(SENDER_CPU, PRIORITY)?;
         }
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(self.seconds) + Duration::from_millis(200) {

@@ -8,18 +8,40 @@ use clap::Args;
 
 use crate::matrix::{Run, read};
 use crate::run::{Cell, Sender, Stack};
+use crate::simulated;
 
 /// Makes tables in Markdown of what `matrix` wrote
 #[derive(Args, Debug)]
 pub(crate) struct TableArgs {
     /// The file
     raw: PathBuf,
+    /// Run the cells of our senders in the simulator too, a column for each controller
+    #[arg(long)]
+    simulate: bool,
 }
 
 pub(crate) fn run(args: &TableArgs) -> Result<()> {
     let runs = read(&args.raw)?;
-    print!("{}", page(&runs));
+    let simulator = if args.simulate { simulate(&runs) } else { Simulated::default() };
+    print!("{}", page(&runs, &simulator));
     Ok(())
+}
+
+/// Goodput of our controllers in the simulator, Mbit/s, by cell.
+type Simulated = BTreeMap<(Place, String), Middle>;
+
+/// Every cell in which one of ours sent alone: as long, and as often, with the same seeds.
+fn simulate(runs: &[Run]) -> Simulated {
+    let mut values: BTreeMap<(Place, String), Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        let [Sender { stack: Stack::Tsonami, controller: Some(name) }] = run.senders.as_slice() else {
+            continue;
+        };
+        if let Some(bps) = simulated::goodput(&run.cell, name, run.seconds, run.run) {
+            values.entry((place(&run.cell), name.clone())).or_default().push(bps / 1e6);
+        }
+    }
+    values.into_iter().filter_map(|(key, values)| Some((key, Middle::of(values)?))).collect()
 }
 
 /// A median and its quartiles.
@@ -77,7 +99,7 @@ const MEASURES: [Measure; 4] = [
     Measure { title: "Queueing, 95th percentile, ms", of: |run| run.queueing_p95_ns / 1e6, compared: false },
 ];
 
-fn page(runs: &[Run]) -> String {
+fn page(runs: &[Run], simulator: &Simulated) -> String {
     let mut cells: BTreeMap<Place, Vec<&Run>> = BTreeMap::new();
     for run in runs {
         cells.entry(place(&run.cell)).or_default().push(run);
@@ -90,7 +112,7 @@ fn page(runs: &[Run]) -> String {
     let mut page = String::new();
     if !senders.is_empty() {
         for measure in &MEASURES {
-            page += &alone(measure, &senders, &cells);
+            page += &alone(measure, &senders, &cells, simulator);
         }
     }
     let shared: String = cells.values().map(|runs| shared_rows(runs)).collect();
@@ -115,8 +137,17 @@ fn teams<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<&'a [Sender]> {
 }
 
 /// A table with a row for each cell and a column for each sender.
-fn alone(measure: &Measure, senders: &[&Sender], cells: &BTreeMap<Place, Vec<&Run>>) -> String {
+fn alone(
+    measure: &Measure,
+    senders: &[&Sender],
+    cells: &BTreeMap<Place, Vec<&Run>>,
+    simulator: &Simulated,
+) -> String {
     let pairs: Vec<(usize, usize)> = if measure.compared { pairs(senders) } else { Vec::new() };
+    let mut simulated: Vec<&String> = simulator.keys().map(|(_, name)| name).collect();
+    simulated.sort();
+    simulated.dedup();
+    simulated.retain(|_| measure.compared);
     let mut table =
         format!("### {}\n\n| Round trip, ms | Rate, Mbit/s | Queue, BDP (frames) | Loss, % ", measure.title);
     let mut columns = 4;
@@ -126,6 +157,10 @@ fn alone(measure: &Measure, senders: &[&Sender], cells: &BTreeMap<Place, Vec<&Ru
     }
     for &(_, ours) in &pairs {
         table += &format!("| {}, ours ÷ kernel's ", senders[ours].controller.as_deref().unwrap_or_default());
+        columns += 1;
+    }
+    for name in &simulated {
+        table += &format!("| simulator: {name} ");
         columns += 1;
     }
     table += &format!("| Runs |\n{}|\n", "|---".repeat(columns + 1));
@@ -143,6 +178,10 @@ fn alone(measure: &Measure, senders: &[&Sender], cells: &BTreeMap<Place, Vec<&Ru
         }
         for &(kernel, ours) in &pairs {
             table += &format!("| {} ", verdict(middles[kernel].1, middles[ours].1));
+        }
+        for name in &simulated {
+            let middle = simulator.get(&(place(&first.cell), (*name).clone()));
+            table += &format!("| {} ", middle.map_or_else(|| "–".into(), |middle| middle.show(2)));
         }
         let fewest = middles.iter().map(|(n, _)| *n).filter(|n| *n > 0).min();
         table += &format!("| {} |\n", fewest.unwrap_or(0));
@@ -247,7 +286,17 @@ mod tests {
             lateness_max_ns: 0,
         };
         let runs = [run("kernel:cubic", 80e6), run("tsonami:cubic", 90e6), run("kernel:bbr", 95e6)];
-        let page = page(&runs);
+        let cell = place(&runs[0].cell);
+        let middle = Middle { low: 87.0, median: 88.0, high: 89.0 };
+        let simulator = Simulated::from([((cell, "cubic".into()), middle)]);
+        let with = page(&runs, &simulator);
+        assert_eq!(
+            with.matches("| 1.12 | 88.00 (87.00–89.00) | 1 |\n").count(),
+            1,
+            "of the goodput only: {with}"
+        );
+        assert_eq!(with.matches("| simulator: cubic | Runs |").count(), 1);
+        let page = page(&runs, &Simulated::default());
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| 10 ")).collect();
         assert_eq!(rows.len(), MEASURES.len());
         let goodput = "| 10 | 100 | 1 (82) | 0.1 | 80.00 (80.00–80.00) | 90.00 (90.00–90.00) | 95.00 (95.00–95.00) | 1.12 | 1 |";
