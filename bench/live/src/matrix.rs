@@ -57,6 +57,9 @@ pub(crate) struct Run {
     pub(crate) seconds: u64,
     /// Of each sender, acknowledged payload, bits per second.
     pub(crate) goodput_bps: Vec<f64>,
+    /// Of each sender, bytes acknowledged by the end of each tenth of a second.
+    #[serde(default)]
+    pub(crate) acked_each_100ms: Vec<Vec<u64>>,
     /// Of all together: payload sent again, in parts of payload acknowledged.
     pub(crate) again: f64,
     pub(crate) queueing_mean_ns: f64,
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &MatrixArgs) -> Result<()> {
         let mut done = Run::of(*cell, &order, *run, args.seconds(), &report)?;
         done.senders.clone_from(senders);
         done.goodput_bps.rotate_right(turn);
+        done.acked_each_100ms.rotate_right(turn);
         writeln!(raw, "{}", serde_json::to_string(&done)?)?;
         let names: Vec<_> = senders.iter().map(Sender::to_string).collect();
         let rates: Vec<_> = done.goodput_bps.iter().map(|bps| format!("{:.2}", bps / 1e6)).collect();
@@ -176,7 +180,9 @@ impl Run {
         let mut order: Vec<usize> = (0..senders.len()).collect();
         order.sort_by_key(|&n| senders[n].stack as u8);
         let mut goodput_bps = vec![0.0; senders.len()];
+        let mut acked_each_100ms = vec![Vec::new(); senders.len()];
         for (&n, flow) in order.iter().zip(&flows) {
+            acked_each_100ms[n].clone_from(&flow.acked_each_100ms);
             goodput_bps[n] = goodput(&flow.acked_each_100ms, from, to);
         }
         let sum = |of: fn(&FlowReport) -> u64| flows.iter().map(|flow| of(flow)).sum::<u64>() as f64;
@@ -187,6 +193,7 @@ impl Run {
             run,
             seconds: to - from,
             goodput_bps,
+            acked_each_100ms,
             again: sum(|f| f.retransmitted_bytes) / sum(|f| f.acked_bytes).max(1.0),
             queueing_mean_ns: path.queueing_ns.mean,
             queueing_p95_ns: path.queueing_ns.p95 as f64,
@@ -241,6 +248,7 @@ mod tests {
             run,
             seconds: 4,
             goodput_bps: vec![1e6],
+            acked_each_100ms: vec![],
             again: 0.0,
             queueing_mean_ns: 0.0,
             queueing_p95_ns: 0.0,
@@ -249,7 +257,7 @@ mod tests {
             lateness_p99_ns: 0,
             lateness_max_ns: 0,
         };
-        assert_eq!(names(&[made.clone()]), ["kernel:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]);
+        assert_eq!(names(std::slice::from_ref(&made)), ["kernel:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]);
         assert_eq!(names(&[Run { seconds: 6, ..made }]).len(), 4, "a longer run is another one");
     }
 

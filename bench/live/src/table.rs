@@ -277,6 +277,7 @@ mod tests {
             run: 1,
             seconds: 1,
             goodput_bps: vec![bps],
+            acked_each_100ms: vec![],
             again: 0.01,
             queueing_mean_ns: 2e6,
             queueing_p95_ns: 3e6,
