@@ -324,6 +324,24 @@ fn s42_a_router_is_believed_that_names_a_size_between_what_passes_and_the_probe(
 }
 
 #[test]
+fn s42_a_probe_fits_what_the_device_takes_and_half_of_the_window() {
+    for (budget, probes) in [(1_459, 0), (1_460, 1)] {
+        let mut s = open(MtuProbing::On);
+        s.limits.budget = budget;
+        s.write(20_000);
+        assert_eq!(s.conn.stats().mtu_probes, probes, "{budget}");
+    }
+    // 8960 bytes, of jumbo frames.
+    for (window, probes) in [(17_919, 0), (17_920, 1)] {
+        let cfg = ConnConfig { mtu: 9_000, initial_window: 20, ..probing(MtuProbing::On) };
+        let mut s = Script::connect(&cfg);
+        s.at(100).inject(&format!("S. 0:0(0) ack 1 win {window} <mss 8960,sackOK>"));
+        s.write(30_000);
+        assert_eq!(s.conn.stats().mtu_probes, probes, "{window}");
+    }
+}
+
+#[test]
 fn s42_a_probe_that_times_out_was_lost() {
     let mut s = open(MtuProbing::On);
     s.write(20_000).expect(". 1:1461(1460) ack 1").sent.clear();
