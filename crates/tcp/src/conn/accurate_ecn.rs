@@ -166,6 +166,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// The ACK of our SYN,ACK says how that arrived (§3.2.2.1), if it is a bare one; zero is what middleboxes leave (§3.2.2.4).
+    #[cold]
     pub(super) fn on_handshake_ace(&mut self, seg: &Segment<P>) {
         if self.ecn.is_accurate() {
             let number = number(seg.flags);
@@ -189,6 +190,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// An acceptable packet arrived: what its ECN field says is counted, and told at once where it is news (§3.2.2.5.1).
+    #[inline(never)]
     pub(super) fn count_marks(&mut self, seg: &Segment<P>) {
         let counts = &mut self.ecn.counts;
         let len = seg.payload.len() as u32;
@@ -228,11 +230,13 @@ impl<P: Payload> Connection<P> {
     }
 
     /// The option, where it is due.
+    #[inline(never)]
     pub(super) fn add_accurate_ecn(&self, options: &mut OptionBytes) {
         options.push_accurate_ecn(self.ecn.counts.bytes);
     }
 
     /// A segment left.
+    #[inline(never)]
     pub(super) fn on_count_sent(&mut self, burst: &Burst) {
         if matches!(burst.kind, BurstKind::Syn | BurstKind::Reset) {
             return;
@@ -248,7 +252,7 @@ impl<P: Payload> Connection<P> {
     }
 
     /// An ACK of something new says how much of ours was marked: the packets since the last, at least.
-    pub(super) fn on_count(&mut self, acked: u64, flags: TcpFlags, marked_bytes: Option<u32>) -> Marks {
+    pub(super) fn on_count(&mut self, acked: u64, flags: TcpFlags, marked_bytes: Option<[u8; 3]>) -> Marks {
         let mss = u64::from(self.mss());
         let counts = &mut self.ecn.counts;
         let number = number(flags);
@@ -266,7 +270,8 @@ impl<P: Payload> Connection<P> {
         counts.usual = counts.usual - counts.usual / 8 + acked_packets.min(1 << 20);
         let mut packets = number.wrapping_sub(counts.known) & 7;
         let mut bytes = u64::from(packets) * mss;
-        if let Some(field) = marked_bytes {
+        if let Some([a, b, c]) = marked_bytes {
+            let field = u32::from_be_bytes([0, a, b, c]);
             counts.has_option = true;
             // Modulo 2^24; one that is behind is of an older ACK.
             let more = (field.wrapping_sub(counts.known_bytes as u32) << 8) as i32 >> 8;

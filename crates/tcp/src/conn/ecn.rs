@@ -115,10 +115,10 @@ impl Ecn {
     /// Of `acked` bytes of the newest ACK, those that it says were marked.
     #[inline]
     pub(super) fn marked_of(&self, acked: u64) -> u64 {
-        match (self.echoed, self.accurate) {
-            (false, _) => 0,
-            (true, false) => acked,
-            (true, true) => self.marks.bytes.min(acked),
+        match self.echoed {
+            false => 0,
+            true if self.accurate => self.marks.bytes.min(acked),
+            true => acked,
         }
     }
 
@@ -224,8 +224,16 @@ impl<P: Payload> Connection<P> {
     /// An acceptable ACK of everything up to `ack` arrived.
     #[inline]
     pub(super) fn on_ecn_ack(&mut self, now: Time, una: Offset, ack: Offset, seg: &Segment<P>) {
+        if self.ecn.agreed || self.ecn.accurate {
+            self.on_ecn_feedback(now, una, ack, seg);
+        }
+    }
+
+    /// The same, where both ends agreed.
+    #[inline(never)]
+    fn on_ecn_feedback(&mut self, now: Time, una: Offset, ack: Offset, seg: &Segment<P>) {
         self.ecn.echoed = match self.ecn.accurate {
-            false => self.ecn.agreed && seg.flags.has(TcpFlags::ECE),
+            false => seg.flags.has(TcpFlags::ECE),
             // Counts are of one order only where ACKs are: those of nothing new may be old ones.
             true if ack > una => {
                 self.ecn.marks = self.on_count(ack.since(una), seg.flags, seg.options.marked_bytes);

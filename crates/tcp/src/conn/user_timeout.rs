@@ -82,17 +82,20 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Adds the option, which is due, to others.
+    #[cold]
     pub(super) fn add_user_timeout(&self, options: &mut OptionBytes) {
         options.push_user_timeout(UserTimeout::of(self.announced.ours));
     }
 
     /// `burst` left while the option was due: it had it, unless SACK blocks took all the room.
+    #[cold]
     pub(super) fn on_announcing_sent(&mut self, burst: &Burst) {
         let announces = TcpOptions::parse(burst.options.as_slice()).user_timeout.is_some();
         self.announced.due &= !announces || burst.kind == BurstKind::Syn;
     }
 
     /// The peer says how long it will wait (§3.1): whoever waits longer is followed, between the limits.
+    #[cold]
     pub(super) fn on_peer_user_timeout(&mut self, now: Time, peers: UserTimeout) {
         let Some(option) = self.cfg.user_timeout_option else { return };
         self.announced.peers = Some(peers.time());

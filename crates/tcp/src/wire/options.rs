@@ -57,8 +57,8 @@ pub struct TcpOptions {
     pub sack: SackBlocks,
     /// User Timeout (RFC 5482).
     pub user_timeout: Option<UserTimeout>,
-    /// Bytes that arrived marked, modulo 2^24: of an Accurate ECN option (RFC 9768 §3.2.3).
-    pub marked_bytes: Option<u32>,
+    /// Bytes that arrived marked, modulo 2^24, highest byte first: of an Accurate ECN option (RFC 9768 §3.2.3).
+    pub marked_bytes: Option<[u8; 3]>,
 }
 
 impl TcpOptions {
@@ -118,7 +118,7 @@ impl TcpOptions {
             }
             // Kinds differ in which of ECT(0) and ECT(1) is first and which third; either may leave out what is behind.
             (ACCURATE_ECN_0 | ACCURATE_ECN_1, &[_, _, _, a, b, c] | &[_, _, _, a, b, c, _, _, _]) => {
-                self.marked_bytes = Some(u32::from_be_bytes([0, a, b, c]));
+                self.marked_bytes = Some([a, b, c]);
             }
             (USER_TIMEOUT, &[a, b]) => {
                 self.user_timeout = UserTimeout::from_bits(u16::from_be_bytes([a, b])).or(self.user_timeout);
@@ -366,13 +366,13 @@ mod tests {
         let mut options = OptionBytes::established(Some(TS), [(Seq(1), Seq(2))]);
         options.push_accurate_ecn([0x00a0_b0c1, 0xff01_0203, 1]);
         assert_eq!(options.as_slice()[24..], [172, 8, 0xa0, 0xb0, 0xc1, 1, 2, 3]);
-        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some(0x01_0203));
+        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some([1, 2, 3]));
         let mut options = OptionBytes::established(Some(TS), []);
         options.push_accurate_ecn([1, 2, 3]);
         assert_eq!(options.as_slice()[12..], [172, 11, 0, 0, 1, 0, 0, 2, 0, 0, 3, 1]);
-        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some(2));
+        assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some([0, 0, 2]));
         // ECT(1) first: marks are in the middle all the same.
-        assert_eq!(TcpOptions::parse(&[174, 8, 0, 0, 1, 0, 0, 9]).marked_bytes, Some(9));
+        assert_eq!(TcpOptions::parse(&[174, 8, 0, 0, 1, 0, 0, 9]).marked_bytes, Some([0, 0, 9]));
         // Without the marks, or of no length that there is.
         for none in [&[172, 2][..], &[172, 5, 0, 0, 1], &[172, 7, 0, 0, 1, 0, 0], &[174, 4, 0, 0]] {
             assert_eq!(TcpOptions::parse(none), TcpOptions::default());

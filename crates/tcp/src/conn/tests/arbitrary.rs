@@ -31,7 +31,7 @@ fn options() -> impl Strategy<Value = TcpOptions> {
                 timestamps: ts.map(|(val, ecr)| Timestamps { val, ecr }),
                 sack,
                 user_timeout: UserTimeout::from_bits(right.0 as u16),
-                marked_bytes: Some(right.0 & 0xff_ffff),
+                marked_bytes: right.0.to_be_bytes().first_chunk().copied(),
             }
         },
     )

@@ -321,7 +321,10 @@ fn parse_options(text: &str) -> TcpOptions {
         match words[0] {
             "mss" => options.mss = Some(number(1) as u16),
             "wscale" => options.window_scale = Some(number(1) as u8),
-            "ceb" => options.marked_bytes = Some(number(1)),
+            "ceb" => {
+                let [_, a, b, c] = number(1).to_be_bytes();
+                options.marked_bytes = Some([a, b, c]);
+            }
             "uto" => options.user_timeout = Some(UserTimeout::of(Nanos::from_secs(number(1).into()))),
             "sackOK" => options.sack_permitted = true,
             "TS" => options.timestamps = Some(Timestamps { val: number(2), ecr: number(4) }),
@@ -371,7 +374,7 @@ fn format(burst: &Burst, like: &str) -> String {
             .map(|(l, r)| format!(" {}:{}", l.0.wrapping_sub(IRS.0), r.0.wrapping_sub(IRS.0)));
         let blocks: String = blocks.collect();
         list.extend((!blocks.is_empty()).then(|| format!("sack{blocks}")));
-        list.extend(o.marked_bytes.map(|bytes| format!("ceb {bytes}")));
+        list.extend(o.marked_bytes.map(|[a, b, c]| format!("ceb {}", u32::from_be_bytes([0, a, b, c]))));
         list.extend(o.user_timeout.map(|timeout| format!("uto {}", timeout.time().as_millis() / 1_000)));
         let _ = write!(out, " <{}>", list.join(","));
     }
