@@ -257,7 +257,10 @@ mod tests {
             lateness_p99_ns: 0,
             lateness_max_ns: 0,
         };
-        assert_eq!(names(std::slice::from_ref(&made)), ["kernel:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]);
+        assert_eq!(
+            names(std::slice::from_ref(&made)),
+            ["kernel:cubic 1", "kernel:cubic 2", "tsonami:cubic 2"]
+        );
         assert_eq!(names(&[Run { seconds: 6, ..made }]).len(), 4, "a longer run is another one");
     }
 

@@ -193,9 +193,9 @@ impl<N: Nic> Engine<N> {
     /// [`next_deadline`](Engine::next_deadline) or when frames arrive, whichever comes first.
     pub fn poll(&mut self, now: Time) -> Progress {
         self.now = self.now.max(now);
-        let now = self.now;
         let start = self.nic.cycles();
-        let mut progress = Progress { received: self.receive(now), ..Progress::default() };
+        let mut progress = Progress { received: self.receive(start), ..Progress::default() };
+        let now = self.now;
         self.resume(now);
         let mut touched = self.look_after(now);
         let received = self.nic.cycles();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use tcp::Payload;
+use tcp::{Nanos, Payload};
 
 use crate::nic::{
     Nic, NicLimits, RxChecksum, RxPiece, StageError, TailBuf, TxFrame, TxMeta, TxOutcome, TxStop,
@@ -203,6 +203,8 @@ pub(crate) struct FakeNic {
     pub(crate) taken: u64,
     pub(crate) tx_bursts: usize,
     pub(crate) tick: Cell<u64>,
+    /// What a cycle takes.
+    pub(crate) cycle: Nanos,
 }
 
 impl FakeNic {
@@ -230,6 +232,7 @@ impl FakeNic {
             taken: 0,
             tx_bursts: 0,
             tick: Cell::new(0),
+            cycle: Nanos::ZERO,
         }
     }
 
@@ -410,5 +413,9 @@ impl Nic for FakeNic {
     fn cycles(&self) -> u64 {
         self.tick.set(self.tick.get() + 10);
         self.tick.get()
+    }
+
+    fn elapsed(&self, cycles: u64) -> Nanos {
+        self.cycle * cycles
     }
 }

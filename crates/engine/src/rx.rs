@@ -28,12 +28,18 @@ impl<N: Nic> Engine<N> {
     /// Receives bursts until the port has no more or the bound is reached; returns the number of frames.
     ///
     /// What is sent before the port is empty adds to what waits there: the peer's ACKs would overflow its queue.
-    pub(crate) fn receive(&mut self, now: Time) -> u32 {
+    ///
+    /// `start` is what the cycle counter said when the turn began. A frame may have arrived since: were its time the turn's, a
+    /// process that lost its CPU meanwhile would measure round trips shorter than the path is, and believe them for ten seconds.
+    pub(crate) fn receive(&mut self, start: u64) -> u32 {
+        let began = self.now;
         let mut pieces = std::mem::take(&mut self.received);
         let mut left = usize::from(self.cfg.bounds.rx_pieces);
         let mut frames = 0;
         while left > 0 && self.nic.rx_burst(&mut pieces) > 0 {
             left = left.saturating_sub(pieces.len());
+            let now = began + self.nic.elapsed(self.nic.cycles().wrapping_sub(start));
+            self.now = self.now.max(now);
             let mut rest = &pieces[..];
             while !rest.is_empty() {
                 // A frame ends with the first piece that nothing follows, or with the burst.

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::Payload;
+use tcp::{Nanos, Payload};
 
 use super::check::{Checker, Violation};
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
@@ -147,5 +147,9 @@ impl<N: Nic> Nic for Checked<N> {
 
     fn cycles(&self) -> u64 {
         self.inner.cycles()
+    }
+
+    fn elapsed(&self, cycles: u64) -> Nanos {
+        self.inner.elapsed(cycles)
     }
 }

@@ -6,9 +6,11 @@ mod rx;
 use core::ops::Range;
 
 use ::dpdk::{
-    BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig, PoolError,
-    Port, PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles, release,
+    BufMut, BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig,
+    PoolError, Port, PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles,
+    release,
 };
+use tcp::Nanos;
 
 use self::nudge::Nudge;
 pub use self::rx::RxCounters;
@@ -112,6 +114,7 @@ pub struct DpdkNic {
     nudge: Option<Nudge>,
     check: Option<CheckReport>,
     host: Option<TapHost>,
+    clock: Clock,
 }
 
 #[derive(Clone, Debug)]
@@ -232,6 +235,7 @@ impl DpdkNic {
                     nudge: known.frees_on_send.then(Nudge::default),
                     check: None,
                     host: host.clone(),
+                    clock: Clock::new(eal),
                 }
             })
             .collect())
@@ -521,6 +525,11 @@ impl Nic for DpdkNic {
     #[inline]
     fn cycles(&self) -> u64 {
         cycles()
+    }
+
+    #[inline]
+    fn elapsed(&self, cycles: u64) -> Nanos {
+        Nanos::from_nanos(self.clock.nanos(cycles))
     }
 }
 

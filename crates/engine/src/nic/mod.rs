@@ -22,7 +22,7 @@ pub use traced::{Direction, FrameSink, Traced};
 
 use core::ops::{DerefMut, Range};
 
-use tcp::Payload;
+use tcp::{Nanos, Payload};
 
 /// One queue pair of a device, as its owning core sees it.
 pub trait Nic {
@@ -98,6 +98,12 @@ pub trait Nic {
 
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.
     fn cycles(&self) -> u64;
+
+    /// How long so many of these cycles take; zero where nobody knows.
+    fn elapsed(&self, cycles: u64) -> Nanos {
+        let _ = cycles;
+        Nanos::ZERO
+    }
 }
 
 /// Bytes of a small buffer for copying sends.

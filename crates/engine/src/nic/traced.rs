@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::Payload;
+use tcp::{Nanos, Payload};
 
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
 
@@ -150,5 +150,9 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
 
     fn cycles(&self) -> u64 {
         self.inner.cycles()
+    }
+
+    fn elapsed(&self, cycles: u64) -> Nanos {
+        self.inner.elapsed(cycles)
     }
 }
