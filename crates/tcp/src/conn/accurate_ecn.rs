@@ -289,7 +289,7 @@ impl<P: Payload> Connection<P> {
         }
         counts.known = counts.known.wrapping_add(packets);
         self.counts.ecn_marks_reported += u64::from(packets);
-        Marks { packets, bytes: bytes.min(acked) }
+        Marks { packets, bytes }
     }
 }
 

@@ -32,10 +32,13 @@ fn rfc9768_who_asks_and_is_agreed_with_counts_from_five_in_every_segment() {
     // How the SYN,ACK arrived; the option once, to see whether it does.
     s.expect("W. 1:1(0) ack 1 <ceb 0>");
     assert!(s.conn.stats().ecn && s.conn.stats().accurate_ecn);
-    s.write(1_500).expect("[ect0] EA. 1:1001(1000) ack 1 <>").expect("[ect0] PEA. 1001:1501(500) ack 1 <>");
-    s.expect_at(400, "EA. 1:1001(1000) ack 1").at(500).inject("EA. 1:1(0) ack 1501");
+    s.inject("EA. 1:1(0) ack 1").inject("EA. 1:1001(1000) ack 1").inject("EA. 1001:2001(1000) ack 1");
+    s.expect("EA. 1:1(0) ack 2001 <>");
+    s.write(1_500).expect("[ect0] EA. 1:1001(1000) ack 2001 <>");
+    s.expect("[ect0] PEA. 1001:1501(500) ack 2001 <>");
+    s.expect_at(400, "EA. 1:1001(1000) ack 2001").at(500).inject("EA. 2001:2001(0) ack 1501");
     s.sent.clear();
-    s.shutdown().expect("FEA. 1501:1501(0) ack 1").nothing();
+    s.shutdown().expect("FEA. 1501:1501(0) ack 2001").nothing();
 }
 
 #[test]
@@ -109,6 +112,10 @@ fn rfc9768_the_third_syn_asks_for_nothing_and_nothing_may_be_marked_then() {
     s.expect("SEWA 0:0(0)").expect_at(1_000, "SEWA 0:0(0)").expect_at(3_000, "S 0:0(0)");
     s.at(3_100).inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>").expect("W. 1:1(0) ack 1");
     s.write(1_000).expect("PEA. 1:1001(1000) ack 1");
+    // Nor is the older form agreed to by who gave up asking.
+    let mut s = Script::connect(&accurate());
+    s.at(3_100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>");
+    assert!(!s.conn.stats().ecn);
     let mut s = Script::accept(&accurate(), "SEWA 0:0(0) win 65535 <mss 1000>");
     s.expect("SW. 0:0(0) ack 1").expect_at(1_000, "SW. 0:0(0) ack 1").expect_at(3_000, "S. 0:0(0) ack 1");
     s.inject("W. 1:1(0) ack 1")
@@ -198,6 +205,15 @@ fn rfc9768_a_2_1_where_acks_were_lost_the_count_is_believed_to_have_come_around(
         s.inject(&format!("EA. 1:1(0) ack {ack}"));
     }
     s.inject("EA. 1:1(0) ack 59001");
+    assert_eq!(s.conn.stats().ecn_marks_reported, 0);
+    // And whoever sends the option would have sent it.
+    let mut s = Script::connect(&cfg);
+    s.expect("SEWA 0:0(0)").at(100).inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.write(40_000).inject("EA. 1:1(0) ack 1001 <ceb 0>");
+    for ack in (2_001..=9_001).step_by(1_000) {
+        s.inject(&format!("EA. 1:1(0) ack {ack}"));
+    }
+    s.inject("EA. 1:1(0) ack 19001");
     assert_eq!(s.conn.stats().ecn_marks_reported, 0);
 }
 
