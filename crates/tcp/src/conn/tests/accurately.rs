@@ -237,6 +237,17 @@ fn rfc9768_news_of_marks_leaves_at_once_and_every_second_mark_does() {
 }
 
 #[test]
+fn rfc9768_the_option_counts_bytes_by_their_ecn_field() {
+    let mut s = accepted(&accurate());
+    s.inject("[ect0] EA. 1:1001(1000) ack 1").inject("[ect1] EA. 1001:1301(300) ack 1");
+    s.sent.clear();
+    s.inject("[ce] EA. 1301:1801(500) ack 1");
+    let burst = s.sent.pop_front().expect("an ACK").1;
+    // 1001, 500 and 301: the first and the last begin with one (§3.2.3).
+    assert_eq!(burst.options.as_slice(), [172, 11, 0, 3, 0xe9, 0, 1, 0xf4, 0, 1, 0x2d, 1]);
+}
+
+#[test]
 fn rfc9768_marks_on_bare_acks_count_and_are_not_answered_one_by_one() {
     let mut s = accepted(&accurate());
     for _ in 0..4 {

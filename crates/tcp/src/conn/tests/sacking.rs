@@ -299,6 +299,23 @@ fn s39_a_burst_of_losses_is_repaired_at_the_pace_of_acks() {
 }
 
 #[test]
+fn s39_what_is_found_lost_by_time_makes_room_for_what_was_delivered() {
+    let mut s = established(&ConnConfig { initial_window: 20, ..plain() });
+    s.conn.rack.on_late();
+    s.write(6000).at(110).write(14_000);
+    assert_eq!(s.ranges().len(), 20);
+    // A quarter of the round trip later what left 10 ms earlier is lost.
+    s.at(210).inject(". 1:1(0) ack 1 <sack 19001:20001>").silence_until(224);
+    s.expect_at(225, ". 1:1001(1000) ack 1").nothing();
+    // In proportion three segments that arrive let no two out.
+    s.at(226).inject(". 1:1(0) ack 1 <sack 16001:20001>").nothing();
+    // The other ten are lost too, 116 ms of round trip and 25 of patience after they left: as much leaves as arrived.
+    s.silence_until(250).at(251);
+    assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
+    assert_eq!((s.conn.stats().fast_recoveries, s.conn.stats().ssthresh), (1, 10_000));
+}
+
+#[test]
 fn s38_an_ack_that_closes_a_gap_condemns_nothing_that_left_with_what_was_late() {
     let mut s = ten_out();
     s.at(200).inject(". 1:1(0) ack 1 <sack 1001:2001>").inject(". 1:1(0) ack 1 <sack 1001:3001>").nothing();
