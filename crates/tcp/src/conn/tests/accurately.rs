@@ -4,6 +4,7 @@
 use super::script::*;
 use crate::conn::cc::ControllerKind;
 use crate::conn::{ConnConfig, EcnMode};
+use crate::wire::TcpOptions;
 
 fn accurate() -> ConnConfig {
     ConnConfig { ecn: EcnMode::Accurate, ..plain() }
@@ -245,6 +246,35 @@ fn rfc9768_the_option_counts_bytes_by_their_ecn_field() {
     let burst = s.sent.pop_front().expect("an ACK").1;
     // 1001, 500 and 301: the first and the last begin with one (§3.2.3).
     assert_eq!(burst.options.as_slice(), [172, 11, 0, 3, 0xe9, 0, 1, 0xf4, 0, 1, 0x2d, 1]);
+}
+
+#[test]
+fn rfc9768_an_option_that_found_no_room_is_owed_still() {
+    let cfg = ConnConfig { sack: true, timestamps: true, ..accurate() };
+    let mut s = Script::accept(&cfg, "SEWA 0:0(0) win 65535 <mss 1000,TS val 1 ecr 0,sackOK>");
+    s.expect("SW. 0:0(0) ack 1").inject("W. 1:1(0) ack 1 <TS val 1 ecr 0>");
+    for first in [1_001, 2_001, 3_001] {
+        s.inject(&format!("[ect0] EA. {first}:{}(100) ack 1 <TS val 1 ecr 0>", first + 100));
+    }
+    // Timestamps and three blocks leave nothing of the forty bytes, as often as something is marked.
+    s.sent.clear();
+    for first in [3_101, 3_201, 3_301, 3_401] {
+        s.inject(&format!("[ce] EA. {first}:{}(100) ack 1 <TS val 1 ecr 0>", first + 100));
+    }
+    let counted = |s: &mut Script| -> Vec<bool> {
+        s.sent
+            .drain(..)
+            .map(|(_, b)| TcpOptions::parse(b.options.as_slice()).marked_bytes.is_some())
+            .collect()
+    };
+    assert_eq!(counted(&mut s), [false; 4]);
+    // Twice it leaves when there are two.
+    s.inject("[ect0] EA. 1:501(500) ack 1 <TS val 1 ecr 0>")
+        .inject("[ect0] EA. 501:1001(500) ack 1 <TS val 1 ecr 0>");
+    s.inject("[ect0] EA. 1101:1201(100) ack 1 <TS val 1 ecr 0>");
+    s.inject("[ect0] EA. 1201:1301(100) ack 1 <TS val 1 ecr 0>");
+    s.at(1_000);
+    assert_eq!(counted(&mut s), [false, true, true, false]);
 }
 
 #[test]
