@@ -175,7 +175,8 @@ impl<P: Payload> Connection<P> {
             _ if self.cfg.ecn == EcnMode::Accurate && (self.passive || self.ecn.asked_accurate) => {
                 match offer(flags) {
                     Offer::None => false,
-                    Offer::Classic => !self.ecn.gave_up,
+                    // Who gave up asking did not ask for this either.
+                    Offer::Classic => true,
                     Offer::Accurate => return self.begin_accurate(flags, ecn, !self.ecn.gave_up),
                 }
             }

@@ -310,19 +310,25 @@ fn rfc9768_no_device_cuts_what_says_the_bit_that_it_would_clear() {
 #[test]
 fn rfc9768_rfc8257_dctcp_counts_what_was_marked_and_nothing_else() {
     let cfg = ConnConfig { controller: ControllerKind::Dctcp, ..accurate() };
-    // One packet of ten, in an ACK of all: with the echo of RFC 8257 all ten would be marked, or none.
-    let alpha = |marked: u64| {
+    // So many packets of ten, in an ACK of all, and one more in the window after. With the echo of RFC 8257 all ten would be
+    // marked, or none.
+    let after = |marked: u32| {
+        let count = |n: u32| {
+            let ace = (5 + n) & 7;
+            let bits = [(4, 'A'), (2, 'W'), (1, 'E')].into_iter().filter(|(bit, _)| ace & bit != 0);
+            bits.map(|(_, letter)| letter).rev().collect::<String>()
+        };
         let mut s = ten_out(&cfg);
         s.at(200).inject("EA. 1:1(0) ack 10001");
-        s.sent.clear();
-        let count = ["EA", "WA", "EWA"][(marked / 1000) as usize];
-        s.at(300).inject(&format!("{count}. 1:1(0) ack 20001 <ceb {marked}>"));
-        s.sent.clear();
-        s.at(400).inject(&format!("{count}. 1:1(0) ack 21001 <ceb {marked}>"));
-        (s.conn.stats().ecn_marks_reported, s.conn.stats().ssthresh)
+        s.at(300).inject(&format!("{}. 1:1(0) ack 20001 <ceb {}>", count(marked), marked * 1_000));
+        for (at, ack) in [(400, 21_001), (500, 31_001)] {
+            s.at(at).inject(&format!("{}. 1:1(0) ack {ack}", count(marked)));
+        }
+        s.at(600).inject(&format!("{}. 1:1(0) ack 32001", count(marked + 1)));
+        let stats = s.conn.stats();
+        assert_eq!((stats.ecn_marks_reported, stats.ecn_reductions), (u64::from(marked) + 1, 2));
+        stats.ssthresh
     };
-    assert_eq!(alpha(0).0, 0);
-    let ((one, after_one), (two, after_two)) = (alpha(1_000), alpha(2_000));
-    assert_eq!((one, two), (1, 2));
-    assert!(after_one < u64::MAX && after_two <= after_one, "{after_one} {after_two}");
+    let (one, eight) = (after(1), after(8));
+    assert!(eight < one, "{eight} after eight, {one} after one");
 }
