@@ -8,7 +8,10 @@ use super::scoreboard::Report;
 use super::timers::Timer;
 use super::{Connection, Fin, State};
 use crate::wire::{TcpFlags, Timestamps};
-use crate::{Event, Offset, Payload, Segment, Time};
+use crate::{Event, Nanos, Offset, Payload, Segment, Time};
+
+/// The least wait for an ACK that takes the suspicion of reneging away.
+const RENEGED_PATIENCE: Nanos = Nanos::from_millis(10);
 
 impl<P: Payload> Connection<P> {
     /// Processes the ACK of a segment `at` bytes from RCV.NXT. False when the segment is dropped with it.
@@ -210,6 +213,9 @@ impl<P: Payload> Connection<P> {
             self.timers.arm(Timer::Retransmit, now + self.rtt.rto());
         }
         self.schedule_tail_probe(now);
+        if self.flight.sacked() > 0 && self.flight.is_reneged() {
+            self.hurry_reneged(now);
+        }
         if self.has_work() {
             self.timers.arm(Timer::User, now + self.cfg.user_timeout);
         } else {
@@ -317,6 +323,15 @@ impl<P: Payload> Connection<P> {
             self.begin_reduction(arrived);
         }
         self.reduce(arrived, lost);
+    }
+
+    /// The peer acknowledges up to what it had reported and not that: unless an ACK on its way says otherwise, it dropped
+    /// that, and only a timeout sends it again (RFC 2018 §8). As in Linux that comes after half a round trip, 10 ms at
+    /// least, and after the retransmission timeout at most.
+    fn hurry_reneged(&mut self, now: Time) {
+        let half = self.rtt.srtt().unwrap_or(Nanos::ZERO) / 2;
+        self.timers.stop(Timer::TailProbe);
+        self.timers.arm(Timer::Retransmit, now + half.max(RENEGED_PATIENCE).min(self.rtt.rto()));
     }
 
     /// The peer has what was offered up to `ack`, a probe or part of a burst that the device refused: it was sent after

@@ -213,7 +213,7 @@ fn rfc7323_what_was_reported_long_ago_measures_nothing_when_it_is_acknowledged()
     s.at(160).inject(". 1:1(0) ack 1001 <TS val 3 ecr 100,sack 1001:2001>");
     assert_eq!(s.conn.take_rtt_sample(), Some(ms(60)));
     // It arrived at 150.
-    s.at(300).inject(". 1:1(0) ack 2001 <TS val 4 ecr 100>");
+    s.at(200).inject(". 1:1(0) ack 2001 <TS val 4 ecr 100>");
     assert_eq!((s.conn.take_rtt_sample(), s.conn.in_flight()), (None, 0));
 }
 
@@ -246,11 +246,24 @@ fn s37_a_peer_that_drops_what_it_reported_gets_it_again() {
     // It acknowledges the first alone: the others are gone (RFC 2018 §8).
     s.at(300).inject(". 1:1(0) ack 1001").nothing();
     assert_eq!(s.conn.stats().sacked, 2000);
-    s.at(2000).expect_sent_at(550, ". 1001:2001(1000) ack 1");
+    // Half a round trip later, long before the timeout at 550.
+    s.at(2000).expect_sent_at(350, ". 1001:2001(1000) ack 1");
     assert_eq!((s.conn.stats().reneged, s.conn.stats().sacked), (1, 0));
     s.sent.clear();
     s.inject(". 1:1(0) ack 2001").expect("P. 2001:3001(1000) ack 1").inject(". 1:1(0) ack 3001");
     s.silence_until(60_000);
+}
+
+#[test]
+fn s37_acks_that_are_late_to_say_it_are_no_reneging() {
+    let mut s = established(&plain());
+    s.write(3000);
+    s.sent.clear();
+    s.at(200).inject(". 1:1(0) ack 1 <sack 1001:3001>").expect_at(225, ". 1:1001(1000) ack 1");
+    // The ACK of everything was overtaken, but not for half a round trip.
+    s.at(300).inject(". 1:1(0) ack 1001").at(349).inject(". 1:1(0) ack 3001");
+    s.silence_until(60_000);
+    assert_eq!((s.conn.stats().reneged, s.conn.stats().timeouts), (0, 0));
 }
 
 #[test]
