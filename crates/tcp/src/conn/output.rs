@@ -225,14 +225,27 @@ impl<P: Payload> Connection<P> {
     }
 
     /// Timestamps, SACK blocks where there is a gap (RFC 2018 §4), and behind them what else is due.
+    #[inline]
     pub(super) fn ack_options(&self, now: Time) -> OptionBytes {
-        let mut options = match self.peer.sack && self.recv.has_gap() {
-            false => self.plain_options(now),
-            true => {
-                let blocks = self.recv.sack_blocks().map(|b| (self.rcv_seq(b.start), self.rcv_seq(b.end)));
-                OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), blocks)
-            }
-        };
+        match self.announced.is_due() | self.ecn.is_option_due() {
+            false => self.sack_options(now),
+            true => self.more_options(now),
+        }
+    }
+
+    /// Timestamps and SACK blocks.
+    fn sack_options(&self, now: Time) -> OptionBytes {
+        if !self.peer.sack || !self.recv.has_gap() {
+            return self.plain_options(now);
+        }
+        let blocks = self.recv.sack_blocks().map(|b| (self.rcv_seq(b.start), self.rcv_seq(b.end)));
+        OptionBytes::established(self.peer.timestamps.then(|| self.stamp(now)), blocks)
+    }
+
+    /// The same with what is due beside: hardly any segment has it.
+    #[cold]
+    fn more_options(&self, now: Time) -> OptionBytes {
+        let mut options = self.sack_options(now);
         if self.announced.is_due() {
             self.add_user_timeout(&mut options);
         }
