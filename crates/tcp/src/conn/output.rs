@@ -102,17 +102,16 @@ impl<P: Payload> Connection<P> {
     }
 
     fn propose(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
-        if let Some(reset) = self.reset {
-            return (!self.proposed.special).then(|| {
-                self.proposed.special = true;
-                let flags = if reset.ack.is_some() { TcpFlags::ACK } else { TcpFlags::NONE };
-                let ack = reset.ack.unwrap_or_default();
-                // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
-                let options = self.plain_options(now);
-                let bare = self.bare(flags | TcpFlags::RST, BurstKind::Reset);
-                // Nobody is to send anything: no window.
-                Burst { seq: reset.seq, ack, options, window: 0, ..bare }
-            });
+        // Of a connection that lives on, having been told what its handshake did not say, the rest follows.
+        if let Some(reset) = self.reset.filter(|_| !self.proposed.special) {
+            self.proposed.special = true;
+            let flags = if reset.ack.is_some() { TcpFlags::ACK } else { TcpFlags::NONE };
+            let ack = reset.ack.unwrap_or_default();
+            // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
+            let options = self.plain_options(now);
+            let bare = self.bare(flags | TcpFlags::RST, BurstKind::Reset);
+            // Nobody is to send anything: no window.
+            return Some(Burst { seq: reset.seq, ack, options, window: 0, ..bare });
         }
         match self.state {
             State::Closed | State::Listen => return None,

@@ -215,6 +215,16 @@ fn rfc9293_a_wrong_ack_in_syn_received_draws_a_reset() {
 }
 
 #[test]
+fn what_is_written_behind_a_reset_that_only_told_of_a_wrong_ack_leaves_with_it() {
+    let mut s = Script::accept(&plain(), "S 0:0(0) <mss 1000>");
+    s.expect("S. 0:0(0) ack 1");
+    // All in one turn of the loop.
+    s.inject_quietly(". 1:1(0) ack 2").inject_quietly(". 1:1(0) ack 1");
+    s.write(100);
+    s.expect("R 2:2(0)").expect("P. 1:101(100) ack 1").nothing();
+}
+
+#[test]
 fn the_last_ack_of_the_handshake_may_carry_text_and_fin() {
     let mut s = Script::accept(&plain(), "S 0:0(0) <mss 1000>");
     s.expect("S. 0:0(0) ack 1").inject("FP. 1:11(10) ack 1 win 9000");
