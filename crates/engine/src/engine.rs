@@ -194,7 +194,7 @@ impl<N: Nic> Engine<N> {
     pub fn poll(&mut self, now: Time) -> Progress {
         self.now = self.now.max(now);
         let start = self.nic.cycles();
-        let mut progress = Progress { received: self.receive(start), ..Progress::default() };
+        let mut progress = Progress { received: self.receive(), ..Progress::default() };
         let now = self.now;
         self.resume(now);
         let mut touched = self.look_after(now);

@@ -29,17 +29,17 @@ impl<N: Nic> Engine<N> {
     ///
     /// What is sent before the port is empty adds to what waits there: the peer's ACKs would overflow its queue.
     ///
-    /// `start` is what the cycle counter said when the turn began. A frame may have arrived since: were its time the turn's, a
-    /// process that lost its CPU meanwhile would measure round trips shorter than the path is, and believe them for ten seconds.
-    pub(crate) fn receive(&mut self, start: u64) -> u32 {
-        let began = self.now;
+    /// A frame's time is that at which it was fetched. It may have arrived long after the turn began, or after the caller looked
+    /// at the clock: a process that lost its CPU there would measure round trips shorter than the path is, and believe them for
+    /// ten seconds.
+    pub(crate) fn receive(&mut self) -> u32 {
         let mut pieces = std::mem::take(&mut self.received);
         let mut left = usize::from(self.cfg.bounds.rx_pieces);
         let mut frames = 0;
         while left > 0 && self.nic.rx_burst(&mut pieces) > 0 {
             left = left.saturating_sub(pieces.len());
-            let now = began + self.nic.elapsed(self.nic.cycles().wrapping_sub(start));
-            self.now = self.now.max(now);
+            let now = self.nic.now().map_or(self.now, |fetched| fetched.max(self.now));
+            self.now = now;
             let mut rest = &pieces[..];
             while !rest.is_empty() {
                 // A frame ends with the first piece that nothing follows, or with the burst.

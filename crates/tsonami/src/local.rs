@@ -94,6 +94,7 @@ impl LocalEngine {
             receive_ring,
             transmit_ring,
         };
+        let clock = nic.clock();
         let stack = if config.check_tx || config.pcap.is_some() {
             if config.check_tx {
                 nic.check_prepared();
@@ -105,7 +106,7 @@ impl LocalEngine {
         };
         Ok(LocalEngine {
             stack,
-            clock: Clock::new(&eal),
+            clock,
             waiter: Waiter::new(config.wait),
             options: config.connection.clone(),
             info,

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::{Nanos, Payload};
+use tcp::{Payload, Time};
 
 use super::check::{Checker, Violation};
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
@@ -149,7 +149,7 @@ impl<N: Nic> Nic for Checked<N> {
         self.inner.cycles()
     }
 
-    fn elapsed(&self, cycles: u64) -> Nanos {
-        self.inner.elapsed(cycles)
+    fn now(&self) -> Option<Time> {
+        self.inner.now()
     }
 }

@@ -10,7 +10,7 @@ use ::dpdk::{
     PoolError, Port, PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles,
     release,
 };
-use tcp::Nanos;
+use tcp::Time;
 
 use self::nudge::Nudge;
 pub use self::rx::RxCounters;
@@ -244,6 +244,11 @@ impl DpdkNic {
     /// The port behind it.
     pub fn port(&self) -> &PortHandle {
         &self.port
+    }
+
+    /// The clock that the engine's times must come from: what arrives is stamped by it.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Descriptors of the receive and of the transmit ring: what the port made of the numbers it was given.
@@ -528,8 +533,8 @@ impl Nic for DpdkNic {
     }
 
     #[inline]
-    fn elapsed(&self, cycles: u64) -> Nanos {
-        Nanos::from_nanos(self.clock.nanos(cycles))
+    fn now(&self) -> Option<Time> {
+        Some(Time::from_nanos(self.clock.now()))
     }
 }
 

@@ -22,7 +22,7 @@ pub use traced::{Direction, FrameSink, Traced};
 
 use core::ops::{DerefMut, Range};
 
-use tcp::{Nanos, Payload};
+use tcp::{Payload, Time};
 
 /// One queue pair of a device, as its owning core sees it.
 pub trait Nic {
@@ -99,10 +99,9 @@ pub trait Nic {
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.
     fn cycles(&self) -> u64;
 
-    /// How long so many of these cycles take; zero where nobody knows.
-    fn elapsed(&self, cycles: u64) -> Nanos {
-        let _ = cycles;
-        Nanos::ZERO
+    /// The time, by the clock that [`poll`](crate::Engine::poll)'s times come from; `None` where they are all there is.
+    fn now(&self) -> Option<Time> {
+        None
     }
 }
 

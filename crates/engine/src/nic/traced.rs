@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::{Nanos, Payload};
+use tcp::{Payload, Time};
 
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
 
@@ -152,7 +152,7 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
         self.inner.cycles()
     }
 
-    fn elapsed(&self, cycles: u64) -> Nanos {
-        self.inner.elapsed(cycles)
+    fn now(&self) -> Option<Time> {
+        self.inner.now()
     }
 }
