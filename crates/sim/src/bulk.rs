@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 use crate::world::{Failure, World};
 
 /// Bytes of the transfer.
-const BYTES: u64 = 4_000_000;
+pub const BYTES: u64 = 4_000_000;
 /// Payload of a full segment with timestamps, and what it takes of a link.
 const MSS: f64 = 1_448.0;
 const FULL_FRAME: f64 = 1_514.0 + 24.0;

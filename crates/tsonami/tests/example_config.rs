@@ -33,6 +33,7 @@ fn the_example_shows_the_defaults_of_connections() {
         max_pacing_rate: None,
         linger: None,
         keepalive: None,
+        user_timeout_option: None,
         ..shown
     };
     assert_eq!(set, defaults);
