@@ -8,20 +8,20 @@
 //! bit, bursts are single segments ([`Ecn::is_cut_by_devices`](super::ecn::Ecn::is_cut_by_devices)). Who only sends counts
 //! nothing and stays at five, which has it not.
 
-use super::Connection;
+use super::{Connection, First};
 use crate::wire::{CE, ECT_0, ECT_1, OptionBytes, TcpFlags, TcpOptions};
 use crate::{Burst, BurstKind, Offset, Payload, Segment};
 
 /// What both counts of packets begin with (§3.2.1): neither of the two values that a middlebox would leave behind.
 const FIRST_COUNT: u32 = 5;
-/// Marked data packets for which an ACK is owed at once (§3.2.2.5.1).
+/// Marked packets for which an ACK is owed at once (§3.2.2.5.1).
 const MARKS_PER_ACK: u32 = 2;
-/// The same for packets without data, whose ACKs could answer each other for ever.
-const MARKS_PER_IDLE_ACK: u32 = 5;
+/// The same while no data waits for an ACK: ACKs that are marked themselves would answer each other for ever.
+const MARKS_PER_IDLE_ACK: u32 = 3;
 /// More packets than that in one ACK may hide that ACE came around.
-const AMBIGUOUS: u32 = 7;
+const AMBIGUOUS: u64 = 7;
 /// Packets of an ordinary ACK beyond which ACKs are long because the peer coalesces, not because some were lost.
-const COALESCED: u32 = 4;
+const COALESCED: u64 = 4;
 /// The option leaves again after so many bytes at the latest, or its fields could come around unseen.
 const BYTES_PER_OPTION: u32 = 1 << 22;
 
@@ -75,15 +75,13 @@ pub(super) fn offer(flags: TcpFlags) -> Offer {
 pub(super) struct Counts {
     /// The ECN field of the peer's SYN or SYN,ACK.
     syn: u8,
-    /// A bare ACK says so: that of a SYN,ACK.
-    reflects: bool,
     /// No segment but a SYN was received yet.
     fresh: bool,
     /// r.cep: packets that arrived marked.
     marked: u32,
     /// Of these, since an ACK left.
     pending: u32,
-    /// The last packet with data was marked.
+    /// The last packet was marked.
     was_marked: bool,
     /// r.e0b, r.ceb, r.e1b: bytes that arrived, by ECN field.
     bytes: [u32; 3],
@@ -92,13 +90,15 @@ pub(super) struct Counts {
     /// How often the option is to leave.
     options: u8,
     /// s.cep: packets of ours that the peer says were marked.
-    known: u32,
+    pub(super) known: u64,
+    /// What the peer says cannot be true, and is not heeded (§3.2.2.4).
+    unheeded: bool,
     /// Bytes of ours that it says were.
-    known_bytes: u64,
+    pub(super) known_bytes: u64,
     /// The longest segment that we may have sent.
     segment: u64,
     /// Packets of an ACK, on average, times eight: many, as long as nothing is known.
-    usual: u32,
+    usual: u64,
     /// The peer sent the option: it will do so where the count alone would not tell.
     has_option: bool,
 }
@@ -107,7 +107,6 @@ impl Default for Counts {
     fn default() -> Counts {
         Counts {
             syn: 0,
-            reflects: false,
             fresh: true,
             marked: FIRST_COUNT,
             pending: 0,
@@ -115,7 +114,8 @@ impl Default for Counts {
             bytes: [1, 0, 1],
             told: [1, 1],
             options: 0,
-            known: FIRST_COUNT,
+            known: u64::from(FIRST_COUNT),
+            unheeded: false,
             known_bytes: 0,
             segment: 1,
             usual: 8 * AMBIGUOUS,
@@ -127,8 +127,21 @@ impl Default for Counts {
 impl Counts {
     /// The peer's SYN or SYN,ACK arrived with the ECN field `syn`.
     pub(super) fn begin(syn: u8) -> Counts {
-        let marked = FIRST_COUNT + u32::from(syn == CE);
-        Counts { syn, marked, ..Counts::default() }
+        Counts { syn, ..Counts::default() }
+    }
+
+    /// It arrived once more: the latest counts (§3.1.5).
+    pub(super) fn on_syn_again(&mut self, syn: u8) {
+        self.syn = syn;
+    }
+
+    /// A mark on a SYN,ACK counts, once however often that comes. One on a SYN does not: our SYN,ACK, which is repeated until
+    /// it arrives, says so (§3.2.2.2).
+    fn on_answer(&mut self, syn: u8) {
+        self.syn = syn;
+        if syn == CE {
+            self.marked = self.marked.max(FIRST_COUNT + 1);
+        }
     }
 
     /// What our SYN,ACK says.
@@ -154,46 +167,74 @@ impl<P: Payload> Connection<P> {
         self.ecn.counts = Counts::begin(syn);
         let answered = flags.has(TcpFlags::ACK);
         if answered {
+            self.ecn.counts.on_answer(syn);
+            self.reflect_first();
             // The first ACK shows whether the option survives the path.
-            (self.ecn.counts.reflects, self.ecn.counts.options) = (true, 1);
+            self.ecn.counts.options = 1;
         }
         self.ecn.begin_accurate(unhindered && (!answered || number(flags) == number(arrived_with(0))));
     }
 
-    /// A SYN,ACK came again: our ACK of it was lost.
-    pub(super) fn reflect_again(&mut self) {
-        self.ecn.counts.reflects = self.ecn.is_accurate() && !self.passive && self.rcv_nxt() == Offset::ZERO;
+    /// A SYN,ACK came again, and is answered: our ACK of it was lost.
+    pub(super) fn reflect_again(&mut self, syn: u8) {
+        if self.ecn.is_accurate() && !self.passive && self.rcv_nxt() == Offset::ZERO {
+            self.ecn.counts.on_answer(syn);
+            self.reflect_first();
+            self.ecn.show_count();
+        }
     }
 
-    /// The ACK of our SYN,ACK says how that arrived (§3.2.2.1), if it is a bare one; zero is what middleboxes leave (§3.2.2.4).
+    /// A bare ACK says so before anything else leaves, but for a reset that the handshake owes somebody.
+    fn reflect_first(&mut self) {
+        if self.first == First::Nothing {
+            self.first = First::Reflection;
+        }
+    }
+
+    /// The ACK of our SYN,ACK says how that arrived (§3.2.2.1, table 4), if it is a bare one; zero is what middleboxes leave
+    /// (§3.2.2.4).
     #[cold]
     pub(super) fn on_handshake_ace(&mut self, seg: &Segment<P>) {
         if self.ecn.is_accurate() {
-            let number = number(seg.flags);
+            let bare = seg.payload.is_empty();
             self.ecn.counts.fresh = false;
-            // One, five and seven mean nothing here, and nothing bad.
-            let mangled = seg.payload.is_empty() && matches!(number, 3 | 4 | 6);
-            if number == 0 || mangled {
-                self.ecn.disable_marking();
+            match number(seg.flags) {
+                0 => self.disbelieve(),
+                // It left as what nobody may mark.
+                3 | 4 if bare => self.ecn.disable_marking(),
+                6 if bare => {
+                    self.ecn.disable_marking();
+                    // The peer counted that. Who opened too was told of its SYN, which does not count.
+                    self.ecn.counts.known += u64::from(self.passive);
+                }
+                // One, five and seven mean nothing here, and nothing bad.
+                _ => {}
             }
             self.ecn.counts.options = 1;
             self.ecn.show_count();
         }
     }
 
+    /// A first count of zero: nothing is sent that may be marked, and no count is heeded (§3.2.2.4).
+    fn disbelieve(&mut self) {
+        self.ecn.disable_marking();
+        self.ecn.counts.unheeded = true;
+    }
+
     /// The flags of a bare ACK.
     pub(super) fn bare_ack_flags(&self, flags: TcpFlags) -> TcpFlags {
-        match self.ecn.counts.reflects {
-            true => TcpFlags(flags.0 & !ACE.0) | arrived_with(self.ecn.counts.syn),
-            false => flags,
+        match self.first {
+            First::Reflection => TcpFlags(flags.0 & !ACE.0) | arrived_with(self.ecn.counts.syn),
+            _ => flags,
         }
     }
 
     /// An acceptable packet arrived: what its ECN field says is counted, and told at once where it is news (§3.2.2.5.1).
     #[inline(never)]
     pub(super) fn count_marks(&mut self, seg: &Segment<P>) {
-        let counts = &mut self.ecn.counts;
         let len = seg.payload.len() as u32;
+        let waits = len > 0 || self.acked_to < self.rcv_nxt();
+        let counts = &mut self.ecn.counts;
         let ce = seg.ecn == CE;
         let news = ce && !seg.continues;
         counts.marked = counts.marked.wrapping_add(u32::from(news));
@@ -215,12 +256,10 @@ impl<P: Payload> Connection<P> {
         {
             counts.options = counts.options.max(1);
         }
-        let due = match len {
-            0 => counts.pending >= MARKS_PER_IDLE_ACK,
-            _ => counts.pending >= MARKS_PER_ACK || (ce && !counts.was_marked),
-        };
+        let begins = len > 0 && ce && !counts.was_marked;
+        let due = begins || counts.pending >= if waits { MARKS_PER_ACK } else { MARKS_PER_IDLE_ACK };
+        counts.was_marked = ce;
         if len > 0 {
-            counts.was_marked = ce;
             self.counts.ecn_marked_segments += u64::from(news);
         }
         self.ecn.show_count();
@@ -241,8 +280,10 @@ impl<P: Payload> Connection<P> {
         if matches!(burst.kind, BurstKind::Syn | BurstKind::Reset) {
             return;
         }
+        if self.first == First::Reflection {
+            self.first = First::Nothing;
+        }
         let counts = &mut self.ecn.counts;
-        counts.reflects = false;
         counts.pending = 0;
         if counts.options > 0 && TcpOptions::parse(burst.options.as_slice()).marked_bytes.is_some() {
             counts.told = [counts.bytes[0], counts.bytes[2]];
@@ -251,25 +292,23 @@ impl<P: Payload> Connection<P> {
         self.ecn.show_count();
     }
 
-    /// An ACK of something new says how much of ours was marked: the packets since the last, at least.
+    /// An ACK of something new says how much of ours was marked: the packets since the last, at least. That is heeded whether
+    /// what leaves may be marked or not (§3.1.5).
     pub(super) fn on_count(&mut self, acked: u64, flags: TcpFlags, marked_bytes: Option<[u8; 3]>) -> Marks {
         let mss = u64::from(self.mss());
-        let counts = &mut self.ecn.counts;
         let number = number(flags);
-        if core::mem::take(&mut counts.fresh) && number == 0 {
-            // §3.2.2.4.
-            self.ecn.disable_marking();
+        if core::mem::take(&mut self.ecn.counts.fresh) && number == 0 {
+            self.disbelieve();
         }
         let counts = &mut self.ecn.counts;
-        if !self.ecn.capable {
-            counts.known = counts.known.wrapping_add(number.wrapping_sub(counts.known) & 7);
+        if counts.unheeded {
             return Marks::default();
         }
         counts.segment = counts.segment.max(mss);
-        let acked_packets = u32::try_from(acked.div_ceil(mss)).unwrap_or(u32::MAX);
+        let acked_packets = acked.div_ceil(mss);
         counts.usual = counts.usual - counts.usual / 8 + acked_packets.min(1 << 20);
-        let mut packets = number.wrapping_sub(counts.known) & 7;
-        let mut bytes = u64::from(packets) * mss;
+        let mut packets = u64::from(number).wrapping_sub(counts.known) & 7;
+        let mut bytes = packets * mss;
         if let Some([a, b, c]) = marked_bytes {
             let field = u32::from_be_bytes([0, a, b, c]);
             counts.has_option = true;
@@ -280,15 +319,15 @@ impl<P: Payload> Connection<P> {
             bytes = bytes.max(more);
             // So many bytes are so many packets at least.
             let least = counts.known_bytes.div_ceil(counts.segment);
-            let have = u64::from(counts.known.wrapping_sub(FIRST_COUNT)) + u64::from(packets);
-            packets += 8 * u32::try_from(least.saturating_sub(have).div_ceil(8)).unwrap_or(0);
+            let have = counts.known - u64::from(FIRST_COUNT) + packets;
+            packets += least.saturating_sub(have).next_multiple_of(8);
         } else if acked_packets > AMBIGUOUS && !counts.has_option && counts.usual / 8 <= COALESCED {
             // ACKs were lost: the count may have come around as often as there is room for (appendix A.2.1).
-            packets = acked_packets - (acked_packets.wrapping_sub(packets) & 7);
-            bytes = u64::from(packets) * mss;
+            packets = acked_packets - (acked_packets - packets) % 8;
+            bytes = packets * mss;
         }
-        counts.known = counts.known.wrapping_add(packets);
-        self.counts.ecn_marks_reported += u64::from(packets);
+        counts.known += packets;
+        self.counts.ecn_marks_reported += packets;
         Marks { packets, bytes }
     }
 }
@@ -296,6 +335,6 @@ impl<P: Payload> Connection<P> {
 /// What an ACK says was marked.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Marks {
-    pub(super) packets: u32,
+    pub(super) packets: u64,
     pub(super) bytes: u64,
 }

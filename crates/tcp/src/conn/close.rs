@@ -3,7 +3,7 @@
 use super::ack::Owed;
 use super::state::Trigger;
 use super::timers::Timer;
-use super::{Connection, Fin, Linger, Reset, State, TimeWait, TimeWaitTimestamps};
+use super::{Connection, Fin, First, Linger, State, TimeWait, TimeWaitTimestamps};
 use crate::{ConnError, ConnErrorKind, Event, Nanos, Payload, Seq, Time};
 
 impl<P: Payload> Connection<P> {
@@ -78,7 +78,7 @@ impl<P: Payload> Connection<P> {
 
     /// A RST leaves next. With `ack` it acknowledges.
     pub(super) fn queue_reset(&mut self, seq: Seq, ack: Option<Seq>) {
-        self.reset = Some(Reset { seq, ack });
+        self.first = First::Reset { seq, ack };
     }
 
     /// The connection is over. Its payload stays until no device reads it; what can be read still can.

@@ -8,7 +8,7 @@ use super::flight::Departure;
 use super::output::Proposed;
 use super::recovery::Phase;
 use super::timers::Timer;
-use super::{Connection, Fin, State};
+use super::{Connection, Fin, First, State};
 use crate::wire::TcpFlags;
 use crate::{Burst, BurstKind, Offset, Payload, Time};
 
@@ -49,7 +49,7 @@ impl<P: Payload> Connection<P> {
             }
             BurstKind::Keepalive => self.commit_keepalive(now),
             BurstKind::Ack => self.ack.on_bare_sent(),
-            BurstKind::Reset => self.reset = None,
+            BurstKind::Reset => self.first = First::Nothing,
         }
         if burst.kind != BurstKind::Reset && (burst.flags.has(TcpFlags::ACK) || burst.kind == BurstKind::Syn)
         {

@@ -31,9 +31,9 @@ pub enum EcnMode {
 /// What was settled, and what is owed to whom.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Ecn {
-    /// Our SYN asked for it, and none of ours did not.
+    /// A SYN of ours asked for it.
     asked: bool,
-    /// A SYN of ours asked for Accurate ECN.
+    /// For Accurate ECN.
     asked_accurate: bool,
     /// One that was repeated did not any more.
     gave_up: bool,
@@ -136,7 +136,7 @@ impl<P: Payload> Connection<P> {
     /// Flags of our SYN or SYN,ACK beside those that make it one (RFC 3168 §6.1.1).
     ///
     /// A SYN that is sent again does not ask: somebody on the path may have dropped the first for asking (RFC 3168
-    /// §6.1.1.1). Whoever sent a SYN that does not ask uses no ECN on the connection.
+    /// §6.1.1.1). Whoever sent a SYN that does not ask sends nothing that may be marked on the connection.
     pub(super) fn ecn_syn_flags(&self) -> TcpFlags {
         match self.state {
             State::SynReceived if self.ecn.agreed => TcpFlags::ECE,
@@ -160,9 +160,9 @@ impl<P: Payload> Connection<P> {
     /// Our SYN left.
     pub(super) fn on_ecn_syn_sent(&mut self, flags: TcpFlags) {
         if self.state == State::SynSent {
-            self.ecn.asked = flags.has(SETUP);
+            self.ecn.asked |= flags.has(SETUP);
             self.ecn.asked_accurate |= flags.has(ASK);
-            self.ecn.gave_up = self.ecn.asked_accurate && !flags.has(ASK);
+            self.ecn.gave_up = self.ecn.asked && !flags.has(SETUP);
         } else if self.ecn.accurate && !flags.any(ASK) {
             // RFC 9768 §3.1.5: whoever sent, or received, a SYN that asks for nothing sends nothing that may be marked.
             self.ecn.disable_marking();
@@ -175,7 +175,6 @@ impl<P: Payload> Connection<P> {
             _ if self.cfg.ecn == EcnMode::Accurate && (self.passive || self.ecn.asked_accurate) => {
                 match offer(flags) {
                     Offer::None => false,
-                    // Who gave up asking did not ask for this either.
                     Offer::Classic => true,
                     Offer::Accurate => return self.begin_accurate(flags, ecn, !self.ecn.gave_up),
                 }
@@ -185,16 +184,27 @@ impl<P: Payload> Connection<P> {
             false => flags.has(SETUP),
         };
         self.ecn.agreed = setup && (self.ecn.asked || (self.passive && self.cfg.ecn != EcnMode::Off));
-        self.ecn.capable = self.ecn.agreed;
+        // Whoever gave up asking may be agreed with all the same, for what it asked at first: it echoes marks, and sends
+        // nothing that may be marked (RFC 3168 §6.1.1).
+        self.ecn.capable = self.ecn.agreed && !self.ecn.gave_up;
     }
 
-    /// The peer's SYN arrived once more: it may have given up asking (RFC 3168 §6.1.1).
-    pub(super) fn on_ecn_peer_syn_again(&mut self, flags: TcpFlags) {
+    /// The peer's SYN arrived once more: it may have given up asking (RFC 3168 §6.1.1). False when it asks for one form after
+    /// the other: whoever knows both resets, for nobody could tell which is in force (RFC 9768 §3.1.5).
+    pub(super) fn on_ecn_peer_syn_again(&mut self, flags: TcpFlags, ecn: u8) -> bool {
+        let other = match offer(flags) {
+            _ if self.cfg.ecn != EcnMode::Accurate => false,
+            Offer::None => false,
+            Offer::Classic => self.ecn.accurate,
+            Offer::Accurate => self.ecn.agreed,
+        };
+        self.ecn.counts.on_syn_again(ecn);
         self.ecn.agreed &= flags.has(SETUP);
         self.ecn.capable &= match self.ecn.accurate {
             true => flags.any(ASK),
             false => self.ecn.agreed,
         };
+        !other
     }
 
     /// A proposal as it leaves. New bytes are ECT(0), and the first after a reduction of the window say that there was one
@@ -214,7 +224,7 @@ impl<P: Payload> Connection<P> {
     /// cuts out of one burst only the first may say so, and not every device knows.
     #[inline]
     pub(super) fn cwr_is_due(&self) -> bool {
-        self.ecn.agreed && self.ecn.told != self.cc.reductions() && !self.proposed.cwr
+        self.ecn.agreed && self.ecn.capable && self.ecn.told != self.cc.reductions() && !self.proposed.cwr
     }
 
     /// New bytes left that say so.

@@ -36,7 +36,9 @@ impl<P: Payload> Connection<P> {
         if self.state == State::SynReceived && flags.has(TcpFlags::SYN) && seg.seq == self.irs {
             if !flags.any(TcpFlags::ACK | TcpFlags::RST) {
                 // The peer's SYN again: our SYN,ACK was lost, or is late.
-                self.on_ecn_peer_syn_again(flags);
+                if !self.on_ecn_peer_syn_again(flags, seg.ecn) {
+                    return self.abort(now);
+                }
                 self.syn.due |= self.ack.challenge(now);
                 return;
             }
@@ -162,9 +164,6 @@ impl<P: Payload> Connection<P> {
     /// RFC 9293 §3.10.7.4, first: an ACK that says what is expected. What carries text was most likely sent
     /// twice and is answered always; bare segments could answer each other for ever and are limited.
     fn answer_unacceptable(&mut self, now: Time, at: i64, seg: &Segment<P>) {
-        if seg.flags.has(TcpFlags::SYN) {
-            self.reflect_again();
-        }
         self.counts.segments_unacceptable += 1;
         let ahead = i64::from(seg.ack.diff(self.snd_seq(self.snd_nxt())));
         if seg.flags.has(TcpFlags::ACK) && (1..=self.offered.since(self.snd_nxt()) as i64).contains(&ahead) {
@@ -175,6 +174,9 @@ impl<P: Payload> Connection<P> {
         } else {
             self.note_old(at, seg.payload.len());
             self.ack.now();
+        }
+        if seg.flags.has(TcpFlags::SYN | TcpFlags::ACK) && self.ack.owed() == Owed::Now {
+            self.reflect_again(seg.ecn);
         }
     }
 

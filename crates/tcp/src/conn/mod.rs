@@ -164,11 +164,17 @@ struct Stamps {
     recent_at: Time,
 }
 
-/// A RST to send.
-#[derive(Copy, Clone, Debug)]
-struct Reset {
-    seq: Seq,
-    ack: Option<Seq>,
+/// What leaves before anything else.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum First {
+    Nothing,
+    /// A RST.
+    Reset {
+        seq: Seq,
+        ack: Option<Seq>,
+    },
+    /// A bare ACK that says how the peer's SYN,ACK arrived (RFC 9768 §3.2.2.1).
+    Reflection,
 }
 
 /// One TCP connection; see the [module](self) for how to drive it.
@@ -243,7 +249,7 @@ pub struct Connection<P> {
     // The whole.
     timers: Timers,
     events: Events,
-    reset: Option<Reset>,
+    first: First,
     /// Why the peer cannot be reached, as somebody reported, and nothing has arrived since.
     unreachable: Option<ConnErrorKind>,
     time_wait_ends: Time,
@@ -342,7 +348,7 @@ impl<P: Payload> Connection<P> {
             peer_fin: false,
             timers: Timers::new(),
             events: Events::default(),
-            reset: None,
+            first: First::Nothing,
             unreachable: None,
             time_wait_ends: Time::MAX,
             pulse: Pulse::default(),
@@ -412,7 +418,7 @@ impl<P: Payload> Connection<P> {
     /// True when the connection is over and the last RST it owed has left: no timer runs, nothing is to be sent.
     /// Its owner may drop it once `pop_reclaimed` has given everything back.
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed && self.reset.is_none()
+        self.state == State::Closed && !matches!(self.first, First::Reset { .. })
     }
 
     /// Asserts the invariants of the architecture that concern a connection alone. Debug builds do so after

@@ -10,7 +10,7 @@ use super::ack::Owed;
 use super::defer::Prospect;
 use super::send_queue::Span;
 use super::timers::Timer;
-use super::{Connection, Fin, State};
+use super::{Connection, Fin, First, State};
 use crate::wire::{OptionBytes, TcpFlags};
 use crate::{Burst, BurstKind, Offset, Payload, Seq, Time, TxLimits};
 
@@ -102,16 +102,10 @@ impl<P: Payload> Connection<P> {
     }
 
     fn propose(&mut self, now: Time, limits: &TxLimits) -> Option<Burst> {
-        // Of a connection that lives on, having been told what its handshake did not say, the rest follows.
-        if let Some(reset) = self.reset.filter(|_| !self.proposed.special) {
-            self.proposed.special = true;
-            let flags = if reset.ack.is_some() { TcpFlags::ACK } else { TcpFlags::NONE };
-            let ack = reset.ack.unwrap_or_default();
-            // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
-            let options = self.plain_options(now);
-            let bare = self.bare(flags | TcpFlags::RST, BurstKind::Reset);
-            // Nobody is to send anything: no window.
-            return Some(Burst { seq: reset.seq, ack, options, window: 0, ..bare });
+        if self.first != First::Nothing
+            && let Some(burst) = self.propose_first(now)
+        {
+            return Some(burst);
         }
         match self.state {
             State::Closed | State::Listen => return None,
@@ -158,12 +152,35 @@ impl<P: Payload> Connection<P> {
             return Some(burst);
         }
         let owed = self.ack.owed() == Owed::Now && (!self.proposed.ack || self.owes_duplicate());
-        owed.then(|| {
-            let options = self.bare_ack_options(now);
-            let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
-            let flags = self.bare_ack_flags(bare.flags);
-            Burst { options, flags, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
-        })
+        owed.then(|| self.bare_ack(now))
+    }
+
+    /// What leaves before anything else, unless it is proposed. Of a connection that lives on, having been told what its
+    /// handshake did not say, the rest follows.
+    #[cold]
+    fn propose_first(&mut self, now: Time) -> Option<Burst> {
+        match self.first {
+            First::Reset { seq, ack } if !self.proposed.special => {
+                self.proposed.special = true;
+                let flags = if ack.is_some() { TcpFlags::ACK } else { TcpFlags::NONE };
+                // RFC 7323 §3.2: timestamps on a RST too, once agreed on.
+                let options = self.plain_options(now);
+                let bare = self.bare(flags | TcpFlags::RST, BurstKind::Reset);
+                // Nobody is to send anything: no window.
+                Some(Burst { seq, ack: ack.unwrap_or_default(), options, window: 0, ..bare })
+            }
+            First::Reflection if !self.proposed.ack && self.state.is_synchronized() => {
+                Some(self.bare_ack(now))
+            }
+            _ => None,
+        }
+    }
+
+    fn bare_ack(&mut self, now: Time) -> Burst {
+        let options = self.bare_ack_options(now);
+        let bare = self.bare(TcpFlags::ACK, BurstKind::Ack);
+        let flags = self.bare_ack_flags(bare.flags);
+        Burst { options, flags, seq: self.snd_seq(self.proposed_nxt().max(self.known)), ..bare }
     }
 
     /// Nothing may leave at `now`, for the reason `hold`.

@@ -116,8 +116,9 @@ impl TcpOptions {
                     self.sack.push(left, right);
                 }
             }
-            // Kinds differ in which of ECT(0) and ECT(1) is first and which third; either may leave out what is behind.
-            (ACCURATE_ECN_0 | ACCURATE_ECN_1, &[_, _, _, a, b, c] | &[_, _, _, a, b, c, _, _, _]) => {
+            // Kinds differ in which of ECT(0) and ECT(1) is first and which third; either may leave out what is behind. What
+            // fills no field is padding (RFC 9768 §3.2.3).
+            (ACCURATE_ECN_0 | ACCURATE_ECN_1, &[_, _, _, a, b, c, ..]) => {
                 self.marked_bytes = Some([a, b, c]);
             }
             (USER_TIMEOUT, &[a, b]) => {
@@ -373,7 +374,11 @@ mod tests {
         assert_eq!(TcpOptions::parse(options.as_slice()).marked_bytes, Some([0, 0, 2]));
         // ECT(1) first: marks are in the middle all the same.
         assert_eq!(TcpOptions::parse(&[174, 8, 0, 0, 1, 0, 0, 9]).marked_bytes, Some([0, 0, 9]));
-        // Without the marks, or of no length that there is.
+        // Of a length that there is not: whole fields count.
+        for odd in [&[172, 9, 0, 0, 1, 0, 0, 9, 7][..], &[174, 12, 0, 0, 1, 0, 0, 9, 0, 0, 1, 7]] {
+            assert_eq!(TcpOptions::parse(odd).marked_bytes, Some([0, 0, 9]));
+        }
+        // Without the marks.
         for none in [&[172, 2][..], &[172, 5, 0, 0, 1], &[172, 7, 0, 0, 1, 0, 0], &[174, 4, 0, 0]] {
             assert_eq!(TcpOptions::parse(none), TcpOptions::default());
         }

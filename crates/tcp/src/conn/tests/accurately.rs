@@ -3,7 +3,7 @@
 
 use super::script::*;
 use crate::conn::cc::ControllerKind;
-use crate::conn::{ConnConfig, EcnMode};
+use crate::conn::{ConnConfig, EcnMode, State};
 use crate::wire::TcpOptions;
 
 fn accurate() -> ConnConfig {
@@ -113,10 +113,12 @@ fn rfc9768_the_third_syn_asks_for_nothing_and_nothing_may_be_marked_then() {
     s.expect("SEWA 0:0(0)").expect_at(1_000, "SEWA 0:0(0)").expect_at(3_000, "S 0:0(0)");
     s.at(3_100).inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>").expect("W. 1:1(0) ack 1");
     s.write(1_000).expect("PEA. 1:1001(1000) ack 1");
-    // Nor is the older form agreed to by who gave up asking.
+    // Nor where the peer knows the older form, in answer to the first.
     let mut s = Script::connect(&accurate());
     s.at(3_100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>");
-    assert!(!s.conn.stats().ecn);
+    s.sent.clear();
+    s.write(1_000).expect("P. 1:1001(1000) ack 1");
+    s.inject("[ce] . 1:501(500) ack 1001").expect("E. 1001:1001(0) ack 501");
     let mut s = Script::accept(&accurate(), "SEWA 0:0(0) win 65535 <mss 1000>");
     s.expect("SW. 0:0(0) ack 1").expect_at(1_000, "SW. 0:0(0) ack 1").expect_at(3_000, "S. 0:0(0) ack 1");
     s.inject("W. 1:1(0) ack 1")
@@ -280,11 +282,105 @@ fn rfc9768_an_option_that_found_no_room_is_owed_still() {
 #[test]
 fn rfc9768_marks_on_bare_acks_count_and_are_not_answered_one_by_one() {
     let mut s = accepted(&accurate());
-    for _ in 0..4 {
+    for _ in 0..2 {
         s.inject("[ce] EA. 1:1(0) ack 1").nothing();
     }
-    s.inject("[ce] EA. 1:1(0) ack 1").expect("W. 1:1(0) ack 1 <ceb 0>").nothing();
+    // The third, while no data waits for an ACK.
+    s.inject("[ce] EA. 1:1(0) ack 1").expect(". 1:1(0) ack 1 <ceb 0>").nothing();
+    // While some does the second.
+    s.inject("[ect0] EA. 1:501(500) ack 1").inject("[ce] EA. 501:501(0) ack 1").nothing();
+    s.inject("[ce] EA. 501:501(0) ack 1").expect("W. 1:1(0) ack 501").nothing();
     assert_eq!(s.conn.stats().ecn_marked_segments, 0);
+}
+
+#[test]
+fn rfc9768_a_mark_is_news_after_any_packet_that_had_none() {
+    let mut s = accepted(&accurate());
+    s.inject("[ce] EA. 1:501(500) ack 1").expect("WA. 1:1(0) ack 501 <ceb 500>");
+    s.inject("[ce] EA. 501:601(100) ack 1").nothing();
+    s.inject("EA. 601:601(0) ack 1").nothing();
+    s.inject("[ce] EA. 601:701(100) ack 1").expect(". 1:1(0) ack 701 <ceb 700>");
+    s.inject("EA. 701:701(0) ack 1").nothing();
+    s.inject("[ce] EA. 701:801(100) ack 1").expect("E. 1:1(0) ack 801 <ceb 800>");
+}
+
+#[test]
+fn rfc9768_a_mark_on_a_syn_is_told_by_the_syn_ack_and_does_not_count() {
+    let mut s = Script::accept(&accurate(), "[ce] SEWA 0:0(0) win 65535 <mss 1000>");
+    s.expect("SWA. 0:0(0) ack 1").inject("W. 1:1(0) ack 1");
+    s.write(500).expect("[ect0] PEA. 1:501(500) ack 1 <ceb 0>");
+}
+
+#[test]
+fn rfc9768_the_latest_syn_and_the_latest_syn_ack_are_told_of() {
+    let mut s = Script::accept(&accurate(), "[ce] SEWA 0:0(0) win 65535 <mss 1000>");
+    s.expect("SWA. 0:0(0) ack 1").at(500).inject("SEWA 0:0(0) win 65535 <mss 1000>");
+    s.expect("SW. 0:0(0) ack 1");
+    let mut s = Script::connect(&accurate());
+    s.expect("SEWA 0:0(0)").at(100).inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.expect("W. 1:1(0) ack 1");
+    // Marked, and marked again: it counts once.
+    for _ in 0..2 {
+        s.inject("[ce] SW. 0:0(0) ack 1 win 65535 <mss 1000>").expect("WA. 1:1(0) ack 1");
+    }
+    s.inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>").expect("W. 1:1(0) ack 1");
+    s.write(500).expect("[ect0] PWA. 1:501(500) ack 1");
+    // A SYN that is none of the handshake gets the count.
+    s.inject("S 0:0(0) win 65535 <mss 1000>").expect("WA. 501:501(0) ack 1").nothing();
+}
+
+#[test]
+fn rfc9768_a_bare_ack_answers_the_syn_ack_although_data_waits() {
+    let mut s = Script::connect(&accurate());
+    s.expect("SEWA 0:0(0)").write(1_000).at(100).inject("SW. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.expect("W. 1:1(0) ack 1 <ceb 0>").expect("[ect0] PEA. 1:1001(1000) ack 1").nothing();
+    // In the older form nothing is said by it.
+    let mut s = Script::connect(&plain());
+    s.expect("S 0:0(0)").write(1_000).at(100).inject("S. 0:0(0) ack 1 win 65535 <mss 1000>");
+    s.expect("P. 1:1001(1000) ack 1").nothing();
+}
+
+#[test]
+fn rfc9768_whoever_asks_for_one_form_and_then_the_other_is_reset() {
+    for (first, answer, second) in [("SEWA", "SW", "SEW"), ("SEW", "SE", "SEWA"), ("SEW", "SE", "SA")] {
+        let mut s = Script::accept(&accurate(), &format!("{first} 0:0(0) win 65535 <mss 1000>"));
+        s.expect(&format!("{answer}. 0:0(0) ack 1"));
+        s.at(500).inject(&format!("{second} 0:0(0) win 65535 <mss 1000>"));
+        s.expect("R. 1:1(0) ack 1").nothing();
+        assert_eq!(s.state(), State::Closed);
+    }
+    // Whoever knows the older form alone sees no difference.
+    let mut s =
+        Script::accept(&ConnConfig { ecn: EcnMode::On, ..plain() }, "SEWA 0:0(0) win 65535 <mss 1000>");
+    s.expect("SE. 0:0(0) ack 1").at(500).inject("SEW 0:0(0) win 65535 <mss 1000>").expect("SE. 0:0(0) ack 1");
+}
+
+#[test]
+fn rfc9768_marks_are_answered_by_who_marks_nothing_too() {
+    let mut s = Script::connect(&accurate());
+    s.expect("SEWA 0:0(0)")
+        .at(100)
+        .inject("SEW. 0:0(0) ack 1 win 65535 <mss 1000>")
+        .expect("W. 1:1(0) ack 1");
+    s.write(40_000).expect("EA. 1:1001(1000) ack 1");
+    s.at(200).inject("WA. 1:1(0) ack 1001");
+    assert_eq!((s.conn.stats().ecn_marks_reported, s.conn.stats().ecn_reductions), (1, 1));
+    // A mark on our SYN,ACK is in the peer's count.
+    let mut s = Script::accept(&accurate(), "SEWA 0:0(0) win 65535 <mss 1000>");
+    s.expect("SW. 0:0(0) ack 1").inject("WA. 1:1(0) ack 1").write(2_500);
+    s.inject("WA. 1:1(0) ack 993");
+    assert_eq!(s.conn.stats().ecn_marks_reported, 0);
+    s.inject("EWA. 1:1(0) ack 1985");
+    assert_eq!(s.conn.stats().ecn_marks_reported, 1);
+}
+
+#[test]
+fn rfc9768_more_marks_than_fit_32_bits() {
+    let mut s = ten_out(&accurate());
+    let marks = 1 << 36;
+    (s.conn.ecn.counts.known, s.conn.ecn.counts.known_bytes) = (5 + marks, marks * 1000);
+    s.inject("WA. 1:1(0) ack 1001 <ceb 1000>");
+    assert_eq!(s.conn.stats().ecn_marks_reported, 1);
 }
 
 #[test]

@@ -64,11 +64,23 @@ fn s35_only_who_is_told_to_asks() {
 }
 
 #[test]
-fn s35_a_syn_that_is_repeated_does_not_ask_and_forgets_that_the_first_did() {
+fn s35_a_syn_that_is_repeated_does_not_ask_and_who_is_agreed_with_all_the_same_echoes() {
     let mut s = Script::connect(&asking());
     s.expect("SEW 0:0(0)").expect_at(1_000, "S 0:0(0)");
     s.at(1_100).inject("SE. 0:0(0) ack 1 win 65535 <mss 1000>").expect(". 1:1(0) ack 1");
     s.write(1_000).expect("P. 1:1001(1000) ack 1");
+    // The peer had the first SYN, and may send what may be marked: who asked echoes marks (RFC 3168 §6.1.1).
+    s.inject("[ce] . 1:501(500) ack 1001").expect("E. 1001:1001(0) ack 501");
+    // And heeds echoes, though nothing of its own may be marked; it does not say that it did.
+    s.limits = TSO;
+    s.write(8_000).sent.clear();
+    s.inject("E. 501:501(0) ack 9001").write(4_000);
+    s.expect("E. 9001:11001(2000) ack 501").expect("PE. 11001:13001(2000) ack 501").nothing();
+    // Nobody agreed.
+    let mut s = Script::connect(&asking());
+    s.at(1_100).inject("S. 0:0(0) ack 1 win 65535 <mss 1000>").inject("[ce] . 1:501(500) ack 1");
+    s.inject("[ce] . 501:1001(500) ack 1");
+    assert!(s.sent.iter().all(|(_, burst)| burst.seq == ISS || !burst.flags.has(TcpFlags::ECE)));
 }
 
 #[test]
