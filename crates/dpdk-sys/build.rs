@@ -11,7 +11,7 @@ use std::{env, panic};
 /// What the safe crate uses; nothing else is bound.
 const FUNCTIONS: &[&str] = &[
     "shim_.*",
-    "rte_eal_(init|cleanup|get_runtime_dir)",
+    "rte_eal_(init|cleanup|get_runtime_dir|iova_mode|has_hugepages)",
     "rte_version(_year|_month)?",
     "rte_strerror",
     "rte_openlog_stream",
@@ -19,7 +19,9 @@ const FUNCTIONS: &[&str] = &[
     "rte_get_tsc_hz",
     "rte_thread_(un)?register",
     "rte_memzone_(reserve_aligned|free)",
-    "rte_mem_virt2iova",
+    "rte_mem_(virt2iova|lock_page)",
+    "rte_extmem_(un)?register",
+    "rte_dev_dma_(un)?map",
     "rte_mempool_(free|avail_count|in_use_count)",
     "rte_pktmbuf_pool_create",
     "rte_pktmbuf_free_bulk",

@@ -46,7 +46,7 @@ fn s36_s43_what_a_link_loses_arrives_all_the_same_and_is_counted() {
     config.check_tx = true;
     // Several timeouts in a row are part of it.
     config.connection.user_timeout = PATIENCE;
-    let mut engine = LocalEngine::builder(config).build().expect("DPDK starts");
+    let mut engine = LocalEngine::builder(config).build_local().expect("DPDK starts");
     let (sent, stats) = transfer(&mut engine, volume());
     engine.shutdown(PATIENCE).expect("it ends in order");
 

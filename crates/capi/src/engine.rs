@@ -72,7 +72,7 @@ pub unsafe extern "C" fn tsonami_open(config: *const c_char) -> *mut Tsonami {
         // SAFETY: by the contract.
         let config = unsafe { text(config)? };
         let config = Config::from_toml(config).map_err(|e| note(TsonamiError::Invalid, e))?;
-        let engine = LocalEngine::builder(config).build().map_err(|e| note(TsonamiError::Device, e))?;
+        let engine = LocalEngine::builder(config).build_local().map_err(|e| note(TsonamiError::Device, e))?;
         Ok::<_, TsonamiError>(Box::new(Tsonami { engine, rests: HashMap::new() }))
     };
     open().map_or(std::ptr::null_mut(), Box::into_raw)

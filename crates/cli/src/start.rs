@@ -19,7 +19,7 @@ pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, 
     if let DeviceSpec::Memif { socket, server: false } = settings::device(config)? {
         memif_server_is_there(&socket, config)?;
     }
-    let engine = builder(config, console)?.build().map_err(|e| failure(&e, config))?;
+    let engine = builder(config, console)?.build_local().map_err(|e| failure(&e, config))?;
     let device = engine.device();
     if let Some(note) = rings_note(config, device.receive_ring, device.transmit_ring) {
         eprintln!("tsonami: {note}");

@@ -168,6 +168,8 @@ pub struct Eal {
 #[derive(Debug)]
 struct Inner {
     no_huge: bool,
+    /// Started here, so ended here.
+    ours: bool,
 }
 
 /// Removes the folder that EAL makes for each process and never removes. When nothing is shared nothing is in it, and
@@ -229,10 +231,35 @@ impl Eal {
         if rc < 0 {
             return Err(EalError::Init { errno, args: args.join(" "), log: log::tail() });
         }
-        let eal = Eal { inner: Arc::new(Inner { no_huge: config.no_huge }) };
+        let eal = Eal { inner: Arc::new(Inner { no_huge: config.no_huge, ours: true }) };
         rx::register_owner_count().map_err(|errno| EalError::Init {
             errno,
             args: args.join(" "),
+            log: log::tail(),
+        })?;
+        Ok(eal)
+    }
+
+    /// Uses an EAL that the program started itself, by `rte_eal_init`, and ends itself.
+    ///
+    /// # Errors
+    /// [`EalError::AlreadyStarted`] while another handle on one exists; [`EalError::Init`] when mbufs have no room left for a
+    /// field of ours.
+    ///
+    /// # Safety
+    /// `rte_eal_init` succeeded in this process, and `rte_eal_cleanup` is not called before everything made from the result is
+    /// gone.
+    pub unsafe fn adopt() -> Result<Eal, EalError> {
+        if STARTED.swap(true, Ordering::SeqCst) {
+            return Err(EalError::AlreadyStarted);
+        }
+        // SAFETY: reads what EAL was started with; it runs, by the contract.
+        let no_huge = unsafe { dpdk_sys::rte_eal_has_hugepages() } == 0;
+        // Its drop lets it be adopted again.
+        let eal = Eal { inner: Arc::new(Inner { no_huge, ours: false }) };
+        rx::register_owner_count().map_err(|errno| EalError::Init {
+            errno,
+            args: String::new(),
             log: log::tail(),
         })?;
         Ok(eal)
@@ -259,6 +286,10 @@ impl Eal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if !self.ours {
+            STARTED.store(false, Ordering::SeqCst);
+            return;
+        }
         // SAFETY: the last handle is gone, and with it every pool, port and buffer: each holds one.
         let rc = unsafe { dpdk_sys::rte_eal_cleanup() };
         debug_assert!(rc >= 0, "rte_eal_cleanup: {rc}");

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::free_list::FreeList;
 use crate::mempool::unique_name;
-use crate::{Eal, Errno, PoolError};
+use crate::{Eal, Errno, PoolError, Region};
 
 /// Mbufs in devices that may refer to one buffer at the same time. Below 2¹⁶ with room for drivers that take
 /// references of their own (net_tap: one per segment it cuts).
@@ -57,6 +57,8 @@ struct Inner {
     buffers: Box<[Buffer]>,
     size: u32,
     zones: Vec<NonNull<dpdk_sys::rte_memzone>>,
+    /// Or where the memory is the application's.
+    _region: Option<Region>,
     eal: ManuallyDrop<Eal>,
 }
 
@@ -103,6 +105,7 @@ impl BufPool {
             buffers: Box::new([]),
             size,
             zones: Vec::new(),
+            _region: None,
             eal: ManuallyDrop::new(eal.clone()),
         };
         // Every buffer must be contiguous for the device too. With physical addresses a large zone may not be
@@ -128,6 +131,46 @@ impl BufPool {
                 places.push((unsafe { addr.add(offset) }, iova + offset as u64));
             }
         }
+        Ok(BufPool::made(inner, places))
+    }
+
+    /// Makes a pool of as many buffers of `size` bytes as fit into a region; rounded up to a multiple of 64, at least 64.
+    /// Where devices use physical addresses, bytes that are not in one piece for them are left out.
+    ///
+    /// # Errors
+    /// [`PoolError`] when not one fits.
+    pub fn over(eal: &Eal, region: &Region, size: u32) -> Result<BufPool, PoolError> {
+        let error = PoolError { name: "region", count: 1, size, errno: Errno(libc::EINVAL) };
+        if !(64..=u32::MAX - 63).contains(&size) {
+            return Err(error);
+        }
+        let size = size.next_multiple_of(64);
+        let (mut places, mut offset) = (Vec::new(), 0);
+        while offset + size as usize <= region.len() && places.len() < u32::MAX as usize - 1 {
+            match region.place(offset, size as usize) {
+                Some(place) => {
+                    places.push(place);
+                    offset += size as usize;
+                }
+                // On to the next page: the one before ends where it does.
+                None => offset = (offset + 1).next_multiple_of(region.page()),
+            }
+        }
+        if places.is_empty() {
+            return Err(error);
+        }
+        let inner = Inner {
+            free: FreeList::full(places.len() as u32),
+            buffers: Box::new([]),
+            size,
+            zones: Vec::new(),
+            _region: Some(region.clone()),
+            eal: ManuallyDrop::new(eal.clone()),
+        };
+        Ok(BufPool::made(inner, places))
+    }
+
+    fn made(mut inner: Inner, places: Vec<(NonNull<u8>, u64)>) -> BufPool {
         let inner = Arc::new_cyclic(|weak| {
             let pool = weak.as_ptr();
             inner.buffers = (0u32..)
@@ -151,7 +194,7 @@ impl BufPool {
             }
             inner
         });
-        Ok(BufPool { inner })
+        BufPool { inner }
     }
 
     /// Takes a buffer; `None` when all are out, which is back-pressure.

@@ -25,6 +25,7 @@ mod mempool;
 mod offload;
 mod port;
 mod queue;
+mod region;
 mod rss;
 mod rx;
 
@@ -42,6 +43,7 @@ pub use mempool::{Mempool, MempoolConfig, PoolError};
 pub use offload::{RxFlags, RxOffloads, TxOffload, TxOffloads};
 pub use port::{Link, Port, PortConfig, PortError, PortHandle, PortInfo, PortStats};
 pub use queue::{QueuePair, TxResult};
+pub use region::{Region, RegionError};
 pub use rss::{RssInfo, RssUnknown};
 pub use rx::RxSlice;
 

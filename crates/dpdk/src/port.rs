@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 use core::fmt;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::{
     DeviceSpec, Eal, Errno, Mempool, QueuePair, RssInfo, RssUnknown, RxOffloads, TxOffloads, log, rss,
@@ -473,7 +473,31 @@ pub(crate) fn handle(inner: &Arc<Inner>) -> PortHandle {
     PortHandle { inner: inner.clone() }
 }
 
+/// A port that may be closed.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakPort(Weak<Inner>);
+
+impl WeakPort {
+    /// The port, unless it was closed.
+    pub(crate) fn upgrade(&self) -> Option<PortHandle> {
+        self.0.upgrade().map(|inner| PortHandle { inner })
+    }
+}
+
 impl PortHandle {
+    /// The port, for whoever is not to keep it open.
+    pub(crate) fn downgrade(&self) -> WeakPort {
+        WeakPort(Arc::downgrade(&self.inner))
+    }
+
+    /// What DPDK calls its device.
+    pub(crate) fn device(&self) -> *mut dpdk_sys::rte_device {
+        let mut raw = dpdk_sys::rte_eth_dev_info::default();
+        // SAFETY: the port is valid; one structure is written, all zero when the port does not answer.
+        unsafe { dpdk_sys::rte_eth_dev_info_get(self.inner.info.id, &raw mut raw) };
+        raw.device
+    }
+
     /// What it is and can do.
     pub fn info(&self) -> &PortInfo {
         &self.inner.info

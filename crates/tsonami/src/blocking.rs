@@ -41,6 +41,18 @@ impl Wait {
         Wait { timeout: Some(timeout), cancel: None }
     }
 
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    pub(crate) fn can_be_cancelled(&self) -> bool {
+        self.cancel.is_some()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+
     pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }
@@ -271,7 +283,7 @@ impl LocalEngine {
 
     /// One turn of the loop and the rest after it, unless the wait is over.
     fn turn(&mut self, wait: &Wait, deadline: Option<Time>) -> Result<(), Error> {
-        if wait.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
+        if wait.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let now = self.now();

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 
 use dpdk::{DeviceSpec, Eal, EalConfig, LogLevel, Port, PortInfo};
 
-use crate::{Config, LocalEngine};
+use crate::{Config, Engine, LocalEngine};
 
-/// Builds a [`LocalEngine`].
+/// Builds an [`Engine`], or a [`LocalEngine`].
 pub struct EngineBuilder {
     config: Config,
     log: Box<dyn Write + Send>,
     log_level: LogLevel,
+    eal: Option<Eal>,
 }
 
 impl fmt::Debug for EngineBuilder {
@@ -73,6 +74,9 @@ pub enum BuildError {
         /// Why not.
         source: io::Error,
     },
+    /// The worker's thread could not be started, or ended at once.
+    #[error("the engine's thread could not be started: {0}")]
+    Thread(io::Error),
     /// No random numbers for the secrets.
     #[error("the kernel gave no random numbers: {0}")]
     Random(io::Error),
@@ -84,7 +88,7 @@ pub enum BuildError {
 impl EngineBuilder {
     /// A builder with these settings. DPDK's log goes nowhere.
     pub fn new(config: Config) -> EngineBuilder {
-        EngineBuilder { config, log: Box::new(io::sink()), log_level: LogLevel::default() }
+        EngineBuilder { config, log: Box::new(io::sink()), log_level: LogLevel::default(), eal: None }
     }
 
     /// Where DPDK's log goes, and how much of it. The last lines before an error are part of the error anyway.
@@ -95,12 +99,33 @@ impl EngineBuilder {
         self
     }
 
+    /// Uses this EAL instead of starting one: for programs that start their own ([`Eal::adopt`]). What the settings say of
+    /// memory, hugepages and logs is then theirs to say.
+    #[must_use]
+    pub fn eal(mut self, eal: Eal) -> EngineBuilder {
+        self.eal = Some(eal);
+        self
+    }
+
+    /// Starts DPDK and the device on a thread of their own, which the engine's connections are looked after by.
+    ///
+    /// # Errors
+    /// As [`build_local`](EngineBuilder::build_local), and when there is no thread to be had.
+    pub fn build(self) -> Result<Engine, BuildError> {
+        Engine::start(self)
+    }
+
+    /// Bytes of memory for copying sends, which are not the engine's own business then: its handles copy.
+    pub(crate) fn take_send_bytes(&mut self) -> u64 {
+        self.config.pools.send_bytes.replace(1).unwrap_or(crate::local::SEND_BYTES)
+    }
+
     /// Starts DPDK and the device, and builds the engine on the calling thread, which it then belongs to.
     ///
     /// # Errors
     /// [`BuildError`] says what is missing and how to get it. DPDK starts once per process: after an error that came
     /// from it, another attempt needs another process.
-    pub fn build(self) -> Result<LocalEngine, BuildError> {
+    pub fn build_local(self) -> Result<LocalEngine, BuildError> {
         let config = self.config.clone();
         let (eal, device) = self.start_eal()?;
         LocalEngine::start(eal, &device, &config)
@@ -109,7 +134,7 @@ impl EngineBuilder {
     /// Starts DPDK, asks the device what it is and can do, and closes it again.
     ///
     /// # Errors
-    /// As [`build`](EngineBuilder::build).
+    /// As [`build_local`](EngineBuilder::build_local).
     pub fn probe(self) -> Result<PortInfo, BuildError> {
         let (eal, device) = self.start_eal()?;
         Ok(Port::probe(&eal, &device)?.info().clone())
@@ -122,6 +147,9 @@ impl EngineBuilder {
         dpdk::refuse_used_tap(&device)?;
         if let Some(core) = self.config.core {
             pin(core).map_err(|source| BuildError::Core { core, source })?;
+        }
+        if let Some(eal) = self.eal {
+            return Ok((eal, device));
         }
         let huge = self.config.memory.hugepages.used_by(&device);
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

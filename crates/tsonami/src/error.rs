@@ -76,6 +76,12 @@ pub enum Error {
         /// Bytes the peer had acknowledged.
         acked: Offset,
     },
+    /// The engine's worker ended before the connection did.
+    #[error("the engine ended before the connection did; the peer had acknowledged {acked} bytes")]
+    WorkerGone {
+        /// Bytes the peer had acknowledged.
+        acked: Offset,
+    },
     /// The device refused every frame for too long.
     #[error(
         "the device took no frame for too long{}: its link is down, or it does not take frames of this size; \
@@ -125,7 +131,7 @@ impl Error {
             Error::Reset { .. } => io::ErrorKind::ConnectionReset,
             Error::ConnectTimedOut | Error::TimedOut { .. } | Error::Silent { .. } => io::ErrorKind::TimedOut,
             Error::Unreachable { .. } | Error::NoNeighbour { .. } => io::ErrorKind::HostUnreachable,
-            Error::Aborted { .. } => io::ErrorKind::ConnectionAborted,
+            Error::Aborted { .. } | Error::WorkerGone { .. } => io::ErrorKind::ConnectionAborted,
             Error::DeviceStuck { .. } => io::ErrorKind::NetworkDown,
         }
     }
@@ -139,6 +145,7 @@ impl Error {
             | Error::Unreachable { acked }
             | Error::NoNeighbour { acked }
             | Error::Aborted { acked }
+            | Error::WorkerGone { acked }
             | Error::DeviceStuck { acked, .. } => Some(*acked),
             Error::Refused | Error::ConnectTimedOut => Some(Offset::ZERO),
             _ => None,

@@ -9,7 +9,7 @@
 //! use tsonami::{Config, Event, LocalEngine, SendFlags};
 //!
 //! let config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse()?);
-//! let mut engine = LocalEngine::builder(config).build()?;
+//! let mut engine = LocalEngine::builder(config).build_local()?;
 //! let peer: SocketAddr = "10.77.0.1:5001".parse()?;
 //! let now = engine.now();
 //! let connection = engine.connect(peer, None, now)?;
@@ -40,7 +40,7 @@
 //! # use std::time::Duration;
 //! # use tsonami::{Config, LocalEngine, SendFlags, Wait};
 //! # let config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse()?);
-//! let mut engine = LocalEngine::builder(config).build()?;
+//! let mut engine = LocalEngine::builder(config).build_local()?;
 //! let connection = engine.connect_wait("10.77.0.1:5001".parse()?, None, &Wait::forever())?;
 //! let sent = engine.send_wait(connection, b"hello", SendFlags::default(), &Wait::at_most(Duration::from_secs(5)))?;
 //! engine.finish_wait(connection, &Wait::forever())?;
@@ -51,7 +51,7 @@
 //! Bytes go in by copy ([`LocalEngine::send_copy`], which may take a part) or by reference
 //! ([`LocalEngine::send`], all or nothing; a refused payload comes back inside the error). How far they came is told by
 //! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod blocking;
 mod builder;
@@ -69,6 +69,7 @@ mod shutdown;
 mod stack;
 mod stream;
 mod wait;
+mod workers;
 
 pub use blocking::Wait;
 pub use builder::{BuildError, EngineBuilder};
@@ -84,10 +85,14 @@ pub use payload::Payload;
 pub use shutdown::ShutdownError;
 pub use stream::Stream;
 pub use wait::{WaitStrategy, Waiter};
+pub use workers::{
+    Accepting, Acked, Connecting, Connection, Copying, Engine, Finish, Listener, Prepared, Reading, RecvHalf,
+    RequestError, SendHalf, SendWithError, Sending,
+};
 
 pub use dpdk::{
-    BufMut, BufPool, DeviceSpec, EalError, Errno, LogLevel, ParseDeviceError, PoolError, PortError, PortInfo,
-    RxOffloads, TxOffloads,
+    BufMut, BufPool, DeviceSpec, Eal, EalError, Errno, LogLevel, ParseDeviceError, PoolError, PortError,
+    PortInfo, Region, RegionError, RxOffloads, TxOffloads,
 };
 pub use engine::nic::NicLimits;
 pub use engine::nic::dpdk::OpenError;
@@ -104,6 +109,9 @@ pub use tcp::{FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Tim
 pub fn dpdk_version() -> String {
     dpdk::version()
 }
+
+#[cfg(doctest)]
+mod misuse;
 
 /// The example in README.md compiles.
 #[cfg(doctest)]

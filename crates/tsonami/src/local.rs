@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::ptr::NonNull;
 use std::time::Duration;
 
-use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo};
+use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo, Region, RegionError};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Checked, NicLimits, SMALL_TAIL, Traced};
 use engine::{
@@ -24,7 +25,7 @@ use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Kee
 /// Bytes of each buffer that copying sends fill.
 const TAIL_SIZE: u32 = 65_536;
 /// Memory for copying sends, unless the settings say otherwise.
-const SEND_BYTES: u64 = 64 << 20;
+pub(crate) const SEND_BYTES: u64 = 64 << 20;
 
 /// Copies shorter than this are not worth the fence that ends a streaming one: `docs/results`, S13.
 const STREAMED_LEAST: u32 = 4_096;
@@ -131,12 +132,29 @@ impl LocalEngine {
     /// Waits as the settings say ([`WaitStrategy`](crate::WaitStrategy)), if it is time to. `busy`: this turn did
     /// something, here or in the application, so do not wait at all.
     pub fn rest(&mut self, busy: bool) {
-        let (now, deadline) = if self.waiter.needs_deadline() {
-            (self.now(), self.next_deadline())
-        } else {
-            (Time::ZERO, None)
-        };
+        let (now, deadline) = self.rest_times();
         self.waiter.wait(busy, now, deadline);
+    }
+
+    /// What a waiter wants to know, if it does.
+    fn rest_times(&self) -> (Time, Option<Time>) {
+        if self.waiter.needs_deadline() { (self.now(), self.next_deadline()) } else { (Time::ZERO, None) }
+    }
+
+    /// [`rest`](LocalEngine::rest), with somebody else's sleep.
+    pub(crate) fn rest_by(&mut self, busy: bool, sleep: impl FnOnce(Duration)) {
+        let (now, deadline) = self.rest_times();
+        self.waiter.wait_by(busy, now, deadline, sleep);
+    }
+
+    /// Finishes every connection.
+    pub(crate) fn close_all(&mut self) {
+        on!(&mut self.stack, engine => engine.close_all());
+    }
+
+    /// Nothing is left to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        on!(&self.stack, engine => engine.is_idle())
     }
 
     /// When to call [`poll`](LocalEngine::poll) at the latest if no frame arrives; `None`: nothing happens by itself.
@@ -274,10 +292,62 @@ impl LocalEngine {
     /// # Errors
     /// Mostly when there is not memory enough.
     pub fn make_pool(&mut self, count: u32, size: u32) -> Result<BufPool, PoolError> {
-        let socket = self.info.port.socket;
-        let pool = BufPool::new(&self.eal, &BufPoolConfig { name: "application", count, size, socket })?;
+        let pool = self.new_pool("application", count, size)?;
         self.pools.push(pool.clone());
         Ok(pool)
+    }
+
+    /// A pool that need not be full in the end.
+    pub(crate) fn new_pool(&self, name: &'static str, count: u32, size: u32) -> Result<BufPool, PoolError> {
+        BufPool::new(&self.eal, &BufPoolConfig { name, count, size, socket: self.info.port.socket })
+    }
+
+    /// An arena of the application's own, of hugepages where there are any, that the device can read: to be made a pool by
+    /// [`make_pool_over`](LocalEngine::make_pool_over). Its memory is zero at first.
+    ///
+    /// # Errors
+    /// [`RegionError`].
+    pub fn make_arena(&self, bytes: usize) -> Result<Region, RegionError> {
+        self.reachable()?;
+        let region = Region::arena(&self.eal, bytes)?;
+        region.map(self.stack.nic().port())?;
+        Ok(region)
+    }
+
+    /// Makes memory that the caller has known to the device: to be made a pool by
+    /// [`make_pool_over`](LocalEngine::make_pool_over). `page`: bytes of its pages.
+    ///
+    /// # Errors
+    /// [`RegionError`].
+    ///
+    /// # Safety
+    /// It stays mapped and where it is, and is written only through the result, until that, its clones and every buffer of a
+    /// pool over it are gone. Its pages are as large as `page` says.
+    #[allow(unsafe_code)] // passes the caller's promise on
+    pub unsafe fn register(&self, memory: NonNull<[u8]>, page: usize) -> Result<Region, RegionError> {
+        self.reachable()?;
+        // SAFETY: the caller's promise.
+        let region = unsafe { Region::register(&self.eal, memory, page) }?;
+        region.map(self.stack.nic().port())?;
+        Ok(region)
+    }
+
+    /// A pool over a region of the application's: as many buffers of `size` bytes as fit into it.
+    ///
+    /// # Errors
+    /// When not one fits.
+    pub fn make_pool_over(&mut self, region: &Region, size: u32) -> Result<BufPool, PoolError> {
+        let pool = BufPool::over(&self.eal, region, size)?;
+        self.pools.push(pool.clone());
+        Ok(pool)
+    }
+
+    /// Whether the device reads other memory than EAL's.
+    fn reachable(&self) -> Result<(), RegionError> {
+        match self.info.port.driver.as_str() {
+            "net_virtio_user" => Err(RegionError::NotReachable { port: self.info.port.name.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// Everything the loop counts.

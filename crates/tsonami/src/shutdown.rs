@@ -38,6 +38,9 @@ pub enum ShutdownError {
     /// The capture is not complete.
     #[error("the capture is not complete: {0}")]
     Capture(io::Error),
+    /// The worker panicked. Its connections were told that it is gone.
+    #[error("the engine's worker panicked: {0}")]
+    Panicked(String),
     /// Time ran out before everything was acknowledged.
     #[error(
         "{connections} connections were reset with {bytes} bytes not acknowledged, when the time to finish was over"
@@ -57,19 +60,20 @@ impl LocalEngine {
     /// # Errors
     /// The device is closed whatever happens; the error says what was not in order.
     pub fn shutdown(mut self, drain: Duration) -> Result<(), ShutdownError> {
-        let mut undelivered = None;
         if !drain.is_zero() {
-            on!(&mut self.stack, engine => engine.close_all());
-            if !self.turn_until_idle(drain.into()) {
-                let left = on!(&self.stack, engine => engine.remaining());
-                if left.unacknowledged > 0 {
-                    undelivered = Some(ShutdownError::Undelivered {
-                        connections: left.connections,
-                        bytes: left.unacknowledged,
-                    });
-                }
-            }
+            self.close_all();
+            self.turn_until_idle(drain.into());
         }
+        self.end(!drain.is_zero())
+    }
+
+    /// Ends an engine whose connections had their time to finish, if `drained`.
+    pub(crate) fn end(mut self, drained: bool) -> Result<(), ShutdownError> {
+        let left = on!(&self.stack, engine => engine.remaining());
+        let undelivered = (drained && left.unacknowledged > 0).then_some(ShutdownError::Undelivered {
+            connections: left.connections,
+            bytes: left.unacknowledged,
+        });
         on!(&mut self.stack, engine => engine.abort_all());
         self.turn_until_idle(ABORT_TIME);
         on!(&mut self.stack, engine => engine.trim());

@@ -55,11 +55,22 @@ impl Waiter {
     /// Waits as the strategy says. `busy`: the iteration did something, so poll again at once. `deadline`: when the
     /// engine wants to be polled whatever happens; no wait goes beyond it.
     pub fn wait(&mut self, busy: bool, now: Time, deadline: Option<Time>) {
+        self.wait_by(busy, now, deadline, std::thread::sleep);
+    }
+
+    /// [`wait`](Waiter::wait), with a sleep that somebody may end.
+    pub(crate) fn wait_by(
+        &mut self,
+        busy: bool,
+        now: Time,
+        deadline: Option<Time>,
+        sleep: impl FnOnce(Duration),
+    ) {
         match self.decide(busy, now, deadline) {
             Rest::Nothing => {}
             Rest::Pause => core::hint::spin_loop(),
             Rest::Yield => std::thread::yield_now(),
-            Rest::Sleep(time) => std::thread::sleep(Duration::from(time)),
+            Rest::Sleep(time) => sleep(Duration::from(time)),
         }
     }
 

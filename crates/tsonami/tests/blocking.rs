@@ -35,7 +35,7 @@ fn in_namespace(test: &str, body: impl FnOnce(LocalEngine)) {
         config.wait = WaitStrategy::Park;
         config.check_tx = true;
         config.connection.send_buffer = Some(256 << 10);
-        return body(LocalEngine::builder(config).build().unwrap());
+        return body(LocalEngine::builder(config).build_local().unwrap());
     }
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {

@@ -62,7 +62,7 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
         check_tx = true
         "#,
     );
-    let mut engine = LocalEngine::builder(config.expect("settings")).build().expect("a TAP");
+    let mut engine = LocalEngine::builder(config.expect("settings")).build_local().expect("a TAP");
     let server = TcpListener::bind("10.9.0.1:5001").expect("the kernel's side of the TAP");
     let server = thread::spawn(move || {
         let mut all = Vec::new();

@@ -26,7 +26,8 @@ impl Ours {
         let address = format!("{SENDER}/24").parse().expect("an address");
         let mut config = Config::new(format!("af_packet:{SENDER_INTERFACE}"), address);
         config.wait = WaitStrategy::Park;
-        let engine = LocalEngine::builder(config).build().expect("a packet socket needs nothing but root");
+        let engine =
+            LocalEngine::builder(config).build_local().expect("a packet socket needs nothing but root");
         Ours { engine, conn: None, connected: false, ended: None, idle: false }
     }
 

@@ -1,0 +1,321 @@
+//! The application's own memory, made known to DPDK.
+//!
+//! EAL's memory is the first choice: every device reaches it. But an application may have its data in an arena of its own,
+//! or in memory that somebody else gave it. DPDK is told of such a [`Region`], each device that is to read it maps it for DMA, and
+//! a [`BufPool`](crate::BufPool) is made over it.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::Range;
+use core::ptr::NonNull;
+use std::alloc::{self, Layout};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::port::WeakPort;
+use crate::{Eal, Errno, PortHandle};
+
+/// The smallest page.
+const PAGE: usize = 4096;
+
+/// Memory outside EAL that devices can read. Clones refer to the same one; it ends with the last clone and the last buffer in
+/// it.
+#[derive(Clone)]
+pub struct Region {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    at: NonNull<u8>,
+    len: usize,
+    page: usize,
+    /// Where each page is for a device; `None`: where it is for the processor.
+    places: Option<Box<[u64]>>,
+    /// How to give it back, if it is ours.
+    arena: Option<(Layout, Pages)>,
+    /// Devices that mapped it, if they are still open: their ports, and what DPDK calls them.
+    mapped: Mutex<Vec<(WeakPort, *mut dpdk_sys::rte_device)>>,
+    eal: ManuallyDrop<Eal>,
+}
+
+/// Of what an arena is made.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Pages {
+    Huge,
+    Normal,
+}
+
+// SAFETY: the memory is plain bytes, which only the handles on buffers in it touch; the list of devices is behind a lock, and DPDK's
+// calls on it may come from any thread.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+/// Why memory could not be made known.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegionError {
+    /// Its beginning or its length is no multiple of a page.
+    #[error("memory is registered in whole pages: its address and length must be multiples of {page} bytes")]
+    Unaligned {
+        /// Bytes of a page.
+        page: usize,
+    },
+    /// There is not that much memory.
+    #[error("{bytes} bytes of memory are not to be had")]
+    NoMemory {
+        /// What was asked for.
+        bytes: usize,
+    },
+    /// DPDK does not take it.
+    #[error("DPDK does not take the memory: {errno}")]
+    Register {
+        /// The reason.
+        errno: Errno,
+    },
+    /// Devices here use physical addresses, and nobody knows those of this memory.
+    #[error(
+        "where the memory is for a device is not known: devices use physical addresses here; lock the memory (mlock), run as root, or use vfio with an IOMMU"
+    )]
+    NoAddress,
+    /// The device cannot map it.
+    #[error("{port} cannot map the memory: {errno}")]
+    Map {
+        /// The port.
+        port: String,
+        /// The reason.
+        errno: Errno,
+    },
+    /// The device reads EAL's memory only.
+    #[error(
+        "{port} reads DPDK's own memory only, which is what it shares with its peer: use a pool of the engine's"
+    )]
+    NotReachable {
+        /// The port.
+        port: String,
+    },
+}
+
+impl Region {
+    /// An arena of so many bytes, rounded up to whole pages: hugepages, or normal ones where there are none, as
+    /// [`is_huge`](Region::is_huge) tells. Its memory is zero at first.
+    ///
+    /// # Errors
+    /// [`RegionError`].
+    pub fn arena(eal: &Eal, bytes: usize) -> Result<Region, RegionError> {
+        let no_memory = RegionError::NoMemory { bytes };
+        let huge = hugepage_size().and_then(|page| {
+            let layout = Layout::from_size_align(bytes.max(1).checked_next_multiple_of(page)?, page).ok()?;
+            // SAFETY: the size is not zero.
+            let at = NonNull::new(unsafe { hugepage_rs::alloc(layout) })?;
+            Some((at, layout, page, Pages::Huge))
+        });
+        let (at, layout, page, pages) = match huge {
+            Some(arena) => arena,
+            None => {
+                let len = bytes.max(1).checked_next_multiple_of(PAGE).ok_or(no_memory.clone())?;
+                let layout = Layout::from_size_align(len, PAGE).map_err(|_| no_memory.clone())?;
+                // SAFETY: the size is not zero.
+                let at = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(no_memory)?;
+                (at, layout, PAGE, Pages::Normal)
+            }
+        };
+        Region::made(eal, at, layout.size(), page, Some((layout, pages)))
+    }
+
+    /// Memory that the caller has. `page`: bytes of its pages.
+    ///
+    /// # Errors
+    /// [`RegionError`].
+    ///
+    /// # Safety
+    /// It stays mapped and where it is, and is written only through the result, until that, its clones and every buffer of a
+    /// pool over it are gone. Its pages are as large as `page` says.
+    pub unsafe fn register(eal: &Eal, memory: NonNull<[u8]>, page: usize) -> Result<Region, RegionError> {
+        let page = page.max(PAGE);
+        if !page.is_power_of_two()
+            || memory.is_empty()
+            || !memory.addr().get().is_multiple_of(page)
+            || !memory.len().is_multiple_of(page)
+        {
+            return Err(RegionError::Unaligned { page });
+        }
+        Region::made(eal, memory.cast(), memory.len(), page, None)
+    }
+
+    fn made(
+        eal: &Eal,
+        at: NonNull<u8>,
+        len: usize,
+        page: usize,
+        arena: Option<(Layout, Pages)>,
+    ) -> Result<Region, RegionError> {
+        let give_back = |arena| {
+            if let Some((layout, pages)) = arena {
+                // SAFETY: made above with this layout, and nobody knows of it yet.
+                unsafe { release(at, layout, pages) };
+            }
+        };
+        // SAFETY: EAL runs; the memory is there, in pages of this size (the arena's, or by the caller's word). Without a table of
+        // addresses DPDK takes none for granted.
+        let rc =
+            unsafe { dpdk_sys::rte_extmem_register(at.as_ptr().cast(), len, core::ptr::null_mut(), 0, page) };
+        if rc != 0 {
+            give_back(arena);
+            return Err(RegionError::Register { errno: Errno::last() });
+        }
+        let mut inner = Inner {
+            at,
+            len,
+            page,
+            places: None,
+            arena,
+            mapped: Mutex::default(),
+            eal: ManuallyDrop::new(eal.clone()),
+        };
+        // SAFETY: reads what EAL was started with.
+        if unsafe { dpdk_sys::rte_eal_iova_mode() } == dpdk_sys::RTE_IOVA_PA {
+            inner.places = Some(inner.find_places().ok_or(RegionError::NoAddress)?);
+        }
+        Ok(Region { inner: Arc::new(inner) })
+    }
+
+    /// Lets a device read it.
+    ///
+    /// # Errors
+    /// [`RegionError::Map`].
+    pub fn map(&self, port: &PortHandle) -> Result<(), RegionError> {
+        let mut mapped = self.inner.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = port.device();
+        mapped.retain(|(port, _)| port.upgrade().is_some());
+        if mapped.iter().any(|&(_, known)| known == device) {
+            return Ok(());
+        }
+        // SAFETY: the port is open, so its device is there; the memory is registered and stays until `drop`.
+        let rc = unsafe {
+            dpdk_sys::rte_dev_dma_map(
+                device,
+                self.inner.at.as_ptr().cast(),
+                self.inner.iova(0),
+                self.inner.len,
+            )
+        };
+        if rc != 0 {
+            let errno = Errno::last();
+            // Software devices read memory where the processor does.
+            if errno.0 != libc::ENOTSUP {
+                return Err(RegionError::Map { port: port.info().name.clone(), errno });
+            }
+        }
+        mapped.push((port.downgrade(), device));
+        Ok(())
+    }
+
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.inner.len
+    }
+
+    /// Never: there is a page at least.
+    pub fn is_empty(&self) -> bool {
+        self.inner.len == 0
+    }
+
+    pub(crate) fn page(&self) -> usize {
+        self.inner.page
+    }
+
+    /// Whether it is in hugepages.
+    pub fn is_huge(&self) -> bool {
+        self.inner.page > PAGE
+    }
+
+    /// Where it is, for the processor.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.inner.at.addr().get();
+        start..start + self.inner.len
+    }
+
+    /// Where `size` bytes from `offset` on are, for the processor and for devices; `None` when they are not in one piece for a
+    /// device.
+    pub(crate) fn place(&self, offset: usize, size: usize) -> Option<(NonNull<u8>, u64)> {
+        let end = offset.checked_add(size).filter(|&end| end <= self.inner.len)?;
+        if let Some(places) = &self.inner.places {
+            let pages = &places[offset / self.inner.page..end.div_ceil(self.inner.page)];
+            if pages.windows(2).any(|pair| pair[1] != pair[0] + self.inner.page as u64) {
+                return None;
+            }
+        }
+        // SAFETY: inside the region.
+        Some((unsafe { self.inner.at.add(offset) }, self.inner.iova(offset)))
+    }
+}
+
+impl Inner {
+    fn iova(&self, offset: usize) -> u64 {
+        match &self.places {
+            Some(places) => places[offset / self.page] + (offset % self.page) as u64,
+            None => (self.at.addr().get() + offset) as u64,
+        }
+    }
+
+    /// The physical address of each page; `None` when the kernel does not tell.
+    fn find_places(&self) -> Option<Box<[u64]>> {
+        let page = |i: usize| {
+            // SAFETY: inside the region. Locking brings it in and keeps it where it is.
+            let iova = unsafe {
+                let at = self.at.add(i * self.page).as_ptr().cast();
+                dpdk_sys::rte_mem_lock_page(at);
+                dpdk_sys::rte_mem_virt2iova(at)
+            };
+            // RTE_BAD_IOVA
+            (iova != u64::MAX).then_some(iova)
+        };
+        (0..self.len / self.page).map(page).collect()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let iova = self.iova(0);
+        let mapped = core::mem::take(self.mapped.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for (port, device) in mapped {
+            // A device that was closed has forgotten its mappings.
+            if let Some(_open) = port.upgrade() {
+                // SAFETY: mapped once, and the port, held here, keeps its device open.
+                unsafe { dpdk_sys::rte_dev_dma_unmap(device, self.at.as_ptr().cast(), iova, self.len) };
+            }
+        }
+        // SAFETY: registered by `made`; every buffer in it is home, for each holds a clone of the region.
+        unsafe { dpdk_sys::rte_extmem_unregister(self.at.as_ptr().cast(), self.len) };
+        if let Some((layout, pages)) = self.arena {
+            // SAFETY: made with this layout, and nobody refers to it any more.
+            unsafe { release(self.at, layout, pages) };
+        }
+        // SAFETY: dropped once, here, after what needs it.
+        unsafe { ManuallyDrop::drop(&mut self.eal) }
+    }
+}
+
+/// # Safety
+/// Made by [`Region::arena`] with this layout of these pages, and not used any more.
+unsafe fn release(at: NonNull<u8>, layout: Layout, pages: Pages) {
+    match pages {
+        // SAFETY: by the contract.
+        Pages::Huge => unsafe { hugepage_rs::dealloc(at.as_ptr(), layout) },
+        // SAFETY: by the contract.
+        Pages::Normal => unsafe { alloc::dealloc(at.as_ptr(), layout) },
+    }
+}
+
+/// Bytes of the kernel's default hugepage.
+fn hugepage_size() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Hugepagesize:"))?;
+    Some(kib.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({} bytes in pages of {})", self.inner.len, self.inner.page)
+    }
+}

@@ -1,0 +1,499 @@
+//! A worker: one thread, one [`LocalEngine`], and the connections that other threads hold the handles of.
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use ring::{Consumer, Producer, Sleeper};
+use tcp::conn::State;
+use tcp::endpoint::ListenerId;
+use tcp::{Offset, SendTime, Time};
+
+use super::connection::Connection;
+use super::desk::{Desk, Order};
+use super::link::Link;
+use super::listener::Arrivals;
+use crate::{ConnId, ConnectOptions, Error, Event, LocalEngine, Payload, ShutdownError, TrySendError};
+
+/// Orders taken from one lane in one turn. Few enough that the device is looked at in between.
+const ORDERS: usize = 256;
+
+/// Pieces of received payload that are handed over before the application took any.
+pub(crate) const PIECES: usize = 64;
+
+/// Times of sends that are kept before the application took any.
+pub(crate) const TIMES: usize = 1024;
+
+/// What a worker knows of a connection that the application holds.
+struct Client {
+    id: ConnId,
+    link: Arc<Link>,
+    /// The number of the order that comes next.
+    next: u32,
+    /// Orders that came too early: their connection changed threads.
+    early: Vec<Order>,
+    /// Orders behind a send that was granted, and refused by the engine all the same: memory was short.
+    backlog: VecDeque<Order>,
+    received: Producer<Payload>,
+    /// Where payload goes that is reclaimed, if the application wants it back.
+    reclaimed: Option<Producer<(Offset, Payload)>>,
+    /// Where times of sends go, if the application wants them.
+    times: Option<Producer<SendTime>>,
+    /// Something is to be told.
+    touched: bool,
+    /// There is more to read than the application has taken.
+    unread: bool,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    engine: LocalEngine,
+    desk: Arc<Desk>,
+    lanes: Vec<Consumer<Order>>,
+    sleeper: Sleeper,
+    /// By [`ConnId::index`].
+    clients: Vec<Option<Client>>,
+    listeners: HashMap<ListenerId, Arc<Arrivals>>,
+    /// Connections of which something is to be told in this turn.
+    touched: Vec<ConnId>,
+    /// Connections whose reader is behind.
+    unread: Vec<ConnId>,
+    /// Connections whose payload goes back to the application.
+    returning: Vec<ConnId>,
+    /// When everything is to have ended.
+    stop: Option<Time>,
+}
+
+impl Core {
+    pub(crate) fn new(engine: LocalEngine, desk: Arc<Desk>, sleeper: Sleeper) -> Core {
+        Core {
+            engine,
+            desk,
+            lanes: Vec::new(),
+            sleeper,
+            clients: Vec::new(),
+            listeners: HashMap::new(),
+            touched: Vec::new(),
+            unread: Vec::new(),
+            returning: Vec::new(),
+            stop: None,
+        }
+    }
+
+    /// Turns the engine until it is told to stop, then ends it. Whoever still has a handle is told, even after a panic.
+    pub(crate) fn run(mut self) -> Result<(), ShutdownError> {
+        let turned = catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped()));
+        self.take_leave();
+        let Core { engine, clients, .. } = self;
+        drop(clients);
+        match turned {
+            Ok(()) => engine.end(true),
+            Err(panic) => {
+                // What state it is in nobody knows. It closes its device all the same, if it can.
+                let _ = catch_unwind(AssertUnwindSafe(|| engine.end(false)));
+                Err(ShutdownError::Panicked(message(&*panic)))
+            }
+        }
+    }
+
+    fn turn_until_stopped(&mut self) {
+        loop {
+            let mut busy = self.take_orders();
+            let now = self.engine.now();
+            let progress = self.engine.poll(now);
+            busy |= progress.is_busy() || progress.more;
+            self.hear();
+            self.read_on();
+            self.give_back();
+            self.tell();
+            self.desk.wake_copiers();
+            if self.stop.is_some_and(|by| now >= by || self.engine.is_idle()) {
+                return;
+            }
+            let Core { engine, lanes, desk, sleeper, .. } = &mut *self;
+            engine.rest_by(busy, |time| {
+                sleeper.sleep(time, || lanes.iter().all(Consumer::is_empty) && !desk.has_new_lanes());
+            });
+        }
+    }
+
+    /// The engine, for whoever gives an order that is not about a connection.
+    pub(crate) fn engine(&mut self) -> &mut LocalEngine {
+        &mut self.engine
+    }
+
+    /// Ends every connection, properly if that takes no longer than `drain`.
+    pub(crate) fn stop(&mut self, drain: Duration) {
+        self.engine.close_all();
+        self.stop = Some(self.engine.now() + drain.into());
+    }
+
+    /// Opens a connection, of which `link` will tell.
+    pub(crate) fn connect(
+        &mut self,
+        link: Arc<Link>,
+        received: Producer<Payload>,
+        peer: SocketAddr,
+        options: Option<&ConnectOptions>,
+    ) {
+        if link.is_abandoned() {
+            return;
+        }
+        let now = self.engine.now();
+        match self.engine.connect(peer, options, now) {
+            Ok(id) => self.adopt(id, link, received),
+            Err(error) => {
+                link.close(Err(error));
+                fence(Ordering::SeqCst);
+                // Nobody but the one who connects waits for it, and not for an ACK.
+                let _ = link.wake();
+            }
+        }
+    }
+
+    /// Resets a connection that nobody took.
+    pub(crate) fn refuse(&mut self, connection: Connection) {
+        connection.abort();
+    }
+
+    /// Gives up a connection that was not open yet when the application lost interest.
+    pub(crate) fn abandon(&mut self, link: &Arc<Link>) {
+        if let Some(id) = link.id()
+            && self.client(id).is_some_and(|client| Arc::ptr_eq(&client.link, link))
+        {
+            self.engine.abort(id);
+            self.release(id);
+        }
+    }
+
+    /// Accepts connections for `arrivals`.
+    pub(crate) fn listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        options: Option<&ConnectOptions>,
+        arrivals: &Arc<Arrivals>,
+    ) -> Result<ListenerId, crate::ListenError> {
+        let id = self.engine.listen(local, backlog, options)?;
+        self.listeners.insert(id, arrivals.clone());
+        Ok(id)
+    }
+
+    /// Accepts no more there.
+    pub(crate) fn unlisten(&mut self, listener: ListenerId) {
+        self.engine.unlisten(listener);
+        self.listeners.remove(&listener);
+    }
+
+    /// The application gave its handle up. What it sent is delivered.
+    pub(crate) fn release(&mut self, id: ConnId) {
+        if self
+            .clients
+            .get_mut(id.index())
+            .is_some_and(|slot| slot.take_if(|client| client.id == id).is_some())
+        {
+            self.engine.release(id);
+        }
+    }
+
+    /// Payload that is reclaimed goes there from now on.
+    pub(crate) fn give_back_to(&mut self, id: ConnId, reclaimed: Producer<(Offset, Payload)>) {
+        if let Some(client) = self.client(id)
+            && client.reclaimed.replace(reclaimed).is_none()
+        {
+            self.engine.keep_reclaimed(id, true);
+            self.returning.push(id);
+        }
+    }
+
+    /// Times of sends go there from now on.
+    pub(crate) fn tell_times_to(&mut self, id: ConnId, times: Producer<SendTime>) {
+        if let Some(client) = self.client(id) {
+            client.times = Some(times);
+        }
+    }
+
+    fn adopt(&mut self, id: ConnId, link: Arc<Link>, received: Producer<Payload>) {
+        link.name(id);
+        if self.clients.len() <= id.index() {
+            self.clients.resize_with(id.index() + 1, || None);
+        }
+        self.clients[id.index()] = Some(Client {
+            id,
+            link,
+            next: 0,
+            early: Vec::new(),
+            backlog: VecDeque::new(),
+            received,
+            reclaimed: None,
+            times: None,
+            touched: false,
+            unread: false,
+        });
+    }
+
+    fn client(&mut self, id: ConnId) -> Option<&mut Client> {
+        self.clients.get_mut(id.index())?.as_mut().filter(|client| client.id == id)
+    }
+
+    /// Takes what lies in the lanes; whether there was anything.
+    fn take_orders(&mut self) -> bool {
+        self.desk.take_new_lanes(&mut self.lanes);
+        let mut lanes = mem::take(&mut self.lanes);
+        let mut any = false;
+        lanes.retain_mut(|lane| {
+            for order in lane.take(ORDERS) {
+                any = true;
+                self.take(order);
+            }
+            !lane.is_abandoned()
+        });
+        self.lanes.append(&mut lanes);
+        any
+    }
+
+    /// Takes an order in its turn.
+    fn take(&mut self, order: Order) {
+        let Some((conn, number)) = order.conn() else {
+            let _ = self.carry_out(order);
+            return;
+        };
+        // None comes after the one that releases the handle.
+        let Some(client) = self.client(conn) else { return };
+        if number != client.next {
+            client.early.push(order);
+            return;
+        }
+        let mut order = Some(order);
+        while let Some(due) = order {
+            self.queue(conn, due);
+            let Some(client) = self.client(conn) else { return };
+            client.next = client.next.wrapping_add(1);
+            let next = Some((conn, client.next));
+            let early = client.early.iter().position(|order| order.conn() == next);
+            order = early.map(|at| client.early.swap_remove(at));
+        }
+    }
+
+    /// Carries an order out, behind those that wait.
+    fn queue(&mut self, id: ConnId, order: Order) {
+        let waits = self.client(id).is_some_and(|client| !client.backlog.is_empty());
+        let refused = if waits { Some(order) } else { self.carry_out(order) };
+        if let Some(refused) = refused
+            && let Some(client) = self.client(id)
+        {
+            client.backlog.push_back(refused);
+        }
+    }
+
+    /// Carries out what waited.
+    fn resume(&mut self, id: ConnId) {
+        while let Some(order) = self.client(id).and_then(|client| client.backlog.pop_front()) {
+            if let Some(refused) = self.carry_out(order) {
+                if let Some(client) = self.client(id) {
+                    client.backlog.push_front(refused);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Carries an order out. A send for which there is no memory comes back.
+    fn carry_out(&mut self, order: Order) -> Option<Order> {
+        match order {
+            Order::Core(call) => call(self),
+            Order::Conn { conn, call, .. } => call(self, conn),
+            Order::Send { conn, number, payload, flags } => match self.engine.send(conn, payload, flags) {
+                Ok(_) => self.touch(conn),
+                Err(TrySendError { payload, reason: Error::Full | Error::PoolExhausted }) => {
+                    return Some(Order::Send { conn, number, payload, flags });
+                }
+                // The connection is over, as its link says or will say.
+                Err(_) => {}
+            },
+        }
+        None
+    }
+
+    /// Something is to be told of this connection.
+    fn touch(&mut self, id: ConnId) {
+        if let Some(client) = self.client(id)
+            && !mem::replace(&mut client.touched, true)
+        {
+            self.touched.push(id);
+        }
+    }
+
+    /// What happened in the engine.
+    fn hear(&mut self) {
+        while let Some((id, event)) = self.engine.poll_event() {
+            match event {
+                Event::Accepted(listener) => self.accept(id, listener),
+                Event::Connected => {
+                    let tuple = self.engine.tuple(id);
+                    if let Some(client) = self.client(id) {
+                        client.link.open(tuple);
+                    }
+                }
+                Event::Readable | Event::PeerFinished => self.read(id),
+                Event::Writable => self.resume(id),
+                Event::SendTime(time) => {
+                    if let Some(client) = self.client(id)
+                        && let Some(times) = &mut client.times
+                        && times.push(time).is_err()
+                    {
+                        client.link.lose_time();
+                    }
+                }
+                Event::Finished => {
+                    if let Some(client) = self.client(id) {
+                        client.link.finished();
+                    }
+                }
+                Event::Closed(end) => {
+                    if let Some(client) = self.client(id) {
+                        client.link.close(end);
+                    }
+                    self.read(id);
+                    // Sends fail now, and what waits behind them has its turn.
+                    self.resume(id);
+                }
+                _ => {}
+            }
+            self.touch(id);
+        }
+    }
+
+    fn accept(&mut self, id: ConnId, listener: ListenerId) {
+        let Some(arrivals) = self.listeners.get(&listener).cloned() else {
+            // Nobody will ever take it.
+            self.engine.abort(id);
+            self.engine.release(id);
+            return;
+        };
+        let link = Arc::new(Link::default());
+        let (received, pieces) = ring::ring(PIECES);
+        self.adopt(id, link.clone(), received);
+        link.open(self.engine.tuple(id));
+        arrivals.push(Connection::new(self.desk.clone(), link, id, pieces));
+    }
+
+    /// Hands received bytes over, as many pieces as the application has room for. The rest stays where it is, and closes the
+    /// window to the peer.
+    fn read(&mut self, id: ConnId) {
+        let Some(client) = self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
+        else {
+            return;
+        };
+        let mut batch = client.received.batch();
+        let mut left = true;
+        while batch.room() > 0 {
+            let Some(payload) = self.engine.read(id) else {
+                left = false;
+                break;
+            };
+            // There is room.
+            let _ = batch.push(payload);
+        }
+        drop(batch);
+        if left {
+            if !mem::replace(&mut client.unread, true) {
+                self.unread.push(id);
+            }
+        } else {
+            client.unread = false;
+            if self.engine.state(id).is_none_or(|state| state.has_peer_finished() || state == State::Closed) {
+                client.link.read_out();
+            }
+        }
+    }
+
+    /// Looks after readers that were behind.
+    fn read_on(&mut self) {
+        for id in mem::take(&mut self.unread) {
+            let Some(client) = self.client(id) else { continue };
+            client.unread = false;
+            if client.received.room() > 0 {
+                self.touch(id);
+            }
+            self.read(id);
+        }
+    }
+
+    /// Gives back payload that was reclaimed, as far as the application has room for it.
+    fn give_back(&mut self) {
+        let mut returning = mem::take(&mut self.returning);
+        returning.retain(|&id| {
+            let Some(client) =
+                self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
+            else {
+                return false;
+            };
+            let Some(reclaimed) = &mut client.reclaimed else { return false };
+            let mut any = false;
+            while reclaimed.room() > 0
+                && let Some(returned) = self.engine.pop_reclaimed(id)
+            {
+                any |= reclaimed.push(returned).is_ok();
+            }
+            if any && !mem::replace(&mut client.touched, true) {
+                self.touched.push(id);
+            }
+            true
+        });
+        self.returning = returning;
+    }
+
+    /// Publishes how far connections have come, and wakes who waits for it.
+    fn tell(&mut self) {
+        if self.touched.is_empty() {
+            return;
+        }
+        for &id in &self.touched {
+            let Some(client) =
+                self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
+            else {
+                continue;
+            };
+            client.touched = false;
+            if let Some(marks) = self.engine.marks(id) {
+                let capacity = if client.backlog.is_empty() { self.engine.capacity(id) } else { 0 };
+                client.link.publish(marks, capacity);
+            }
+        }
+        fence(Ordering::SeqCst);
+        for id in mem::take(&mut self.touched) {
+            if self.client(id).is_some_and(|client| !client.link.wake()) {
+                self.touch(id);
+            }
+        }
+    }
+
+    /// Tells whoever still has a handle that there is nobody any more.
+    fn take_leave(&mut self) {
+        self.desk.leave(&mut self.lanes);
+        for client in self.clients.drain(..).flatten() {
+            client.link.close(Err(Error::WorkerGone { acked: client.link.acked() }));
+            client.link.read_out();
+            fence(Ordering::SeqCst);
+            while !client.link.wake() {
+                std::thread::yield_now();
+            }
+        }
+        for (_, arrivals) in self.listeners.drain() {
+            arrivals.close();
+        }
+        self.desk.wake_copiers();
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
