@@ -79,21 +79,13 @@ pub(super) struct MtuSearch {
     pub(super) awaited: Offset,
     probe: Option<Probe>,
     search: Option<Search>,
-    /// Payload of the segments that time out, and how often they did since one as long arrived.
-    timeouts: (u64, u8),
+    /// The segment that timed out last, and how often in a row.
+    timeouts: (Offset, u8),
 }
 
 impl MtuSearch {
     pub(super) fn at(due: Time) -> MtuSearch {
-        MtuSearch { due, awaited: NOWHERE, probe: None, search: None, timeouts: (0, 0) }
-    }
-
-    /// Segments arrived, the longest of which had so many bytes: that long ones pass.
-    #[inline]
-    pub(super) fn on_arrived(&mut self, longest: u64) {
-        if self.timeouts.1 > 0 && longest >= self.timeouts.0 {
-            self.timeouts = (0, 0);
-        }
+        MtuSearch { due, awaited: NOWHERE, probe: None, search: None, timeouts: (NOWHERE, 0) }
     }
 
     fn take_probe(&mut self) -> Option<Probe> {
@@ -259,15 +251,10 @@ impl<P: Payload> Connection<P> {
             self.counts.mtu_probes_lost += 1;
             self.path.search.on_lost(probe.size);
         }
-        let (size, times) = self.path.search.timeouts;
-        let oldest = self.flight.oldest_segment();
-        if oldest < size {
-            // Of what is shorter than the segments that do not arrive some may: where a device makes shorter ones at times, the
-            // stream goes on by those alone, each after a timeout.
-            return;
-        }
-        let times = times.saturating_add(1);
-        self.path.search.timeouts = (oldest, times);
+        let una = self.snd_una();
+        let (at, times) = self.path.search.timeouts;
+        let times = if at == una { times.saturating_add(1) } else { 1 };
+        self.path.search.timeouts = (una, times);
         if times < BLACK_HOLE_TIMEOUTS || self.cfg.mtu_probing == MtuProbing::Off {
             return;
         }
@@ -281,8 +268,8 @@ impl<P: Payload> Connection<P> {
             self.counts.black_holes += 1;
             // Without probes, larger ones are tried by sending them all: not at once.
             self.path.settle(mtu, if self.peer.sack { now } else { now + RAISE_AFTER });
+            self.path.search.timeouts = (una, times);
             self.cc.set_mss(self.mss());
-            self.path.search.timeouts = (oldest.min(self.mss().into()), times);
         }
     }
 }

@@ -124,20 +124,6 @@ fn s42_a_hole_below_the_base_is_left_for_the_smallest() {
     assert!(s.sent.iter().all(|(_, b)| b.len == 536));
 }
 
-/// A device that now and then cuts a segment short of its size lets the stream go on, a short piece for each timeout. That those
-/// arrive says nothing of the long ones.
-#[test]
-fn s42_what_is_shorter_and_arrives_does_not_hide_a_black_hole() {
-    let mut s = open(MtuProbing::BlackHole);
-    s.write(2920).expect(". 1:1461(1460) ack 1");
-    s.at(400).at(1_000);
-    // The end arrives; and the beginning, of which a router passed on no more.
-    s.at(1_100).inject(". 1:1(0) ack 541");
-    s.sent.clear();
-    s.at(5_000);
-    assert_eq!(s.conn.stats().black_holes, 1, "{:?}", s.sent);
-}
-
 #[test]
 fn s42_a_probe_that_arrives_makes_segments_longer() {
     let mut s = open(MtuProbing::On);
