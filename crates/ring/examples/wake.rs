@@ -36,7 +36,7 @@ fn measure(rounds: usize, sleeps: bool) -> (Vec<Duration>, usize) {
         while times.len() < rounds {
             match inbox.pop() {
                 Some(left) => times.push(left.elapsed()),
-                None if sleeps => sleeper.sleep(Duration::from_secs(1), || inbox.is_empty()),
+                None if sleeps => sleeper.rest(Duration::from_secs(1), || inbox.is_empty()),
                 None => std::hint::spin_loop(),
             }
         }

@@ -45,7 +45,7 @@ impl Sleeper {
 
     /// Sleeps until somebody rings, for this long at most, or not at all when `idle` finds that there is something to do;
     /// it is asked when those who come later will ring. May return early for no reason.
-    pub fn sleep(&self, at_most: Duration, idle: impl FnOnce() -> bool) {
+    pub fn rest(&self, at_most: Duration, idle: impl FnOnce() -> bool) {
         // Exchanged and not stored: a bell's exchange and this stand in one order, for loom too.
         self.shared.asleep.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
@@ -114,7 +114,7 @@ mod tests {
     fn nobody_sleeps_who_has_something_to_do() {
         let sleeper = Sleeper::new();
         let begin = Instant::now();
-        sleeper.sleep(Duration::from_secs(60), || false);
+        sleeper.rest(Duration::from_secs(60), || false);
         assert!(begin.elapsed() < Duration::from_secs(60));
     }
 
@@ -128,7 +128,7 @@ mod tests {
             let mut taken = 0;
             while taken < 1_000 {
                 match rx.take(8).count() {
-                    0 => sleeper.sleep(Duration::from_secs(3_600), || rx.is_empty()),
+                    0 => sleeper.rest(Duration::from_secs(3_600), || rx.is_empty()),
                     n => taken += n,
                 }
             }

@@ -15,7 +15,7 @@
 //!     let mut sum = 0;
 //!     while !from_app.is_abandoned() {
 //!         sum += from_app.take(32).sum::<u32>();
-//!         sleeper.sleep(Duration::from_secs(1), || from_app.is_empty());
+//!         sleeper.rest(Duration::from_secs(1), || from_app.is_empty());
 //!     }
 //!     sum + from_app.take(64).sum::<u32>()
 //! });

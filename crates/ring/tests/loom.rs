@@ -84,7 +84,7 @@ fn whoever_sleeps_is_woken() {
                 let n = rx.take(2).count();
                 count.fetch_add(n, Ordering::Relaxed);
                 if n == 0 {
-                    sleeper.sleep(Duration::MAX, || rx.is_empty());
+                    sleeper.rest(Duration::MAX, || rx.is_empty());
                 }
             }
         });
@@ -119,7 +119,7 @@ fn whoever_sleeps_is_woken_by_either_of_two() {
         while taken < 2 {
             taken += from_a.take(1).count() + from_b.take(1).count();
             if taken < 2 {
-                sleeper.sleep(Duration::MAX, || from_a.is_empty() && from_b.is_empty());
+                sleeper.rest(Duration::MAX, || from_a.is_empty() && from_b.is_empty());
             }
         }
         one.join().unwrap();

@@ -117,7 +117,7 @@ impl Core {
             }
             let Core { engine, lanes, desk, sleeper, .. } = &mut *self;
             engine.rest_by(busy, |time| {
-                sleeper.sleep(time, || lanes.iter().all(Consumer::is_empty) && !desk.has_new_lanes());
+                sleeper.rest(time, || lanes.iter().all(Consumer::is_empty) && !desk.has_new_lanes());
             });
         }
     }

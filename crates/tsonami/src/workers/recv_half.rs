@@ -9,7 +9,7 @@ use super::futures::Reading;
 use super::held::Held;
 use crate::{Error, Payload};
 
-/// The half of a [`Connection`] that receives. Dropping it does nothing while the other half lives: what arrives then stays
+/// The half of a [`Connection`](crate::Connection) that receives. Dropping it does nothing while the other half lives: what arrives then stays
 /// unread, and the peer's window closes.
 #[derive(Debug)]
 pub struct RecvHalf {

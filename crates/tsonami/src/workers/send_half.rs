@@ -21,7 +21,7 @@ use super::held::Held;
 use super::wait::block_on;
 use crate::{Error, Keepalive, Payload, Piece, TrySendError, Wait};
 
-/// The half of a [`Connection`] that sends. Dropping it finishes the direction, as [`SendHalf::finish`] does.
+/// The half of a [`Connection`](crate::Connection) that sends. Dropping it finishes the direction, as [`SendHalf::finish`] does.
 #[derive(Debug)]
 pub struct SendHalf {
     held: Arc<Held>,
