@@ -149,18 +149,15 @@ impl Region {
         page: usize,
         arena: Option<(Layout, Pages)>,
     ) -> Result<Region, RegionError> {
-        let give_back = |arena| {
-            if let Some((layout, pages)) = arena {
-                // SAFETY: made above with this layout, and nobody knows of it yet.
-                unsafe { release(at, layout, pages) };
-            }
-        };
         // SAFETY: EAL runs; the memory is there, in pages of this size (the arena's, or by the caller's word). Without a table of
         // addresses DPDK takes none for granted.
         let rc =
             unsafe { dpdk_sys::rte_extmem_register(at.as_ptr().cast(), len, core::ptr::null_mut(), 0, page) };
         if rc != 0 {
-            give_back(arena);
+            if let Some((layout, pages)) = arena {
+                // SAFETY: made with this layout, and nobody knows of it yet.
+                unsafe { release(at, layout, pages) };
+            }
             return Err(RegionError::Register { errno: Errno::last() });
         }
         let mut inner = Inner {

@@ -284,3 +284,22 @@ fn waits_end_when_they_are_told_to() {
         engine.shutdown(PATIENCE).unwrap();
     });
 }
+
+/// More than a lane has room for orders that give them up.
+#[test]
+fn a_listener_that_goes_gives_up_however_many_nobody_took() {
+    in_namespace("a_listener_that_goes_gives_up_however_many_nobody_took", |engine| {
+        const MANY: usize = 600;
+        let mut listener = engine.listen(OURS.parse().unwrap(), MANY, None).unwrap();
+        let clients: Vec<_> = (0..MANY).map(|_| TcpStream::connect(OURS).unwrap()).collect();
+        // The last to come is there: the others are.
+        let mut taken = listener.accept().wait(&patient()).unwrap();
+        taken.finish().wait(&patient()).unwrap();
+        drop(listener);
+        for mut client in clients.into_iter().skip(1) {
+            assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        drop(taken);
+        engine.shutdown(PATIENCE).unwrap();
+    });
+}

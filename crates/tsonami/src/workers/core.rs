@@ -156,11 +156,6 @@ impl Core {
         }
     }
 
-    /// Resets a connection that nobody took.
-    pub(crate) fn refuse(&mut self, connection: Connection) {
-        connection.abort();
-    }
-
     /// Gives up a connection that was not open yet when the application lost interest.
     pub(crate) fn abandon(&mut self, link: &Arc<Link>) {
         if let Some(id) = link.id()
@@ -238,7 +233,7 @@ impl Core {
     }
 
     fn client(&mut self, id: ConnId) -> Option<&mut Client> {
-        self.clients.get_mut(id.index())?.as_mut().filter(|client| client.id == id)
+        find(&mut self.clients, id)
     }
 
     /// Takes what lies in the lanes; whether there was anything.
@@ -386,8 +381,7 @@ impl Core {
     /// Hands received bytes over, as many pieces as the application has room for. The rest stays where it is, and closes the
     /// window to the peer.
     fn read(&mut self, id: ConnId) {
-        let Some(client) = self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
-        else {
+        let Some(client) = find(&mut self.clients, id) else {
             return;
         };
         let mut batch = client.received.batch();
@@ -429,9 +423,7 @@ impl Core {
     fn give_back(&mut self) {
         let mut returning = mem::take(&mut self.returning);
         returning.retain(|&id| {
-            let Some(client) =
-                self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
-            else {
+            let Some(client) = find(&mut self.clients, id) else {
                 return false;
             };
             let Some(reclaimed) = &mut client.reclaimed else { return false };
@@ -455,9 +447,7 @@ impl Core {
             return;
         }
         for &id in &self.touched {
-            let Some(client) =
-                self.clients.get_mut(id.index()).and_then(Option::as_mut).filter(|c| c.id == id)
-            else {
+            let Some(client) = find(&mut self.clients, id) else {
                 continue;
             };
             client.touched = false;
@@ -490,6 +480,11 @@ impl Core {
         }
         self.desk.wake_copiers();
     }
+}
+
+/// The client of this name, unless it is gone. Not a method: the engine is used while it is borrowed.
+fn find(clients: &mut [Option<Client>], id: ConnId) -> Option<&mut Client> {
+    clients.get_mut(id.index())?.as_mut().filter(|client| client.id == id)
 }
 
 /// What a panic said.

@@ -14,9 +14,11 @@ use dpdk::BufMut;
 use ring::{Bell, Consumer, Producer};
 use tcp::conn::SendFlags;
 
+use super::answer::{Answer, answer};
 use super::copies::Copies;
 use super::core::Core;
-use crate::{ConnId, Payload};
+use super::wait::block_on;
+use crate::{ConnId, Payload, Wait};
 
 /// Orders that a lane has room for.
 const LANE: usize = 1024;
@@ -154,6 +156,25 @@ impl Desk {
         }
     }
 
+    /// Asks the worker, and waits for the answer; `None` when it is gone.
+    pub(crate) fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Option<T> {
+        block_on(self.question(question), &Wait::forever()).ok().flatten()
+    }
+
+    /// Asks the worker; the answer is `None` when it is gone.
+    pub(crate) fn question<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Answer<T> {
+        let (reply, answer) = answer();
+        // A worker that is gone drops the question, and the reply with it.
+        self.place(Order::Core(Box::new(move |core: &mut Core| reply.give(question(core)))));
+        answer
+    }
+
     /// A buffer to copy so many bytes into.
     pub(crate) fn buffer(&self, bytes: usize) -> Option<BufMut> {
         self.copies.buffer(bytes)
@@ -238,7 +259,9 @@ impl Desk {
         fence(Ordering::SeqCst);
         self.take_new_lanes(lanes);
         for mut lane in lanes.drain(..) {
-            lane.take(usize::MAX).for_each(drop);
+            while let Some(order) = lane.pop() {
+                drop(order);
+            }
         }
     }
 }

@@ -10,8 +10,7 @@ use std::task::{Context, Poll, Waker};
 use tcp::endpoint::ListenerId;
 
 use super::connection::Connection;
-use super::core::Core;
-use super::desk::{Desk, Order};
+use super::desk::Desk;
 use super::wait::block_on;
 use crate::{Error, Wait};
 
@@ -45,9 +44,19 @@ impl Arrivals {
         }
     }
 
-    fn take(&self) -> (Option<Connection>, bool) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (queue.waiting.pop_front(), queue.closed)
+    /// The next one, or that there will be no more.
+    fn take(&self) -> Poll<Result<Connection, Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Poll<Result<Connection, Error>> {
+        match self.waiting.pop_front() {
+            Some(connection) => Poll::Ready(Ok(connection)),
+            None if self.closed => Poll::Ready(Err(Error::WorkerGone { acked: tcp::Offset::ZERO })),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -81,9 +90,8 @@ impl Listener {
     /// [`Error::WorkerGone`]: there will be no more.
     pub fn try_accept(&mut self) -> Result<Option<Connection>, Error> {
         match self.arrivals.take() {
-            (Some(connection), _) => Ok(Some(connection)),
-            (None, true) => Err(Error::WorkerGone { acked: tcp::Offset::ZERO }),
-            (None, false) => Ok(None),
+            Poll::Ready(accepted) => accepted.map(Some),
+            Poll::Pending => Ok(None),
         }
     }
 
@@ -98,27 +106,22 @@ impl Listener {
     /// As [`try_accept`](Listener::try_accept).
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connection, Error>> {
         let mut queue = self.arrivals.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match queue.waiting.pop_front() {
-            Some(connection) => Poll::Ready(Ok(connection)),
-            None if queue.closed => Poll::Ready(Err(Error::WorkerGone { acked: tcp::Offset::ZERO })),
-            None => {
-                queue.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        let taken = queue.take();
+        if taken.is_pending() {
+            queue.waker = Some(cx.waker().clone());
         }
+        taken
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let (id, arrivals) = (self.id, self.arrivals.clone());
-        self.desk.place(Order::Core(Box::new(move |core: &mut Core| {
-            core.unlisten(id);
-            // In the worker, after the last one came.
-            while let (Some(connection), _) = arrivals.take() {
-                core.refuse(connection);
-            }
-        })));
+        let id = self.id;
+        self.desk.ask(move |core| core.unlisten(id));
+        // No more come. They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
+        while let Poll::Ready(Ok(connection)) = self.arrivals.take() {
+            connection.abort();
+        }
     }
 }
 

@@ -137,6 +137,8 @@ impl Engine {
         let arrivals = Arc::new(Arrivals::default());
         let (theirs, options) = (arrivals.clone(), options.cloned());
         let id = self
+            .inner
+            .desk
             .ask(move |core| core.listen(local, backlog, options.as_ref(), &theirs))
             .ok_or(RequestError::WorkerGone)??;
         Ok(Listener::new(self.inner.desk.clone(), id, local, arrivals))
@@ -147,7 +149,11 @@ impl Engine {
     /// # Errors
     /// Mostly when there is not memory enough.
     pub fn make_pool(&self, count: u32, size: u32) -> Result<BufPool, RequestError<PoolError>> {
-        Ok(self.ask(move |core| core.engine().make_pool(count, size)).ok_or(RequestError::WorkerGone)??)
+        Ok(self
+            .inner
+            .desk
+            .ask(move |core| core.engine().make_pool(count, size))
+            .ok_or(RequestError::WorkerGone)??)
     }
 
     /// An arena of the application's own, of hugepages where there are any, that the device can read: to be made a pool by
@@ -156,7 +162,11 @@ impl Engine {
     /// # Errors
     /// [`RegionError`](crate::RegionError).
     pub fn make_arena(&self, bytes: usize) -> Result<Region, RequestError<RegionError>> {
-        Ok(self.ask(move |core| core.engine().make_arena(bytes)).ok_or(RequestError::WorkerGone)??)
+        Ok(self
+            .inner
+            .desk
+            .ask(move |core| core.engine().make_arena(bytes))
+            .ok_or(RequestError::WorkerGone)??)
     }
 
     /// A pool over a region of the application's: as many buffers of `size` bytes as fit into it.
@@ -165,7 +175,7 @@ impl Engine {
     /// When not one fits.
     pub fn make_pool_over(&self, region: &Region, size: u32) -> Result<BufPool, RequestError<PoolError>> {
         let region = region.clone();
-        let pool = self.ask(move |core| core.engine().make_pool_over(&region, size));
+        let pool = self.inner.desk.ask(move |core| core.engine().make_pool_over(&region, size));
         Ok(pool.ok_or(RequestError::WorkerGone)??)
     }
 
@@ -176,7 +186,7 @@ impl Engine {
 
     /// Every count that is kept: name, value, and what it counts. Empty when the worker is gone.
     pub fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
-        self.ask(|core| core.engine().every_count()).unwrap_or_default()
+        self.inner.desk.ask(|core| core.engine().every_count()).unwrap_or_default()
     }
 
     /// Ends every connection, properly within `drain`, closes the device and counts the buffers. Other handles on the engine
@@ -186,16 +196,6 @@ impl Engine {
     /// The device is closed whatever happens; the error says what was not in order.
     pub fn shutdown(self, drain: Duration) -> Result<(), ShutdownError> {
         self.inner.end(drain)
-    }
-
-    /// Asks the worker, and waits for the answer; `None` when it is gone.
-    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut Core) -> T + Send + 'static) -> Option<T> {
-        let (reply, answer) = answer::answer();
-        let order = Order::Core(Box::new(move |core: &mut Core| reply.give(question(core))));
-        if !self.inner.desk.place(order) {
-            return None;
-        }
-        block_on(answer, &Wait::forever()).ok().flatten()
     }
 }
 

@@ -13,8 +13,7 @@ use ring::Consumer;
 use tcp::conn::{ConnStats, SendFlags, Setting};
 use tcp::{Marks, Offset, SendTime};
 
-use super::answer::answer;
-use super::core::{Core, PIECES, TIMES};
+use super::core::{PIECES, TIMES};
 use super::desk::{ConnCall, Declined, Order};
 use super::futures::{Acked, Copying, Finish, Sending};
 use super::held::Held;
@@ -419,12 +418,8 @@ impl SendHalf {
     /// # Errors
     /// [`Error::WaitTimedOut`], [`Error::Cancelled`], [`Error::WorkerGone`].
     pub fn stats(&mut self, wait: &Wait) -> Result<ConnStats, Error> {
-        let (reply, answer) = answer();
         let id = self.held.id;
-        let order = Order::Core(Box::new(move |core: &mut Core| reply.give(core.engine().stats(id))));
-        if !self.held.desk.place(order) {
-            return Err(self.gone());
-        }
+        let answer = self.held.desk.question(move |core| core.engine().stats(id));
         block_on(answer, wait)?.flatten().ok_or_else(|| self.gone())
     }
 
