@@ -82,6 +82,8 @@ pub(crate) struct Arrived {
     pub(crate) latest: Option<(Time, Offset, bool)>,
     /// When the last of them in the order of the stream left, and whether more than once.
     pub(crate) last: Option<(Time, bool)>,
+    /// Bytes of the longest segment among them.
+    pub(crate) longest: u64,
     /// The lowest of them that left once and was overtaken: something sent after it was known to have arrived before.
     pub(crate) overtaken: Option<Offset>,
 }
@@ -92,6 +94,7 @@ impl Arrived {
     #[inline]
     pub(super) fn note(&mut self, record: &Record, bytes: u64, end: Offset, fack: Offset) {
         self.delivered += bytes;
+        self.longest = self.longest.max(bytes.min(record.mss.into()));
         self.last = Some((record.last_sent, record.ambiguous));
         if self.newest.is_none_or(|newest| record.stamp.is_newer(record.last_sent, &newest)) {
             self.newest = Some((record.stamp, record.last_sent));

@@ -70,6 +70,36 @@ struct Search {
     lost: u8,
 }
 
+/// Segments that timed out since one as long arrived: what a black hole looks like (RFC 4821 §7.6, RFC 8899 §4.3).
+#[derive(Copy, Clone, Debug)]
+struct TimedOut {
+    /// The oldest at the last timeout.
+    at: Offset,
+    /// Payload of the longest.
+    size: u64,
+    /// How often.
+    times: u8,
+}
+
+impl TimedOut {
+    const NONE: TimedOut = TimedOut { at: NOWHERE, size: 0, times: 0 };
+
+    /// The segment at `una`, of `size` bytes, timed out; none is sent now that is longer than `mss`. How often such did.
+    ///
+    /// A segment that is shorter than those that did not arrive counts only when it times out again. Where a device cuts
+    /// segments short at times, the stream may go on by such pieces alone, each after a timeout of its own: those that
+    /// arrive say nothing of the longer ones, and those that are lost once say nothing of their size.
+    fn add(&mut self, una: Offset, size: u64, mss: u64) -> u8 {
+        let longest = self.size.min(mss);
+        if size >= longest || una == self.at {
+            self.times = self.times.saturating_add(1);
+            self.size = size.max(longest);
+        }
+        self.at = una;
+        self.times
+    }
+}
+
 /// What is known of sizes beyond the path MTU.
 #[derive(Clone, Debug)]
 pub(super) struct MtuSearch {
@@ -79,13 +109,12 @@ pub(super) struct MtuSearch {
     pub(super) awaited: Offset,
     probe: Option<Probe>,
     search: Option<Search>,
-    /// The segment that timed out last, and how often in a row.
-    timeouts: (Offset, u8),
+    timed_out: TimedOut,
 }
 
 impl MtuSearch {
     pub(super) fn at(due: Time) -> MtuSearch {
-        MtuSearch { due, awaited: NOWHERE, probe: None, search: None, timeouts: (NOWHERE, 0) }
+        MtuSearch { due, awaited: NOWHERE, probe: None, search: None, timed_out: TimedOut::NONE }
     }
 
     fn take_probe(&mut self) -> Option<Probe> {
@@ -152,7 +181,8 @@ impl<P: Payload> Connection<P> {
             // RFC 1191 §6.3: routers will say when it is too much.
             self.path.settle(ceiling, Time::MAX);
             self.cc.set_mss(self.mss());
-            return None;
+            // What the port may take was reckoned for shorter segments, and may be less than one of these: it is asked anew.
+            return Some(Err(Hold::Pacing));
         }
         let busy = self.path.search.probe.is_some() || self.proposed.bursts > 0;
         let recovers = self.recovery.phase() != Phase::Open || self.flight.lost() > 0;
@@ -245,16 +275,23 @@ impl<P: Payload> Connection<P> {
         true
     }
 
+    /// Segments arrived, the longest of which had so many bytes.
+    #[inline]
+    pub(super) fn on_mtu_arrived(&mut self, longest: u64) {
+        let timed_out = self.path.search.timed_out;
+        if timed_out.times > 0 && longest >= timed_out.size.min(self.mss().into()) {
+            self.path.search.timed_out = TimedOut::NONE;
+        }
+    }
+
     /// The oldest segment timed out: when it did so again and again, it may be its size (RFC 4821 §7.6, RFC 8899 §4.3).
     pub(super) fn on_mtu_timeout(&mut self, now: Time) {
         if let Some(probe) = self.path.search.take_probe() {
             self.counts.mtu_probes_lost += 1;
             self.path.search.on_lost(probe.size);
         }
-        let una = self.snd_una();
-        let (at, times) = self.path.search.timeouts;
-        let times = if at == una { times.saturating_add(1) } else { 1 };
-        self.path.search.timeouts = (una, times);
+        let (una, oldest, mss) = (self.snd_una(), self.flight.oldest_segment(), self.mss().into());
+        let times = self.path.search.timed_out.add(una, oldest, mss);
         if times < BLACK_HOLE_TIMEOUTS || self.cfg.mtu_probing == MtuProbing::Off {
             return;
         }
@@ -262,13 +299,14 @@ impl<P: Payload> Connection<P> {
         let sizes = [self.by_family(BASE), self.by_family(SMALLEST)];
         // What is smaller than the packet that does not arrive, options and all.
         let headers = u64::from(self.headers()) + self.ack_options(now).len() as u64;
-        let packet = self.flight.oldest_segment() + headers;
+        let packet = oldest + headers;
         let smaller = |mtu: &u16| *mtu < self.path.mtu && u64::from(*mtu) < packet;
         if let Some(mtu) = sizes.into_iter().take(patience).find(smaller) {
             self.counts.black_holes += 1;
             // Without probes, larger ones are tried by sending them all: not at once.
+            let timed_out = self.path.search.timed_out;
             self.path.settle(mtu, if self.peer.sack { now } else { now + RAISE_AFTER });
-            self.path.search.timeouts = (una, times);
+            self.path.search.timed_out = timed_out;
             self.cc.set_mss(self.mss());
         }
     }

@@ -79,6 +79,7 @@ impl<P: Payload> Connection<P> {
     /// Notes what arrived (RFC 8985 §6.2 steps 2 to 4); `ecr` is the timestamp it echoes.
     #[inline]
     pub(super) fn note_arrival(&mut self, now: Time, arrived: &Arrived, ecr: Option<u32>) {
+        self.on_mtu_arrived(arrived.longest);
         if let Some((sent, end, resent)) = arrived.latest {
             let rtt = now.since(sent);
             // Of what left again the first may have arrived, not the last.

@@ -57,7 +57,7 @@ fn s42_a_black_hole_is_left_by_a_peer_without_sack_for_ten_minutes() {
     s.sent.clear();
     s.write(1_460).expect(". 1461:2621(1160) ack 1").expect("P. 2621:2921(300) ack 1");
     acked(&mut s, 2_500, 2_920);
-    s.at(602_300).write(1_460).expect("P. 2921:4381(1460) ack 1");
+    s.at(602_300).write(1_460).at(602_300).expect("P. 2921:4381(1460) ack 1");
 }
 
 #[test]
@@ -122,6 +122,33 @@ fn s42_a_hole_below_the_base_is_left_for_the_smallest() {
     // There is nothing smaller.
     s.at(200_000);
     assert!(s.sent.iter().all(|(_, b)| b.len == 536));
+}
+
+/// A device that now and then cuts a segment short of its size lets the stream go on, a short piece for each timeout. That those
+/// arrive says nothing of the long ones.
+#[test]
+fn s42_what_is_shorter_and_arrives_does_not_hide_a_black_hole() {
+    let mut s = open(MtuProbing::BlackHole);
+    s.write(2920).expect(". 1:1461(1460) ack 1");
+    s.at(400).at(1_000);
+    // The end arrives; and the beginning, of which a router passed on no more.
+    s.at(1_100).inject(". 1:1(0) ack 541");
+    s.sent.clear();
+    s.at(5_000);
+    assert_eq!(s.conn.stats().black_holes, 1, "{:?}", s.sent);
+}
+
+/// What is shorter than the segments that time out counts as they do once it times out again.
+#[test]
+fn s42_a_short_end_of_the_stream_that_a_black_hole_takes_is_made_shorter_too() {
+    let mut s = open(MtuProbing::BlackHole);
+    s.write(1460 + 1000).expect(". 1:1461(1460) ack 1");
+    s.at(400).at(1_000);
+    // The long one got through in the end, in pieces, and the end of the stream does not.
+    s.at(1_100).inject(". 1:1(0) ack 541").inject(". 1:1(0) ack 1461");
+    s.sent.clear();
+    s.at(120_000);
+    assert_eq!(s.sent.back().map(|(_, b)| b.len), Some(536));
 }
 
 #[test]
@@ -401,8 +428,13 @@ fn s42_rfc1191_what_a_router_lowered_grows_again_after_ten_minutes() {
         s.sent.clear();
         let out = s.conn.marks().accepted.0;
         acked(&mut s, 600_140, out);
-        // As large as the interface allows: the router will say when that is too much.
-        s.at(600_150).write(1_460).expect("P. 2921:4381(1460) ack 1");
+        // As large as the interface allows: the router will say when that is too much. What the port may take was reckoned
+        // before, and may be less than such a segment: the port is asked again, at once.
+        s.limits.budget = 1_400;
+        s.at(600_150).write(1_460).nothing();
+        assert!(s.conn.next_timeout().is_some_and(|at| at <= s.now));
+        s.limits.budget = 2_920;
+        s.at(600_150).expect("P. 2921:4381(1460) ack 1");
         assert_eq!((s.conn.stats().path_mtu, s.conn.stats().mtu_probes), (1_500, 0));
     }
 }
