@@ -235,6 +235,17 @@ impl Frame {
         Segments { next: self.0.as_ptr(), _frame: PhantomData }
     }
 
+    /// Where the bytes of each mbuf are, in order.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        // SAFETY: the frame is borrowed, so its mbufs stay as they are.
+        let mbufs = core::iter::successors(Some(self.head()), |m| unsafe { m.next.as_ref() });
+        mbufs.map(|m| Place {
+            address: m.buf_addr.addr() + usize::from(m.data_off),
+            iova: m.buf_iova + u64::from(m.data_off),
+            len: m.data_len.into(),
+        })
+    }
+
     /// What it asks of the port, for a frame on its way out.
     pub fn offload(&self) -> TxOffload {
         TxOffload::read(self.head().ol_flags, self.head().tx_offload)
@@ -279,6 +290,17 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Frame({} bytes in {} mbufs, {:?})", self.len(), self.segment_count(), self.offload())
     }
+}
+
+/// Where the bytes of one mbuf are.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// For the processor.
+    pub address: usize,
+    /// For the device.
+    pub iova: u64,
+    /// How many they are.
+    pub len: usize,
 }
 
 /// Flags of a frame on its way out, each on its own.

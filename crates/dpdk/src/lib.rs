@@ -28,8 +28,9 @@ mod queue;
 mod region;
 mod rss;
 mod rx;
+mod watch;
 
-pub use chain::{AttachError, Chain, Frame, Pieces, RawFlags, Segments};
+pub use chain::{AttachError, Chain, Frame, Pieces, Place, RawFlags, Segments};
 pub use clock::{Clock, cycles};
 pub use copy::copy_streaming;
 pub use device::{DeviceSpec, Needs, ParseDeviceError};
@@ -46,6 +47,7 @@ pub use queue::{QueuePair, TxResult};
 pub use region::{Region, RegionError};
 pub use rss::{RssInfo, RssUnknown};
 pub use rx::RxSlice;
+pub use watch::watch_tx;
 
 /// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
 pub fn version() -> String {
