@@ -1,5 +1,6 @@
 //! The end of an engine: drained or aborted, its device closed, and every buffer counted.
 
+use std::any::Any;
 use std::io;
 use std::time::Duration;
 
@@ -39,8 +40,13 @@ pub enum ShutdownError {
     #[error("the capture is not complete: {0}")]
     Capture(io::Error),
     /// The worker panicked. Its connections were told that it is gone.
-    #[error("the engine's worker panicked: {0}")]
-    Panicked(String),
+    #[error("the engine's worker panicked: {message}{}", left.as_ref().map_or_else(String::new, |left| format!("; {left}")))]
+    Panicked {
+        /// What the panic said.
+        message: String,
+        /// What else was not in order when the device was closed.
+        left: Option<Box<ShutdownError>>,
+    },
     /// Time ran out before everything was acknowledged.
     #[error(
         "{connections} connections were reset with {bytes} bytes not acknowledged, when the time to finish was over"
@@ -51,6 +57,14 @@ pub enum ShutdownError {
         /// Bytes accepted and not acknowledged.
         bytes: u64,
     },
+}
+
+impl ShutdownError {
+    pub(crate) fn panicked(panic: &(dyn Any + Send), left: Option<ShutdownError>) -> ShutdownError {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        ShutdownError::Panicked { message, left: left.map(Box::new) }
+    }
 }
 
 impl LocalEngine {

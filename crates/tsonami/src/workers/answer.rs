@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::wake::wake;
+
 /// Where the answer will be.
 #[derive(Debug)]
 struct Slot<T> {
@@ -38,9 +40,9 @@ impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.closed = true;
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
+        let waker = slot.waker.take();
+        drop(slot);
+        wake(waker);
     }
 }
 

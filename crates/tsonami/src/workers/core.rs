@@ -1,6 +1,5 @@
 //! A worker: one thread, one [`LocalEngine`], and the connections that other threads hold the handles of.
 
-use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::net::SocketAddr;
@@ -16,8 +15,9 @@ use tcp::{Offset, SendTime, Time};
 
 use super::connection::Connection;
 use super::desk::{Desk, Order};
-use super::link::Link;
+use super::link::{Link, Opening};
 use super::listener::Arrivals;
+use super::wake::become_worker;
 use crate::{ConnId, ConnectOptions, Error, Event, LocalEngine, Payload, ShutdownError, TrySendError};
 
 /// Orders taken from one lane in one turn. Few enough that the device is looked at in between.
@@ -54,7 +54,6 @@ struct Client {
 pub(crate) struct Core {
     engine: LocalEngine,
     desk: Arc<Desk>,
-    lanes: Vec<Consumer<Order>>,
     sleeper: Sleeper,
     /// By [`ConnId::index`].
     clients: Vec<Option<Client>>,
@@ -65,6 +64,8 @@ pub(crate) struct Core {
     unread: Vec<ConnId>,
     /// Connections whose payload goes back to the application.
     returning: Vec<ConnId>,
+    /// Connections that were given up, and whose futures are still to be told.
+    left: Vec<Arc<Link>>,
     /// When everything is to have ended.
     stop: Option<Time>,
 }
@@ -74,36 +75,43 @@ impl Core {
         Core {
             engine,
             desk,
-            lanes: Vec::new(),
             sleeper,
             clients: Vec::new(),
             listeners: HashMap::new(),
             touched: Vec::new(),
             unread: Vec::new(),
             returning: Vec::new(),
+            left: Vec::new(),
             stop: None,
         }
     }
 
     /// Turns the engine until it is told to stop, then ends it. Whoever still has a handle is told, even after a panic.
     pub(crate) fn run(mut self) -> Result<(), ShutdownError> {
-        let turned = catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped()));
-        self.take_leave();
+        become_worker();
+        // Not in `self`: what lies in the lanes is there to be dropped however a turn ended.
+        let mut lanes = Vec::new();
+        let turned = catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped(&mut lanes)));
+        self.take_leave(&mut lanes);
         let Core { engine, clients, .. } = self;
         drop(clients);
         match turned {
             Ok(()) => engine.end(true),
             Err(panic) => {
-                // What state it is in nobody knows. It closes its device all the same, if it can.
-                let _ = catch_unwind(AssertUnwindSafe(|| engine.end(false)));
-                Err(ShutdownError::Panicked(message(&*panic)))
+                // What state it is in nobody knows. It closes its device all the same, if it can, and what is missing then is
+                // told too.
+                let left = match catch_unwind(AssertUnwindSafe(|| engine.end(false))) {
+                    Ok(ended) => ended.err(),
+                    Err(again) => Some(ShutdownError::panicked(&*again, None)),
+                };
+                Err(ShutdownError::panicked(&*panic, left))
             }
         }
     }
 
-    fn turn_until_stopped(&mut self) {
+    fn turn_until_stopped(&mut self, lanes: &mut Vec<Consumer<Order>>) {
         loop {
-            let mut busy = self.take_orders();
+            let mut busy = self.take_orders(lanes);
             let now = self.engine.now();
             let progress = self.engine.poll(now);
             busy |= progress.is_busy() || progress.more;
@@ -115,7 +123,7 @@ impl Core {
             if self.stop.is_some_and(|by| now >= by || self.engine.is_idle()) {
                 return;
             }
-            let Core { engine, lanes, desk, sleeper, .. } = &mut *self;
+            let Core { engine, desk, sleeper, .. } = &mut *self;
             engine.rest_by(busy, |time| {
                 sleeper.rest(time, || lanes.iter().all(Consumer::is_empty) && !desk.has_new_lanes());
             });
@@ -136,23 +144,20 @@ impl Core {
     /// Opens a connection, of which `link` will tell.
     pub(crate) fn connect(
         &mut self,
-        link: Arc<Link>,
+        opening: &Opening,
         received: Producer<Payload>,
         peer: SocketAddr,
         options: Option<&ConnectOptions>,
     ) {
+        let link = &opening.0;
         if link.is_abandoned() {
             return;
         }
         let now = self.engine.now();
         match self.engine.connect(peer, options, now) {
-            Ok(id) => self.adopt(id, link, received),
-            Err(error) => {
-                link.close(Err(error));
-                fence(Ordering::SeqCst);
-                // Nobody but the one who connects waits for it, and not for an ACK.
-                let _ = link.wake();
-            }
+            Ok(id) => self.adopt(id, link.clone(), received),
+            // It is told when `opening` is dropped.
+            Err(error) => link.close(Err(error)),
         }
     }
 
@@ -187,12 +192,12 @@ impl Core {
 
     /// The application gave its handle up. What it sent is delivered.
     pub(crate) fn release(&mut self, id: ConnId) {
-        if self
-            .clients
-            .get_mut(id.index())
-            .is_some_and(|slot| slot.take_if(|client| client.id == id).is_some())
-        {
+        let slot = self.clients.get_mut(id.index());
+        if let Some(client) = slot.and_then(|slot| slot.take_if(|client| client.id == id)) {
             self.engine.release(id);
+            // A future may outlive the handle it is from.
+            client.link.close(Err(Error::Gone));
+            self.left.push(client.link);
         }
     }
 
@@ -237,9 +242,8 @@ impl Core {
     }
 
     /// Takes what lies in the lanes; whether there was anything.
-    fn take_orders(&mut self) -> bool {
-        self.desk.take_new_lanes(&mut self.lanes);
-        let mut lanes = mem::take(&mut self.lanes);
+    fn take_orders(&mut self, lanes: &mut Vec<Consumer<Order>>) -> bool {
+        self.desk.take_new_lanes(lanes);
         let mut any = false;
         lanes.retain_mut(|lane| {
             for order in lane.take(ORDERS) {
@@ -248,7 +252,6 @@ impl Core {
             }
             !lane.is_abandoned()
         });
-        self.lanes.append(&mut lanes);
         any
     }
 
@@ -365,7 +368,8 @@ impl Core {
     }
 
     fn accept(&mut self, id: ConnId, listener: ListenerId) {
-        let Some(arrivals) = self.listeners.get(&listener).cloned() else {
+        let taken_by = self.listeners.get(&listener).filter(|arrivals| Arc::strong_count(arrivals) > 1);
+        let Some(arrivals) = taken_by.cloned() else {
             // Nobody will ever take it.
             self.engine.abort(id);
             self.engine.release(id);
@@ -443,7 +447,7 @@ impl Core {
 
     /// Publishes how far connections have come, and wakes who waits for it.
     fn tell(&mut self) {
-        if self.touched.is_empty() {
+        if self.touched.is_empty() && self.left.is_empty() {
             return;
         }
         for &id in &self.touched {
@@ -462,33 +466,28 @@ impl Core {
                 self.touch(id);
             }
         }
+        self.left.retain(|link| !link.wake());
     }
 
     /// Tells whoever still has a handle that there is nobody any more.
-    fn take_leave(&mut self) {
-        self.desk.leave(&mut self.lanes);
+    fn take_leave(&mut self, lanes: &mut Vec<Consumer<Order>>) {
+        self.desk.leave(lanes);
+        for link in self.left.drain(..) {
+            link.dismiss();
+        }
         for client in self.clients.drain(..).flatten() {
             client.link.close(Err(Error::WorkerGone { acked: client.link.acked() }));
             client.link.read_out();
-            fence(Ordering::SeqCst);
-            while !client.link.wake() {
-                std::thread::yield_now();
-            }
+            client.link.dismiss();
         }
         for (_, arrivals) in self.listeners.drain() {
             arrivals.close();
         }
-        self.desk.wake_copiers();
+        self.desk.dismiss_copiers();
     }
 }
 
 /// The client of this name, unless it is gone. Not a method: the engine is used while it is borrowed.
 fn find(clients: &mut [Option<Client>], id: ConnId) -> Option<&mut Client> {
     clients.get_mut(id.index())?.as_mut().filter(|client| client.id == id)
-}
-
-/// What a panic said.
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

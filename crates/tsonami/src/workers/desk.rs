@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
@@ -18,6 +19,7 @@ use super::answer::{Answer, answer};
 use super::copies::Copies;
 use super::core::Core;
 use super::wait::block_on;
+use super::wake::{is_worker, wake};
 use crate::{ConnId, Payload, Wait};
 
 /// Orders that a lane has room for.
@@ -143,16 +145,30 @@ impl Desk {
         }
     }
 
-    /// Gives one order, however long the lane is full: the worker takes what is in it whatever happens. False when it is
-    /// gone.
+    /// Gives one order, however long the lane is full: the worker takes what is in it whatever happens. On a worker's thread,
+    /// where a waker gives up handles, nobody waits: the order gets a lane for itself. False when the worker is gone.
     pub(crate) fn place(self: &Arc<Self>, mut order: Order) -> bool {
         loop {
             match self.try_place(order) {
                 Ok(()) => return true,
                 Err(Declined::Gone(_)) => return false,
+                Err(Declined::Full(back)) if is_worker() => {
+                    self.place_apart(back);
+                    return true;
+                }
                 Err(Declined::Full(back)) => order = back,
             }
             std::thread::yield_now();
+        }
+    }
+
+    /// Gives one order in a lane for this once. It may overtake those given before.
+    fn place_apart(&self, order: Order) {
+        // There is room.
+        let _ = self.new_lane(1).push(order);
+        self.bell.ring();
+        if self.is_gone() {
+            self.drop_unseen();
         }
     }
 
@@ -185,7 +201,10 @@ impl Desk {
         let mut copiers = self.copiers.lock().unwrap_or_else(PoisonError::into_inner);
         copiers.retain(|known| !known.will_wake(waker));
         copiers.push(waker.clone());
-        self.has_copiers.store(true, Ordering::Release);
+        self.has_copiers.store(true, Ordering::Relaxed);
+        drop(copiers);
+        // Whoever looks again sees what the worker told before it looked for who waits, or is seen by it.
+        fence(Ordering::SeqCst);
     }
 
     /// The worker ended, well or badly.
@@ -199,14 +218,14 @@ impl Desk {
             let mut lanes = lanes.borrow_mut();
             let at = lanes.iter().position(|lane| lane.leads_to(self)).unwrap_or_else(|| {
                 lanes.retain(|lane| lane.desk.strong_count() > 0);
-                lanes.push(Lane { desk: Arc::downgrade(self), orders: self.new_lane() });
+                lanes.push(Lane { desk: Arc::downgrade(self), orders: self.new_lane(LANE) });
                 lanes.len() - 1
             });
             f(&mut lanes[at].orders);
         });
         if known.is_err() {
             // The thread is ending and its lanes are gone: one for this once, which the worker empties.
-            f(&mut self.new_lane());
+            f(&mut self.new_lane(LANE));
         }
     }
 
@@ -217,10 +236,19 @@ impl Desk {
             .try_with(|lanes| lanes.borrow_mut().extract_if(.., |lane| lane.leads_to(self)).collect())
             .unwrap_or_default();
         drop(closed);
+        self.drop_unseen();
     }
 
-    fn new_lane(&self) -> Producer<Order> {
-        let (producer, consumer) = ring::ring(LANE);
+    /// Drops what lies in lanes that the worker, which is gone, never saw.
+    fn drop_unseen(&self) {
+        // Whoever put it there either sees that the worker is gone, or its order is seen here.
+        fence(Ordering::SeqCst);
+        let unseen = mem::take(&mut *self.new_lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        unseen.into_iter().for_each(empty);
+    }
+
+    fn new_lane(&self, room: usize) -> Producer<Order> {
+        let (producer, consumer) = ring::ring(room);
         self.new_lanes.lock().unwrap_or_else(PoisonError::into_inner).push(consumer);
         self.has_new_lanes.store(true, Ordering::Release);
         producer
@@ -236,15 +264,23 @@ impl Desk {
         }
     }
 
-    /// Wakes those who wait for a buffer if there is one, or never will be.
+    /// Wakes those who wait for a buffer if there is one.
     pub(crate) fn wake_copiers(&self) {
         if self.has_copiers.load(Ordering::Relaxed)
-            && (self.copies.any() || self.is_gone())
+            && self.copies.any()
             && let Ok(mut copiers) = self.copiers.try_lock()
         {
             self.has_copiers.store(false, Ordering::Relaxed);
-            copiers.drain(..).for_each(Waker::wake);
+            let due = mem::take(&mut *copiers);
+            drop(copiers);
+            due.into_iter().for_each(wake);
         }
+    }
+
+    /// Wakes those who wait for a buffer: nobody will look after them any more.
+    pub(crate) fn dismiss_copiers(&self) {
+        let due = mem::take(&mut *self.copiers.lock().unwrap_or_else(PoisonError::into_inner));
+        due.into_iter().for_each(wake);
     }
 
     /// Whether there are some.
@@ -258,11 +294,14 @@ impl Desk {
         // The other side's is in `Bell::ring`: either it sees that the worker is gone, or its order is seen here.
         fence(Ordering::SeqCst);
         self.take_new_lanes(lanes);
-        for mut lane in lanes.drain(..) {
-            while let Some(order) = lane.pop() {
-                drop(order);
-            }
-        }
+        lanes.drain(..).for_each(empty);
+    }
+}
+
+/// Drops what lies in a lane; its other end may live on.
+fn empty(mut lane: Consumer<Order>) {
+    while let Some(order) = lane.pop() {
+        drop(order);
     }
 }
 

@@ -5,13 +5,14 @@
 //! on both sides. So nobody waits for what has happened already.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::task::{Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use crossbeam_utils::CachePadded;
 use tcp::{FourTuple, Marks, Offset};
 
+use super::wake::wake;
 use crate::{ConnId, Error};
 
 /// The handshake is complete.
@@ -40,6 +41,19 @@ pub(crate) struct Link {
     abandoned: AtomicBool,
     /// Times of sends that nobody took in time.
     times_lost: AtomicU64,
+}
+
+/// A connection that is to be opened. Should that be dropped before the worker has made it, whoever connects is told.
+#[derive(Debug)]
+pub(crate) struct Opening(pub(crate) Arc<Link>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if self.0.id().is_none() {
+            self.0.close(Err(Error::WorkerGone { acked: Offset::ZERO }));
+            self.0.dismiss();
+        }
+    }
 }
 
 /// What the worker tells.
@@ -144,14 +158,22 @@ impl Link {
         if at != NOBODY && (self.is_writable(at, self.room.wanted.load(Ordering::Relaxed)) || self.is_over())
         {
             self.room.at.store(NOBODY, Ordering::Relaxed);
-            self.room.waker.wake();
+            wake(self.room.waker.take());
         }
         if self.readers.waiting.load(Ordering::Relaxed) {
             self.readers.waiting.store(false, Ordering::Relaxed);
-            self.readers.waker.wake();
+            wake(self.readers.waker.take());
         }
         let acked = if self.is_over() { NOBODY - 1 } else { self.acked().0 };
         self.acks.least.load(Ordering::Relaxed) > acked || self.acks.wake(Offset(acked))
+    }
+
+    /// Wakes everybody: it is over, and the worker will not come back to it.
+    pub(crate) fn dismiss(&self) {
+        fence(Ordering::SeqCst);
+        while !self.wake() {
+            std::thread::yield_now();
+        }
     }
 
     /// A time of a send found no room.
@@ -295,22 +317,22 @@ impl Acks {
         self.note(&waiting);
     }
 
-    /// False when the list is in use.
+    /// False when the list is in use. Each is woken outside of the lock: it may ask for the next ACK at once.
     fn wake(&self, acked: Offset) -> bool {
-        let mut waiting = match self.waiting.try_lock() {
-            Ok(waiting) => waiting,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        waiting.retain(|(at, waker)| {
-            let due = *at <= acked;
-            if due {
-                waker.wake_by_ref();
-            }
-            !due
-        });
-        self.note(&waiting);
-        true
+        loop {
+            let mut waiting = match self.waiting.try_lock() {
+                Ok(waiting) => waiting,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return false,
+            };
+            let Some(due) = waiting.iter().position(|(at, _)| *at <= acked) else {
+                self.note(&waiting);
+                return true;
+            };
+            let (_, waker) = waiting.swap_remove(due);
+            drop(waiting);
+            wake(waker);
+        }
     }
 
     fn note(&self, waiting: &[(Offset, Waker)]) {

@@ -10,8 +10,10 @@ use std::task::{Context, Poll, Waker};
 use tcp::endpoint::ListenerId;
 
 use super::connection::Connection;
-use super::desk::Desk;
+use super::core::Core;
+use super::desk::{Desk, Order};
 use super::wait::block_on;
+use super::wake::{is_worker, wake};
 use crate::{Error, Wait};
 
 /// Connections that were accepted and that nobody took yet.
@@ -31,17 +33,17 @@ impl Arrivals {
     pub(crate) fn push(&self, connection: Connection) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.waiting.push_back(connection);
-        if let Some(waker) = queue.waker.take() {
-            waker.wake();
-        }
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
     }
 
     pub(crate) fn close(&self) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.closed = true;
-        if let Some(waker) = queue.waker.take() {
-            waker.wake();
-        }
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
     }
 
     /// The next one, or that there will be no more.
@@ -117,7 +119,12 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let id = self.id;
-        self.desk.ask(move |core| core.unlisten(id));
+        if is_worker() {
+            // In a waker, which waits for nobody: those who still come are reset by the worker.
+            self.desk.place(Order::Core(Box::new(move |core: &mut Core| core.unlisten(id))));
+        } else {
+            self.desk.ask(move |core| core.unlisten(id));
+        }
         // No more come. They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
         while let Poll::Ready(Ok(connection)) = self.arrivals.take() {
             connection.abort();

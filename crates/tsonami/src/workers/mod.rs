@@ -18,6 +18,7 @@ mod listener;
 mod recv_half;
 mod send_half;
 mod wait;
+mod wake;
 
 use std::fmt;
 use std::future::Future;
@@ -41,9 +42,10 @@ pub use self::send_half::{Prepared, SendHalf, SendWithError};
 use self::copies::Copies;
 use self::core::{Core, PIECES};
 use self::desk::{Desk, Order};
-use self::link::Link;
+use self::link::{Link, Opening};
 use self::listener::Arrivals;
 use self::wait::block_on;
+use self::wake::is_worker;
 use crate::{
     BuildError, Config, ConnectOptions, DeviceInfo, EngineBuilder, Error, Payload, ShutdownError, Wait,
 };
@@ -114,13 +116,11 @@ impl Engine {
     pub fn connect(&self, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
         let link = Arc::new(Link::default());
         let (received, pieces) = ring::ring(PIECES);
-        let (theirs, options) = (link.clone(), options.cloned());
-        let there = self.inner.desk.place(Order::Core(Box::new(move |core: &mut Core| {
-            core.connect(theirs, received, peer, options.as_ref());
+        let (theirs, options) = (Opening(link.clone()), options.cloned());
+        // What is not carried out is dropped, and says so.
+        self.inner.desk.place(Order::Core(Box::new(move |core: &mut Core| {
+            core.connect(&theirs, received, peer, options.as_ref());
         })));
-        if !there {
-            link.close(Err(Error::WorkerGone { acked: tcp::Offset::ZERO }));
-        }
         Connecting { desk: self.inner.desk.clone(), link, pieces: Some(pieces) }
     }
 
@@ -203,10 +203,13 @@ impl Inner {
     fn end(&self, drain: Duration) -> Result<(), ShutdownError> {
         self.desk.place(Order::Core(Box::new(move |core: &mut Core| core.stop(drain))));
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // In a waker: the worker ends when that returns, and nobody can wait for it here.
+        let worker = worker.filter(|_| !is_worker());
         match worker.map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            // A worker catches its own panics; somebody else ended it before.
-            Some(Err(_)) | None => Ok(()),
+            Some(Err(panic)) => Err(ShutdownError::panicked(&*panic, None)),
+            // Somebody else ended it before.
+            None => Ok(()),
         }
     }
 }

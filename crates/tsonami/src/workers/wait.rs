@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::wake::is_worker;
 use crate::{Error, Wait};
 
 /// How long a cancelled wait goes on at most: a flag wakes nobody.
@@ -21,7 +22,11 @@ impl Wake for Unpark {
 }
 
 /// Blocks the thread until `future` is ready, as long as `wait` says.
+///
+/// # Panics
+/// In a waker, which runs on the worker's thread: what it would wait for would never come.
 pub(crate) fn block_on<F: Future>(future: F, wait: &Wait) -> Result<F::Output, Error> {
+    assert!(!is_worker(), "a waker may not wait for the worker on whose thread it runs");
     let deadline = wait.timeout().map(|timeout| Instant::now() + timeout);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
