@@ -40,6 +40,16 @@ pub(crate) fn draw(rng: &mut Rng, path: &mut LinkConfig) {
         path.changes.sort_by_key(|change| change.at);
         path.icmp = rng.chance(0.5);
     }
+    let slowest = slowest(path);
+    if let Some(cross) = &mut path.cross {
+        cross.rate = cross.rate.min(slowest / 2);
+    }
+}
+
+/// The bottleneck's rate on the slowest way that frames take. Half of that is the most others may have: they do not slow
+/// down, so where they bring more than the path carries its queue is full for ever, and nearly all of a transfer is lost.
+fn slowest(path: &LinkConfig) -> u64 {
+    path.changes.iter().filter_map(|change| change.rate).fold(path.rate, u64::min)
 }
 
 /// Draws how a host behaves as a receiver. None acknowledges what it does not have: what is lost would stay lost.
@@ -135,7 +145,6 @@ mod tests {
                 assert!(ge.share() <= 0.05 + 1e-9 && (0.0..=1.0).contains(&ge.to_bad), "{ge:?}");
                 seen[0] += 1;
             }
-            assert!(path.cross.is_none_or(|cross| cross.rate <= path.rate / 2));
             assert!(path.changes.is_sorted_by_key(|change| change.at));
             seen[1] += u32::from(path.queue.discipline != Discipline::TailDrop);
             seen[2] += u32::from(path.reorder.share > 0.0);
@@ -144,5 +153,19 @@ mod tests {
             seen[5] += u32::from(!path.changes.is_empty());
         }
         assert!(seen.iter().all(|&n| n > 40), "{seen:?}");
+    }
+
+    #[test]
+    fn others_leave_half_of_the_path_on_the_slowest_of_its_ways() {
+        let mut slowed = 0;
+        for seed in 0..2_000 {
+            let mut path = LinkConfig { rate: 3_000_000, ..LinkConfig::default() };
+            draw(&mut Rng::new(seed), &mut path);
+            let Some(cross) = path.cross else { continue };
+            let ways = path.changes.iter().filter_map(|change| change.rate).chain([path.rate]);
+            assert!(ways.clone().all(|rate| cross.rate <= rate / 2), "seed {seed}: {path:?}");
+            slowed += u32::from(ways.min() < Some(path.rate));
+        }
+        assert!(slowed >= 5, "{slowed}");
     }
 }
