@@ -96,14 +96,14 @@ impl<P: Payload> Connection<P> {
             return self.challenge(now);
         }
 
-        if self.ecn.is_accurate() {
-            self.count_marks(&seg);
-        }
-
         // Fifth, ACK.
         let next = self.rcv_nxt().0 as i64 + at;
         if !flags.has(TcpFlags::ACK) || !self.on_ack_field(now, at, &seg, stamp) {
             return;
+        }
+        // After the ACK was found good: marks of who guesses at our sequence numbers do not count.
+        if self.ecn.is_accurate() {
+            self.count_marks(&seg);
         }
         if let Some(timeout) = seg.options.user_timeout {
             self.on_peer_user_timeout(now, timeout);

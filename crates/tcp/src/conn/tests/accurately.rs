@@ -239,6 +239,14 @@ fn rfc9768_news_of_marks_leaves_at_once_and_every_second_mark_does() {
     s.write(500).expect("[ect0] P. 1:501(500) ack 6701");
 }
 
+/// A mark on what nobody but a stranger can have sent is none: it acknowledges what was never sent.
+#[test]
+fn rfc9768_a_mark_with_an_ack_that_is_not_acceptable_does_not_count() {
+    let mut s = accepted(&accurate());
+    s.inject("[ce] EA. 1:101(100) ack 5001").expect("EA. 1:1(0) ack 1 <ceb 0>");
+    s.inject("[ce] EA. 1:101(100) ack 1").expect("WA. 1:1(0) ack 101 <ceb 100>");
+}
+
 #[test]
 fn rfc9768_the_option_counts_bytes_by_their_ecn_field() {
     let mut s = accepted(&accurate());
