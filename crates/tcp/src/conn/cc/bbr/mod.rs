@@ -8,7 +8,7 @@
 mod model;
 mod probe_bw;
 #[cfg(test)]
-mod rules;
+mod rule_tests;
 #[cfg(test)]
 mod tests;
 

@@ -186,7 +186,7 @@ fn bytes_in(bw: u64, time: Nanos) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::cc::bbr::rules::{MBIT, ack, at};
+    use crate::conn::cc::bbr::rule_tests::{MBIT, ack, at};
 
     #[test]
     fn bbr_the_bandwidth_is_the_best_of_this_cycle_and_the_one_before() {

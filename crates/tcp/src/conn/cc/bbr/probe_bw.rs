@@ -145,7 +145,7 @@ impl Bbr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::cc::bbr::rules::{MBIT, ack, at, known};
+    use crate::conn::cc::bbr::rule_tests::{MBIT, ack, at, known};
 
     #[test]
     fn bbr_a_probe_is_due_after_two_to_three_seconds_or_as_many_round_trips_as_reno_needs() {
