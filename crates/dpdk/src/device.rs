@@ -249,8 +249,8 @@ impl DeviceSpec {
     }
 
     /// DPDK's name of the device, new for a virtual one, and the arguments to make it with; `None` for a device
-    /// that EAL probed when it started.
-    pub(crate) fn devargs(&self) -> (String, Option<String>) {
+    /// that EAL probed when it started. `queues`: how many queue pairs it is to have, where that is said at its start.
+    pub(crate) fn devargs(&self, queues: u16) -> (String, Option<String>) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = || NEXT.fetch_add(1, Ordering::Relaxed);
         match self {
@@ -259,11 +259,14 @@ impl DeviceSpec {
                 (format!("net_tap{}", n()), Some(format!("iface={iface}")))
             }
             DeviceSpec::VirtioUser { socket } => {
-                (format!("net_virtio_user{}", n()), Some(format!("path={socket},queues=1,queue_size=1024")))
+                // Several queues are switched on through the control queue.
+                let control = if queues > 1 { ",cq=1" } else { "" };
+                let arguments = format!("path={socket},queues={queues},queue_size=1024{control}");
+                (format!("net_virtio_user{}", n()), Some(arguments))
             }
             // `tso=1` lets the other end send frames of 64 KiB.
             DeviceSpec::Vhost { socket } => {
-                (format!("net_vhost{}", n()), Some(format!("iface={socket},queues=1,tso=1")))
+                (format!("net_vhost{}", n()), Some(format!("iface={socket},queues={queues},tso=1")))
             }
             DeviceSpec::Memif { socket, server } => {
                 let role = if *server { "server" } else { "client" };
@@ -277,7 +280,7 @@ impl DeviceSpec {
             DeviceSpec::AfPacket { interface } => (
                 format!("net_af_packet{}", n()),
                 // Frames of a TPACKET ring hold an MTU of 1500 with room.
-                Some(format!("iface={interface},qpairs=1,framesz=2048,framecnt=1024,blocksz=4096")),
+                Some(format!("iface={interface},qpairs={queues},framesz=2048,framecnt=1024,blocksz=4096")),
             ),
             DeviceSpec::Null => (format!("net_null{}", n()), Some("no-rx=1".into())),
             DeviceSpec::Vdev { raw } => match raw.split_once(',') {
@@ -399,7 +402,7 @@ mod tests {
 
     #[test]
     fn virtual_devices_get_names_of_their_own() {
-        let (a, b) = (DeviceSpec::Null.devargs().0, DeviceSpec::Null.devargs().0);
+        let (a, b) = (DeviceSpec::Null.devargs(1).0, DeviceSpec::Null.devargs(1).0);
         assert!(a != b && a.starts_with("net_null"));
     }
 }

@@ -203,6 +203,14 @@ impl Port {
     /// # Errors
     /// [`PortError::Probe`], and [`PortError::Setup`] when the device does not answer.
     pub fn probe(eal: &Eal, device: &DeviceSpec) -> Result<Port, PortError> {
+        Port::probe_with(eal, device, 1)
+    }
+
+    /// As [`probe`](Port::probe); a virtual device that is made with a number of queue pairs is made with this one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn probe_with(eal: &Eal, device: &DeviceSpec, queues: u16) -> Result<Port, PortError> {
         log::mark();
         let error = |errno| PortError::Probe {
             device: device.clone(),
@@ -210,7 +218,7 @@ impl Port {
             advice: device.advice(),
             log: log::tail(),
         };
-        let (name, arguments) = device.devargs();
+        let (name, arguments) = device.devargs(queues);
         let bad = |_| error(Errno(libc::EINVAL));
         let c_name = CString::new(name.as_str()).map_err(bad)?;
         if let Some(arguments) = arguments {

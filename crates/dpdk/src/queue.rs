@@ -13,13 +13,14 @@ use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::relay::{self, RelayTo, Relays};
 use crate::{Errno, Frame, Mbuf, MbufStash, PortHandle, port};
 
 /// Frames received at once.
 const RX_BURST: usize = 32;
 
 /// Frames that can be staged.
-const TX_BURST: usize = 64;
+pub(crate) const TX_BURST: usize = 64;
 
 /// A receive and a transmit queue, for one core at a time.
 #[derive(Debug)]
@@ -32,8 +33,12 @@ pub struct QueuePair {
     tx_descriptors: u16,
     rx_descriptors: u16,
     done_cleanup: bool,
-    index: u16,
-    id: u16,
+    pub(crate) index: u16,
+    pub(crate) id: u16,
+    /// What others want sent by this one.
+    pub(crate) relays: Relays,
+    /// Who sends for this one, which has no queue.
+    relay: Option<RelayTo>,
     port: Arc<port::Inner>,
 }
 
@@ -67,8 +72,18 @@ impl QueuePair {
             done_cleanup: true,
             index,
             id: port.info.id,
+            relays: Relays::default(),
+            relay: None,
             port,
         }
+    }
+
+    /// A pair of no queue: `relay` leads to the owner of `of`, which sends for it.
+    pub(crate) fn without_queue(of: &QueuePair, relay: RelayTo) -> QueuePair {
+        let mut pair = QueuePair::new(of.port.clone(), of.index, of.rx_descriptors, of.tx_descriptors);
+        pair.done_cleanup = false;
+        pair.relay = Some(relay);
+        pair
     }
 
     /// Its port.
@@ -91,10 +106,14 @@ impl QueuePair {
         self.tx_descriptors
     }
 
-    /// Asks the device for a burst, unless frames of the last one are still here. Returns how many are.
+    /// Asks the device for a burst, unless frames of the last one are still here. Returns how many are. None ever for a
+    /// pair [without a queue](QueuePair::relayed).
     #[inline]
     pub fn receive(&mut self) -> usize {
         if self.rx_at == self.rx_len {
+            if self.relay.is_some() {
+                return 0;
+            }
             // SAFETY: the port runs while `self` exists; the array has room for as many as are asked for.
             let n = unsafe {
                 dpdk_sys::shim_eth_rx_burst(self.id, self.index, self.rx.as_mut_ptr(), RX_BURST as u16)
@@ -161,6 +180,11 @@ impl QueuePair {
             // SAFETY: staged frames are ours.
             unsafe { frame.as_ref() }.refcnt.fetch_add(1, Ordering::Relaxed);
         }
+        if let Some(to) = &mut self.relay {
+            // Prepared by who offers them to the device.
+            let sent = relay::put(to, &self.staged[..n]);
+            return self.transmitted(n, sent, None);
+        }
         let frames = self.staged.as_mut_ptr().cast::<*mut dpdk_sys::rte_mbuf>();
         // SAFETY: the port runs while `self` exists; `frames` are `n` valid frames (`NonNull` and a raw pointer
         // have one layout).
@@ -182,6 +206,12 @@ impl QueuePair {
         if sent < prepared {
             rejected = None;
         }
+        self.transmitted(n, sent, rejected)
+    }
+
+    /// Of the staged frames, of which the first `n` were offered with a reference added, `sent` were taken.
+    #[inline]
+    fn transmitted(&mut self, n: usize, sent: usize, rejected: Option<Errno>) -> TxResult {
         for &frame in &self.staged[..sent] {
             self.pending.push(frame);
         }
@@ -202,6 +232,9 @@ impl QueuePair {
     /// Sends one frame that nobody asked for, ahead of those staged and not counted with them. Some drivers free
     /// finished frames only in the course of sending another. Returns whether the device took it.
     pub fn nudge(&mut self, frame: Frame) -> bool {
+        if let Some(to) = &mut self.relay {
+            return to.push(frame).is_ok();
+        }
         let mut frame = frame.into_raw().as_ptr();
         // SAFETY: the port runs while `self` exists; `frame` is one valid frame, which passes to the device if taken.
         let sent = unsafe {

@@ -56,7 +56,9 @@ impl<N: Nic> Engine<N> {
         let (flows, slots) = (&self.flows, &self.slots);
         let in_use = |t: &FourTuple| flows.contains(t, |k| slots.get(k).map(|s| s.conn.tuple()));
         let source = IpAddr::V4(self.routes.source());
-        let made = self.endpoint.connect(now, source, local_port, remote, &cfg, in_use, |_| true);
+        let nic = &self.nic;
+        let made =
+            self.endpoint.connect(now, source, local_port, remote, &cfg, in_use, |tuple| nic.owns(tuple));
         let added = made.map_err(ConnectError::from).and_then(|(tuple, conn)| {
             let slot = Slot::new(conn, neighbour);
             let full = ConnectError::TooManyConnections(self.cfg.max_connections);

@@ -21,8 +21,8 @@ const MAX_ECHO: usize = 1472;
 const DEFEND_INTERVAL: Nanos = Nanos::from_secs(10);
 
 impl<N: Nic> Engine<N> {
-    /// An ARP packet arrived (RFC 826).
-    pub(crate) fn arp(&mut self, packet: &[u8], now: Time) {
+    /// An ARP packet arrived (RFC 826). `answer`: if it asks for something, it is for us to answer.
+    pub(crate) fn arp(&mut self, packet: &[u8], answer: bool, now: Time) {
         self.counters.rx_arp += 1;
         let Some(arp) = Arp::parse(packet) else {
             self.counters.drop_arp_malformed += 1;
@@ -32,7 +32,7 @@ impl<N: Nic> Engine<N> {
         if arp.sender_ip == us && arp.sender_mac != self.framer.mac() {
             // Somebody else claims our address: say once in a while whose it is (RFC 5227 §2.4 b), learn nothing.
             self.counters.arp_conflicts += 1;
-            if self.defended_at.is_none_or(|t| now.since(t) >= DEFEND_INTERVAL) {
+            if answer && self.defended_at.is_none_or(|t| now.since(t) >= DEFEND_INTERVAL) {
                 self.defended_at = Some(now);
                 self.send_arp(BROADCAST, Op::Request, [0; 6], us);
             }
@@ -50,7 +50,7 @@ impl<N: Nic> Engine<N> {
             }
             self.wake(waited, None);
         }
-        if arp.op == Op::Request && arp.target_ip == us && station {
+        if answer && arp.op == Op::Request && arp.target_ip == us && station {
             if self.send_arp(arp.sender_mac, Op::Reply, arp.sender_mac, arp.sender_ip) {
                 self.counters.arp_replies_sent += 1;
             } else {

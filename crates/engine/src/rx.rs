@@ -78,7 +78,11 @@ impl<N: Nic> Engine<N> {
         let to_us = dst == self.framer.mac();
         match u16::from_be_bytes([t0, t1]) {
             ETHERTYPE_IPV4 if to_us => self.ipv4(frame, len - ETHERNET_LEN, src, now),
-            ETHERTYPE_ARP if to_us || dst == BROADCAST => self.arp(rest, now),
+            ETHERTYPE_ARP if to_us || dst == BROADCAST => {
+                // Every worker has to know who is where; one answers.
+                let answer = self.nic.share(frame);
+                self.arp(rest, answer, now);
+            }
             _ if dst[0] & 1 != 0 => self.counters.rx_ignored_multicast += 1,
             _ if !to_us => self.counters.drop_not_our_mac += 1,
             ETHERTYPE_IPV6 => self.counters.drop_ipv6 += 1,
@@ -157,19 +161,25 @@ impl<N: Nic> Engine<N> {
             local: SocketAddr::from((ip.header.dst, tcp.header.dst_port)),
             remote: SocketAddr::from((ip.header.src, tcp.header.src_port)),
         };
-        self.counters.rx_segments += 1;
-        self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
         let ecn = ip.ecn();
         let slots = &self.slots;
         match self.flows.find(&tuple, |k| slots.get(k).map(|s| s.conn.tuple())) {
             Some(index) => {
+                self.counters.rx_segments += 1;
+                self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
                 let Some(slot) = self.slots.get_mut(index) else { return };
                 each_piece(frame, start + tcp.header_len, end, |at, last, payload| {
                     slot.conn.on_segment(now, tcp.piece(at, last, ecn, payload));
                 });
                 self.notice(index);
             }
-            None => self.unmatched(frame, tuple, &tcp, (start + tcp.header_len, end), ecn, src_mac, now),
+            // Another worker's, who counts it.
+            None if self.nic.pass_on(&tuple, frame) => {}
+            None => {
+                self.counters.rx_segments += 1;
+                self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
+                self.unmatched(frame, tuple, &tcp, (start + tcp.header_len, end), ecn, src_mac, now);
+            }
         }
     }
 
@@ -231,7 +241,9 @@ impl<N: Nic> Engine<N> {
         let slots = &self.slots;
         let found = self.flows.find(&tuple, |k| slots.get(k).map(|s| s.conn.tuple()));
         let Some((index, slot)) = found.and_then(|k| Some((k, self.slots.get_mut(k)?))) else {
-            self.counters.drop_icmp_unmatched += 1;
+            if !self.nic.pass_on(&tuple, frame) {
+                self.counters.drop_icmp_unmatched += 1;
+            }
             return;
         };
         self.counters.rx_icmp_errors += 1;

@@ -57,6 +57,11 @@ impl Builder {
         self.bounce = Some(Bounce { pool, current: None });
     }
 
+    /// Whether it does.
+    pub(super) fn has_even_pieces(&self) -> bool {
+        self.bounce.is_some()
+    }
+
     #[inline]
     pub(super) fn lend_header(&mut self) -> Option<HeaderBuf> {
         self.headers.take().map(HeaderBuf)

@@ -1,24 +1,27 @@
 //! A NIC that is one queue pair of a DPDK port. It translates one to one and decides nothing.
 
 mod nudge;
+mod pools;
 mod rx;
+mod sharing;
 
 use core::ops::Range;
 
 use ::dpdk::{
-    BufMut, BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, Frame, HostError, Mempool, MempoolConfig,
-    PoolError, Port, PortConfig, PortError, PortHandle, QueuePair, RxOffloads, TapHost, TxOffloads, cycles,
-    release,
+    BufMut, BufPool, Clock, DeviceSpec, Eal, Frame, HostError, PoolError, Port, PortConfig, PortError,
+    PortHandle, QueuePair, RelayCounters, RxOffloads, TapHost, TxOffloads, cycles, release,
 };
 use tcp::Time;
 
 use self::nudge::Nudge;
+pub use self::pools::PoolReport;
+use self::pools::Pools;
 pub use self::rx::RxCounters;
 use self::rx::RxSide;
 use super::chain::Builder;
 use super::check::{Checker, MbufFacts, TsoSum};
 use super::profile::{self, Setup};
-use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, SMALL_TAIL, StageError, Tail, TxFrame};
+use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, StageError, Tail, TxFrame};
 use super::{TxMeta, TxOutcome, TxStop};
 
 /// How to open a port, and how much memory each of its queues gets. Sizes are per queue.
@@ -73,6 +76,20 @@ impl Default for DpdkConfig {
     }
 }
 
+impl DpdkConfig {
+    /// Checks what no type can.
+    fn check(&self) -> Result<(), OpenError> {
+        if self.header_room < 256 {
+            return Err(OpenError::Config("a header buffer needs at least 256 bytes"));
+        }
+        if self.tail_size < 65536 {
+            // A frame's payload must fit into one where it is put together.
+            return Err(OpenError::Config("a buffer for copying sends needs at least 65536 bytes"));
+        }
+        Ok(())
+    }
+}
+
 /// Why a port could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,16 +134,6 @@ pub struct DpdkNic {
     clock: Clock,
 }
 
-#[derive(Clone, Debug)]
-struct Pools {
-    rx: Mempool,
-    headers: Mempool,
-    links: Mempool,
-    tails: BufPool,
-    small_tails: BufPool,
-    rx_copies: BufPool,
-}
-
 impl DpdkNic {
     /// Opens the device with one queue pair.
     ///
@@ -146,14 +153,17 @@ impl DpdkNic {
         config: &DpdkConfig,
         queues: u16,
     ) -> Result<Vec<DpdkNic>, OpenError> {
-        if config.header_room < 256 {
-            return Err(OpenError::Config("a header buffer needs at least 256 bytes"));
-        }
-        if config.tail_size < 65536 {
-            // A frame's payload must fit into one where it is put together.
-            return Err(OpenError::Config("a buffer for copying sends needs at least 65536 bytes"));
-        }
-        let port = Port::probe(eal, device)?;
+        config.check()?;
+        Self::open_port(eal, device, config, Port::probe_with(eal, device, queues)?, queues)
+    }
+
+    fn open_port(
+        eal: &Eal,
+        device: &DeviceSpec,
+        config: &DpdkConfig,
+        port: Port,
+        queues: u16,
+    ) -> Result<Vec<DpdkNic>, OpenError> {
         let info = port.info().clone();
         let known = profile::profile(&info.driver);
         let mtu = config.mtu.unwrap_or(info.max_mtu.min(1500));
@@ -193,8 +203,11 @@ impl DpdkNic {
             config.header_room.max(mtu.saturating_add(FRAME_OVERHEAD as u16))
         };
         let pools = (0..queues)
-            .map(|_| Pools::new(eal, config, rx_room, header_room, info.socket))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|_| {
+                let rx = Pools::receive(eal, config, rx_room, info.socket)?;
+                Pools::new(eal, config, &rx, header_room, info.socket)
+            })
+            .collect::<Result<Vec<_>, PoolError>>()?;
         let rx_pools: Vec<_> = pools.iter().map(|p| p.rx.clone()).collect();
         let (port, queues) = port.start(&port_config, &rx_pools)?;
         let host = match device {
@@ -266,6 +279,11 @@ impl DpdkNic {
         self.rx.counters
     }
 
+    /// Frames sent for workers without a queue.
+    pub fn relay_counters(&self) -> RelayCounters {
+        self.queue.relay_counters()
+    }
+
     /// Frames the port was given and is not known to be done with.
     pub fn in_device(&self) -> usize {
         self.queue.in_device()
@@ -318,29 +336,6 @@ impl DpdkNic {
     }
 }
 
-/// Which buffers of a closed port are home.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PoolReport {
-    /// Each pool's purpose, buffers at home, and buffers in all.
-    pub pools: Vec<(&'static str, u32, u32)>,
-}
-
-impl PoolReport {
-    /// True when nothing is missing.
-    pub fn all_home(&self) -> bool {
-        self.pools.iter().all(|(_, home, all)| home == all)
-    }
-}
-
-impl core::fmt::Display for PoolReport {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (i, (name, home, all)) in self.pools.iter().enumerate() {
-            write!(f, "{}{name} {home}/{all}", if i > 0 { ", " } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
 /// IEEE 802 local experimental Ethertype 1.
 const NUDGE_TYPE: [u8; 2] = [0x88, 0xb5];
 
@@ -370,53 +365,6 @@ fn tap_host(
         TapHost::new(index).map_err(|source| OpenError::NoInterface { device: device.clone(), source })?;
     host.configure(port.info().mac, addr, mtu)?;
     Ok(host)
-}
-
-impl Pools {
-    fn new(
-        eal: &Eal,
-        config: &DpdkConfig,
-        rx_room: u16,
-        header_room: u16,
-        socket: Option<i32>,
-    ) -> Result<Pools, PoolError> {
-        let mbufs = |name, count, cache, data_room| {
-            Mempool::new(eal, &MempoolConfig { name, count, cache, data_room, socket })
-        };
-        let rx_count = config.rx_buffers.saturating_add(config.rx_descriptors.into());
-        Ok(Pools {
-            rx: mbufs("rx", rx_count, 256, rx_room.saturating_add(HEADROOM))?,
-            headers: mbufs("header", config.headers, 0, header_room.saturating_add(HEADROOM))?,
-            links: mbufs("link", config.links, 256, 0)?,
-            tails: BufPool::new(
-                eal,
-                &BufPoolConfig { name: "tail", count: config.tail_buffers, size: config.tail_size, socket },
-            )?,
-            small_tails: BufPool::new(
-                eal,
-                &BufPoolConfig {
-                    name: "small-tail",
-                    count: config.small_tail_buffers.max(1),
-                    size: SMALL_TAIL as u32,
-                    socket,
-                },
-            )?,
-            rx_copies: BufPool::new(eal, &BufPoolConfig { name: "rx-copy", count: 16, size: 65536, socket })?,
-        })
-    }
-
-    fn report(&self) -> Vec<(&'static str, u32, u32)> {
-        let mbufs = |name, p: &Mempool| (name, p.available(), p.size());
-        let bufs = |name, p: &BufPool| (name, p.available(), p.count());
-        vec![
-            mbufs("rx", &self.rx),
-            mbufs("header", &self.headers),
-            mbufs("link", &self.links),
-            bufs("tail", &self.tails),
-            bufs("small-tail", &self.small_tails),
-            bufs("rx-copy", &self.rx_copies),
-        ]
-    }
 }
 
 impl Nic for DpdkNic {
@@ -453,6 +401,10 @@ impl Nic for DpdkNic {
             }
         }
         out.len() - before
+    }
+
+    fn relay(&mut self) {
+        self.queue.relay();
     }
 
     fn rx_pressed(&self) -> bool {

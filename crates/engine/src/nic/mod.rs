@@ -12,17 +12,20 @@ pub mod dpdk;
 pub mod memory;
 mod pcap;
 pub mod profile;
+pub mod rss;
+mod shared;
 mod traced;
 
 pub use buf::{Buf, Tail};
 pub use chain::HeaderBuf;
 pub use checked::{CheckReport, Checked};
 pub use pcap::PcapWriter;
+pub use shared::{Seat, Shared, SharedCounters, SteeringReport};
 pub use traced::{Direction, FrameSink, Traced};
 
 use core::ops::{DerefMut, Range};
 
-use tcp::{Payload, Time};
+use tcp::{FourTuple, Payload, Time};
 
 /// One queue pair of a device, as its owning core sees it.
 pub trait Nic {
@@ -46,6 +49,31 @@ pub trait Nic {
     /// Lends a header buffer for one frame, fresh for every transmission (`S15`). `None` when the pool is
     /// empty: the frame is then not sent, and nothing else changes.
     fn lend_header(&mut self) -> Option<Self::Header>;
+
+    /// Whether a connection's frames belong here, where several workers share a port: a connection is opened only from a
+    /// local port for which they do.
+    #[inline]
+    fn owns(&self, _tuple: &FourTuple) -> bool {
+        true
+    }
+
+    /// Hands a received frame over to the worker that owns `tuple`. False when that is this one, which is then the one to
+    /// answer.
+    #[inline]
+    fn pass_on(&mut self, _tuple: &FourTuple, _frame: &[RxPiece<Self::Buf>]) -> bool {
+        false
+    }
+
+    /// Hands a received frame that is for everybody over to all other workers. False when one of them handed it over to this
+    /// one, and answers it if need be.
+    #[inline]
+    fn share(&mut self, _frame: &[RxPiece<Self::Buf>]) -> bool {
+        true
+    }
+
+    /// Sends what workers without a queue of their own want sent by this one.
+    #[inline]
+    fn relay(&mut self) {}
 
     /// Whether more than half of the receive buffers are held by somebody. Received payload that would be kept for long
     /// is then copied.

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::{Payload, Time};
+use tcp::{FourTuple, Payload, Time};
 
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
 
@@ -93,6 +93,22 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
 
     fn rx_pressed(&self) -> bool {
         self.inner.rx_pressed()
+    }
+
+    fn owns(&self, tuple: &FourTuple) -> bool {
+        self.inner.owns(tuple)
+    }
+
+    fn pass_on(&mut self, tuple: &FourTuple, frame: &[RxPiece<N::Buf>]) -> bool {
+        self.inner.pass_on(tuple, frame)
+    }
+
+    fn share(&mut self, frame: &[RxPiece<N::Buf>]) -> bool {
+        self.inner.share(frame)
+    }
+
+    fn relay(&mut self) {
+        self.inner.relay();
     }
 
     fn lend_header(&mut self) -> Option<N::Header> {

@@ -17,6 +17,7 @@ mod shares;
 mod shortage;
 mod transfer;
 mod waits;
+mod workers;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};

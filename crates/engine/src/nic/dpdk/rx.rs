@@ -2,7 +2,7 @@
 
 use ::dpdk::{BufMut, BufPool, Frame, Mempool, RxFlags, Slice};
 
-use super::Pools;
+use super::pools::Pools;
 use crate::nic::{Buf, RxChecksum, RxPiece};
 
 /// Received frames that the engine never saw.
