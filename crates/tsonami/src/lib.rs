@@ -53,6 +53,10 @@
 //! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
 #![deny(unsafe_code)]
 
+// Tests in here and beside share what they see of the library.
+#[cfg(test)]
+extern crate self as tsonami;
+
 mod blocking;
 mod builder;
 mod cancel;

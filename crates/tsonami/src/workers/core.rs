@@ -14,7 +14,7 @@ use tcp::endpoint::ListenerId;
 use tcp::{Offset, SendTime, Time};
 
 use super::connection::Connection;
-use super::desk::{Desk, Order};
+use super::desk::{Desk, LANE, Order};
 use super::link::{Link, Opening};
 use super::listener::Arrivals;
 use super::wake::become_worker;
@@ -68,6 +68,10 @@ pub(crate) struct Core {
     left: Vec<Arc<Link>>,
     /// When everything is to have ended.
     stop: Option<Time>,
+    /// It was told to stop, and everything was told to end.
+    finishing: bool,
+    /// Connections that ended since, and whose reader may be behind.
+    ended: Vec<ConnId>,
 }
 
 impl Core {
@@ -83,6 +87,8 @@ impl Core {
             returning: Vec::new(),
             left: Vec::new(),
             stop: None,
+            finishing: false,
+            ended: Vec::new(),
         }
     }
 
@@ -93,10 +99,14 @@ impl Core {
         let mut lanes = Vec::new();
         let turned = catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped(&mut lanes)));
         self.take_leave(&mut lanes);
-        let Core { engine, clients, .. } = self;
+        let Core { mut engine, clients, .. } = self;
         drop(clients);
         match turned {
-            Ok(()) => engine.end(true),
+            Ok(()) => {
+                // What the peer has wholly is not reset because it has not ended its own side.
+                engine.close_all();
+                engine.end(true)
+            }
             Err(panic) => {
                 // What state it is in nobody knows. It closes its device all the same, if it can, and what is missing then is
                 // told too.
@@ -112,6 +122,11 @@ impl Core {
     fn turn_until_stopped(&mut self, lanes: &mut Vec<Consumer<Order>>) {
         loop {
             let mut busy = self.take_orders(lanes);
+            if self.stop.is_some() && !mem::replace(&mut self.finishing, true) {
+                // What other threads sent before lies in their lanes.
+                (0..LANE / ORDERS).for_each(|_| _ = self.take_orders(lanes));
+                self.finish_all();
+            }
             let now = self.engine.now();
             let progress = self.engine.poll(now);
             busy |= progress.is_busy() || progress.more;
@@ -120,6 +135,7 @@ impl Core {
             self.give_back();
             self.tell();
             self.desk.wake_copiers();
+            self.let_go();
             if self.stop.is_some_and(|by| now >= by || self.engine.is_idle()) {
                 return;
             }
@@ -137,8 +153,48 @@ impl Core {
 
     /// Ends every connection, properly if that takes no longer than `drain`.
     pub(crate) fn stop(&mut self, drain: Duration) {
-        self.engine.close_all();
-        self.stop = Some(self.engine.now() + drain.into());
+        self.stop.get_or_insert(self.engine.now() + drain.into());
+    }
+
+    /// Finishes every connection behind what was sent, and takes no new ones. Until they end their handles are told as ever.
+    fn finish_all(&mut self) {
+        for (id, arrivals) in mem::take(&mut self.listeners) {
+            self.engine.unlisten(id);
+            arrivals.close();
+        }
+        let all: Vec<ConnId> = self.clients.iter().flatten().map(|client| client.id).collect();
+        for id in all {
+            match self.engine.state(id) {
+                Some(state) if state.is_opening() => {
+                    if let Some(client) = self.client(id) {
+                        client.link.close(Err(Error::WorkerGone { acked: Offset::ZERO }));
+                    }
+                    self.engine.abort(id);
+                }
+                Some(State::Closed) | None => self.ended.push(id),
+                // The number is that of no order in a lane: this one is not.
+                _ => {
+                    self.queue(id, Order::Conn { conn: id, number: 0, call: Box::new(Core::shutdown_write) });
+                }
+            }
+        }
+    }
+
+    fn shutdown_write(&mut self, id: ConnId) {
+        self.engine.shutdown_write(id);
+    }
+
+    /// Forgets connections that ended, once what they received is read: nothing is left to wait for.
+    fn let_go(&mut self) {
+        let mut ended = mem::take(&mut self.ended);
+        ended.retain(|&id| {
+            let unread = self.client(id).is_some_and(|client| client.unread);
+            if !unread {
+                self.engine.release(id);
+            }
+            unread
+        });
+        self.ended = ended;
     }
 
     /// Opens a connection, of which `link` will tell.
@@ -150,7 +206,8 @@ impl Core {
         options: Option<&ConnectOptions>,
     ) {
         let link = &opening.0;
-        if link.is_abandoned() {
+        // Who connects to an engine that ends is told when `opening` is dropped.
+        if link.is_abandoned() || self.finishing {
             return;
         }
         let now = self.engine.now();
@@ -360,6 +417,9 @@ impl Core {
                     self.read(id);
                     // Sends fail now, and what waits behind them has its turn.
                     self.resume(id);
+                    if self.finishing {
+                        self.ended.push(id);
+                    }
                 }
                 _ => {}
             }

@@ -23,7 +23,7 @@ use super::wake::{is_worker, wake};
 use crate::{ConnId, Payload, Wait};
 
 /// Orders that a lane has room for.
-const LANE: usize = 1024;
+pub(crate) const LANE: usize = 1024;
 
 /// What a worker is to do.
 pub(crate) enum Order {

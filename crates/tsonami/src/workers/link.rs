@@ -126,7 +126,8 @@ impl Link {
         let p = &self.published;
         p.sent.store(marks.sent.0, Ordering::Relaxed);
         p.acked.store(marks.acked.0, Ordering::Relaxed);
-        p.reclaimed.store(marks.reclaimed.0, Ordering::Relaxed);
+        // Release: whoever sees that it passed what is acknowledged sees that the connection is over.
+        p.reclaimed.store(marks.reclaimed.0, Ordering::Release);
         let grant = marks.accepted.0 + capacity as u64;
         if grant > p.grant.load(Ordering::Relaxed) {
             p.grant.store(grant, Ordering::Release);
@@ -226,9 +227,12 @@ impl Link {
         let p = &self.published;
         // Each is at most the one before it when they are read from the last to the first: none goes back.
         let reclaimed = Offset(p.reclaimed.load(Ordering::Acquire));
+        let over = self.is(CLOSED);
         let acked = Offset(p.acked.load(Ordering::Acquire));
         let sent = Offset(p.sent.load(Ordering::Acquire));
-        Marks { accepted, sent: sent.max(acked), acked: acked.max(reclaimed), reclaimed }
+        // What a connection that ended badly had not delivered comes home all the same.
+        let acked = if over { acked } else { acked.max(reclaimed) };
+        Marks { accepted, sent: sent.max(acked), acked, reclaimed }
     }
 
     /// Bytes that may be sent behind `at`.

@@ -17,6 +17,8 @@ mod link;
 mod listener;
 mod recv_half;
 mod send_half;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod wake;
 

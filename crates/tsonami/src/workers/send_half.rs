@@ -48,6 +48,11 @@ impl SendHalf {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> crate::ConnId {
+        self.held.id
+    }
+
     /// Our address.
     pub fn local_addr(&self) -> SocketAddr {
         self.held.link.tuple().map_or(UNKNOWN, |tuple| tuple.local)
