@@ -73,7 +73,8 @@ pub enum ConnErrorKind {
     Aborted,
 }
 
-/// How far the sending direction has come; `accepted ≥ sent ≥ acked ≥ reclaimed`, each only ever grows (`S29`).
+/// How far the sending direction has come; `accepted ≥ sent ≥ acked ≥ reclaimed`, each only ever grows (`S29`). Once the
+/// connection is closed, what the peer will never acknowledge is reclaimed too.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Marks {
     /// Taken from the application.
