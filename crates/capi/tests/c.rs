@@ -1,7 +1,16 @@
-//! The interface as C sees it: the header is the one in the repository, and a program written against it works.
+//! The interface as C sees it: the header is the one in the repository, and programs compiled by a plain line against what
+//! `scripts/install-capi` installed work, in C and in C++, with every warning an error.
 
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
+
+const PEER: &str = "10.77.0.1:5001";
+const TAP: &str =
+    "device = 'tap:ts0,host=10.77.0.1/24'\naddress = '10.77.0.2/24'\nwait = 'park'\ncheck_tx = true";
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -19,11 +28,16 @@ fn the_header_is_what_the_code_says() {
     bindings.write(&mut made);
     let made = String::from_utf8(made).expect("text");
     let path = here("include/tsonami.h");
-    if std::env::var("TSONAMI_HEADER").is_ok_and(|value| value == "overwrite") {
-        std::fs::write(&path, &made).expect("the header is written");
+    if std::env::var("TSONAMI_API").is_ok_and(|value| value == "overwrite") {
+        fs::write(&path, &made).expect("the header is written");
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(kept, made, "run this test with TSONAMI_HEADER=overwrite and look at what changed");
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == made,
+        "the C interface is not the one in crates/capi/include/tsonami.h. Is that what you want, and does \
+         TSONAMI_ABI_VERSION fit? Then renew it, and look at what changed:\n    TSONAMI_API=overwrite cargo test -p tsonami-capi \
+         the_header"
+    );
 }
 
 /// The folder the library was built into: the test's own, or the one above.
@@ -35,47 +49,229 @@ fn library_folder() -> PathBuf {
         .expect("libtsonami_c.so is built")
 }
 
-/// Compiles the example, with every warning an error.
-fn compile(folder: &Path) -> PathBuf {
-    let program = folder.join("send");
-    let library = library_folder();
-    let output = Command::new("cc")
-        .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
-        .arg(format!("-I{}", here("include").display()))
-        .arg(here("examples/send.c"))
-        .arg(format!("-L{}", library.display()))
-        .arg(format!("-Wl,-rpath,{}", library.display()))
-        .args(["-ltsonami_c", "-o"])
-        .arg(&program)
-        .output()
-        .expect("cc runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    program
+/// What was installed, for as long as the test runs.
+struct Installed(tempfile::TempDir);
+
+impl Installed {
+    fn new() -> Installed {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = Command::new(here("../../scripts/install-capi"))
+            .args([Path::new("--prefix"), &folder.path().join("usr"), Path::new("--from"), &library_folder()])
+            .output()
+            .expect("scripts/install-capi runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Installed(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Compiles a program by this line of shell, in which `$source` and `$program` stand for the two.
+    fn compile(&self, source: &str, line: &str) -> PathBuf {
+        let program = self.path("program");
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .env("source", here(source))
+            .env("program", &program)
+            .env("PKG_CONFIG_PATH", self.path("usr/lib/pkgconfig"))
+            .output()
+            .expect("sh runs");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        program
+    }
+
+    fn c(&self, source: &str) -> PathBuf {
+        self.compile(source, "cc -g -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror -pthread $source $(pkg-config --cflags --libs tsonami) -o $program")
+    }
+
+    /// A program that finds the library where it was installed.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", self.path("usr/lib"));
+        command
+    }
 }
 
-fn run(program: &Path, config: &str, peer: &str) -> Output {
-    Command::new(program).args([config, peer]).output().expect("the example runs")
+/// Runs `body` in a fresh network namespace: this test again, in a process of its own.
+fn in_namespace(test: &str, body: impl FnOnce()) {
+    const INSIDE: &str = "TSONAMI_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let myself = std::env::current_exe().expect("this test");
+    let status =
+        command.arg("--net").arg("--").arg(myself).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
+    assert!(status.status().expect("unshare (util-linux) runs").success(), "{test} failed inside");
+}
+
+/// Listens at every address of the namespace, the TAP's to come included.
+fn listen() -> TcpListener {
+    TcpListener::bind(("0.0.0.0", 5001)).expect("a kernel's socket")
+}
+
+/// A program that runs. Killed when it is dropped.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        Running { child, out }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("text");
+        line
+    }
+
+    /// What else it prints, when it has ended well.
+    fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).expect("text");
+        assert!(self.child.wait().expect("its end").success(), "it printed {rest}");
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_is_installed_is_what_pkg_config_says() {
+    let installed = Installed::new();
+    let ask = |argument: &str| {
+        let output = Command::new("pkg-config")
+            .args([argument, "tsonami"])
+            .env("PKG_CONFIG_PATH", installed.path("usr/lib/pkgconfig"))
+            .output()
+            .expect("pkg-config runs");
+        assert!(output.status.success(), "{argument}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    assert_eq!(ask("--modversion"), env!("CARGO_PKG_VERSION"));
+    let prefix = installed.path("usr");
+    assert_eq!(ask("--cflags"), format!("-I{}/include", prefix.display()));
+    assert_eq!(ask("--libs"), format!("-L{}/lib -ltsonami_c", prefix.display()));
+    // A program finds the version of the interface that it was linked with.
+    let library = format!("libtsonami_c.so.{}", tsonami_c::TSONAMI_ABI_VERSION);
+    assert_eq!(fs::read_link(prefix.join("lib/libtsonami_c.so")).expect("a link"), Path::new(&library));
+    let program = installed.c("examples/send.c");
+    let needs = Command::new("readelf").arg("-d").arg(program).output().expect("readelf runs");
+    assert!(String::from_utf8_lossy(&needs.stdout).contains(&format!("[{library}]")));
+}
+
+#[test]
+fn the_header_and_the_examples_are_cpp_too() {
+    let installed = Installed::new();
+    for source in ["examples/send.c", "examples/own_loop.c"] {
+        installed.compile(source, "c++ -x c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror $source -x none $(pkg-config --cflags --libs tsonami) -o $program");
+    }
 }
 
 #[test]
 fn a_c_program_gets_its_errors_in_words() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = compile(folder.path());
+    let installed = Installed::new();
+    let run = |program: &Path, config: &str, peer: &str| -> Output {
+        let mut command = installed.command(program);
+        command.args([config, peer]).stdin(Stdio::null()).output().expect("the example runs")
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    for source in ["examples/send.c", "examples/own_loop.c"] {
+        let program = installed.c(source);
+        let output = run(&program, "devise = 'null'", "10.0.0.1:5001");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).starts_with("open: ") && said(&output).contains("devise"), "{}", said(&output));
 
-    let output = run(&program, "devise = 'null'", "10.0.0.1:5001");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("open: ") && said.contains("devise"), "{said}");
+        // Nobody answers on the device that swallows everything.
+        let config = "device = 'null'\naddress = '10.0.0.2/24'\n[connection]\nconnect_timeout = '400ms'";
+        let output = run(&program, config, "10.0.0.1:5001");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("the next hop to the peer answers no ARP"), "{}", said(&output));
 
-    // Nobody answers on the device that swallows everything.
-    let config = "device = 'null'\naddress = '10.0.0.2/24'\n[connection]\nconnect_timeout = '400ms'";
-    let output = run(&program, config, "10.0.0.1:5001");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("connection: the next hop to the peer answers no ARP"), "{said}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("0 bytes acknowledged"));
+        let output = run(&program, config, "10.0.0.1");
+        assert!(said(&output).contains("connect: '10.0.0.1' is no address and port"), "{}", said(&output));
+    }
+}
 
-    let output = run(&program, config, "10.0.0.1");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("connect: '10.0.0.1' is no address and port"), "{said}");
+#[test]
+fn s1_what_c_sends_without_a_copy_reaches_the_kernel() {
+    in_namespace("s1_what_c_sends_without_a_copy_reaches_the_kernel", || {
+        let installed = Installed::new();
+        let listener = listen();
+        let mut noise = vec![0; 20_000_000];
+        fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut noise)).expect("noise");
+        let mut command = installed.command(&installed.c("examples/send.c"));
+        command.args([TAP, PEER]);
+        let mut running = Running::start(command);
+        let mut input = running.child.stdin.take().expect("a pipe");
+        let sent = noise.clone();
+        let writer = thread::spawn(move || input.write_all(&sent));
+        let mut got = Vec::new();
+        listener.accept().expect("a connection").0.read_to_end(&mut got).expect("its bytes");
+        assert!(got == noise, "identical: {} of {} bytes", got.len(), noise.len());
+        writer.join().expect("the writer").expect("its end");
+        assert_eq!(running.line(), "20000000 bytes acknowledged\n");
+        assert!(running.end().ends_with(" bursts\n"));
+    });
+}
+
+#[test]
+fn a_c_program_with_a_loop_of_its_own_reaches_the_kernel() {
+    in_namespace("a_c_program_with_a_loop_of_its_own_reaches_the_kernel", || {
+        let installed = Installed::new();
+        let listener = listen();
+        let mut command = installed.command(&installed.c("examples/own_loop.c"));
+        command.args([TAP, PEER]);
+        let running = Running::start(command);
+        let mut got = String::new();
+        listener.accept().expect("a connection").0.read_to_string(&mut got).expect("its bytes");
+        assert_eq!((got.as_str(), running.end().as_str()), ("hello from C\n", "13 bytes acknowledged\n"));
+    });
+}
+
+/// Runs the program that makes every call, against an echo.
+fn make_every_call(command: Command) {
+    let listener = listen();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut back = stream.try_clone().expect("a handle");
+                // One of them is reset.
+                let _ = std::io::copy(&mut &stream, &mut back);
+                let _ = back.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    let mut running = Running::start(command);
+    assert_eq!(running.line(), "listening\n");
+    let mut stream = TcpStream::connect("10.77.0.2:6001").expect("it listens");
+    stream.write_all(b"hello").expect("room");
+    assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+    drop(stream);
+    assert_eq!(running.end(), "done\n");
+}
+
+#[test]
+fn every_call_does_what_it_says_and_misuse_is_an_error() {
+    in_namespace("every_call_does_what_it_says_and_misuse_is_an_error", || {
+        let installed = Installed::new();
+        let mut command = installed.command(&installed.c("tests/engine.c"));
+        command.args([TAP, PEER]);
+        make_every_call(command);
+    });
 }

@@ -1,8 +1,8 @@
-//! Events in C.
+//! Events of an engine that its caller polls.
 
 use tsonami::{ConnId, Event};
 
-use crate::error::{TsonamiError, note};
+use crate::error::{TsonamiError, failed};
 
 /// What happened to a connection.
 #[repr(C)]
@@ -34,7 +34,7 @@ pub struct TsonamiEvent {
     pub connection: u64,
     /// What it was.
     pub kind: TsonamiEventKind,
-    /// With `TSONAMI_EVENT_KIND_CLOSED`: why. `tsonami_error_message` says more.
+    /// With `TSONAMI_EVENT_KIND_CLOSED`: why. `tsonami_last_error` says more.
     pub error: TsonamiError,
 }
 
@@ -50,7 +50,7 @@ impl TsonamiEvent {
             Event::PeerFinished => (TsonamiEventKind::PeerFinished, TsonamiError::Ok),
             Event::Finished => (TsonamiEventKind::Finished, TsonamiError::Ok),
             Event::Closed(Ok(())) => (TsonamiEventKind::Closed, TsonamiError::Ok),
-            Event::Closed(Err(e)) => (TsonamiEventKind::Closed, note(e.kind().into(), e)),
+            Event::Closed(Err(e)) => (TsonamiEventKind::Closed, failed(e)),
             _ => return None,
         };
         Some(TsonamiEvent { connection: id.to_bits(), kind, error })
