@@ -1,4 +1,22 @@
-/* tsonami: a TCP sender in userspace, over DPDK. Made by cbindgen from crates/capi/src: do not edit. */
+/* tsonami: a TCP sender in userspace, over DPDK. Made by cbindgen from crates/capi/src: do not edit.
+ *
+ * There are two forms of the same thing: a TsonamiEngine has a thread of its own, and any thread may use it; a TsonamiLocal
+ * is polled by the thread that opened it. What holds for all functions:
+ *
+ * - One that can fail returns a negative TsonamiError. tsonami_last_error() then says, for this thread, what happened and
+ *   what mends it. Other results are 0 for done, 1 and 0 for yes and no, or how many.
+ * - What a function gives out by a pointer to a handle is the caller's, until it is given to the function that the comment
+ *   names. A handle is no address. One that was given up, or that is of something else, is TSONAMI_ERROR_HANDLE.
+ * - Any thread may use any handle, unless its type says otherwise. Two threads that meet where one at a time may be get
+ *   TSONAMI_ERROR_BUSY.
+ * - Times are nanoseconds. A timeout of 0 does what can be done at once, TSONAMI_FOREVER waits. Only what takes a timeout
+ *   waits, apart from tsonami_engine_open, tsonami_engine_shutdown, tsonami_local_open, tsonami_local_close and
+ *   tsonami_local_rest.
+ * - Texts are UTF-8 and end with NUL. Nothing that is passed in is kept when the function returns, payload apart, which
+ *   is counted.
+ * - "Safety" says what a pointer must point to, which nobody can check.
+ */
+
 
 #pragma once
 
