@@ -117,6 +117,9 @@ impl<P: Payload> Connection<P> {
     /// SND.UNA moves from `una` to `ack`.
     fn on_new_ack(&mut self, now: Time, una: Offset, ack: Offset, ecr: Option<u32>, report: Option<&Report>) {
         let mut acked = Arrived::default();
+        if self.doubt.is_some() {
+            acked.cut = self.flight.cuts_segment(ack);
+        }
         self.flight.on_acked(ack, &mut acked);
         if let Some(report) = report {
             self.take_report(now, report, &mut acked);

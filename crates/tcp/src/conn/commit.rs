@@ -166,7 +166,11 @@ impl<P: Payload> Connection<P> {
         let cwnd = self.cwnd();
         self.proposed.retransmit_bytes =
             self.proposed.retransmit_bytes.saturating_sub(end.since(burst.offset));
-        let stamp = self.delivery.on_sent(now, false, self.snapshot(len));
+        // After a timeout all of it is lost, and nothing under way (draft-ietf-ccwg-bbr §4.1.2.2: C.inflight is zero). The wait
+        // for the timer is not the path's: were it counted, a few timeouts in a row would make a fast path look like
+        // bits per second, and who paces by that never finds out.
+        let idle = self.flight.pipe() == 0;
+        let stamp = self.delivery.on_sent(now, idle, self.snapshot(len));
         self.flight.on_retransmitted(Departure { start: burst.offset, end, mss: burst.mss, at: now, stamp });
         self.quiet_since = now;
         self.end_wait();

@@ -86,6 +86,8 @@ pub(crate) struct Arrived {
     pub(crate) longest: u64,
     /// The lowest of them that left once and was overtaken: something sent after it was known to have arrived before.
     pub(crate) overtaken: Option<Offset>,
+    /// The acknowledgement ends within a segment. Only looked for where a reduction is in doubt.
+    pub(crate) cut: bool,
 }
 
 impl Arrived {

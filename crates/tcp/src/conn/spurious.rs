@@ -6,7 +6,7 @@
 //! twice (RFC 2883). Then the window is restored (RFC 4015), what was not sent again counts as in the network, and the
 //! retransmission timer learns from the delay.
 
-use super::flight::Arrived;
+use super::flight::{Arrived, Flight};
 use super::recovery::Phase;
 use super::timers::Timer;
 use super::{Connection, timestamp_clock};
@@ -30,6 +30,8 @@ pub(super) struct Doubt {
     unreported: u64,
     /// Something was sent again.
     resent: bool,
+    /// Behind what the timeout itself sent again.
+    resent_to: Offset,
     frto: Frto,
     /// Once the recovery is over: SND.NXT then. What is acknowledged behind it cannot prove anything any more.
     until: Option<Offset>,
@@ -49,7 +51,28 @@ enum Frto {
 impl Doubt {
     fn new(timeout: bool, una: Offset, recover: Offset) -> Doubt {
         let frto = if timeout { Frto::First } else { Frto::Off };
-        Doubt { timeout, una, recover, stamp: None, unreported: 0, resent: false, frto, until: None }
+        Doubt {
+            timeout,
+            una,
+            recover,
+            stamp: None,
+            unreported: 0,
+            resent: false,
+            resent_to: una,
+            frto,
+            until: None,
+        }
+    }
+}
+
+impl Flight {
+    /// Whether `at` lies within a segment that left once.
+    pub(super) fn cuts_segment(&self, at: Offset) -> bool {
+        let i = self.records.partition_point(|record| record.end <= at);
+        self.records.get(i).is_some_and(|record| {
+            let mss = u64::from(record.mss.max(1));
+            record.start < at && !record.ambiguous && !at.since(record.start).is_multiple_of(mss)
+        })
     }
 }
 
@@ -82,6 +105,9 @@ impl<P: Payload> Connection<P> {
             if doubt.frto == Frto::Second {
                 // It found nothing new to send.
                 doubt.frto = Frto::Off;
+            }
+            if doubt.frto == Frto::First {
+                doubt.resent_to = doubt.resent_to.max(burst.offset + u64::from(burst.len));
             }
             doubt.resent = true;
             doubt.unreported += u64::from(burst.len);
@@ -116,16 +142,25 @@ impl<P: Payload> Connection<P> {
             doubt.stamp = None;
         }
         if doubt.frto != Frto::Off {
+            // Who acknowledges a part of a segment acknowledges one arrival in several pieces (Savage et al. 1999): the second
+            // of them tells no more than the first.
+            let whole = !arrived.cut;
             doubt.frto = match doubt.frto {
                 // Nothing was sent again yet: it is the original that arrived.
                 Frto::First if ack.is_some() && !doubt.resent => {
                     needless = true;
                     Frto::Off
                 }
-                // Step 2b.
-                Frto::First if ack.is_some_and(|ack| ack < doubt.recover) && may_probe => Frto::Second,
+                // Step 2b: all that the timeout sent again, and not all there was.
+                Frto::First
+                    if ack.is_some_and(|ack| doubt.resent_to <= ack && ack < doubt.recover)
+                        && whole
+                        && may_probe =>
+                {
+                    Frto::Second
+                }
                 // Step 3b: what was sent once, before the timeout, arrived after it.
-                Frto::Second if arrived.original.is_some_and(|at| at < doubt.recover) => {
+                Frto::Second if whole && arrived.original.is_some_and(|at| at < doubt.recover) => {
                     needless = true;
                     Frto::Off
                 }

@@ -132,3 +132,23 @@ fn s27_a_retransmission_is_stamped_anew() {
     s.at(310).inject(". 1:1(0) ack 10001");
     assert_eq!(s.conn.stats().delivery_rate, Some(Rate::from_bps(6000 * 8 * 1000 / 110)));
 }
+
+#[test]
+fn s27_the_wait_for_a_timeout_is_no_transit_time() {
+    for (cfg, options) in [(plain(), "mss 1000"), (ConnConfig { sack: true, ..plain() }, "mss 1000,sackOK")] {
+        let mut s = Script::connect(&ConnConfig { tail_loss_probe: false, ..cfg });
+        s.expect("S 0:0(0)").at(100);
+        s.inject(&format!("S. 0:0(0) ack 1 win 65535 <{options}>")).expect(". 1:1(0) ack 1");
+        s.write(10_000);
+        assert_eq!(s.ranges().len(), 10);
+        // All ten are lost. Two timeouts later the first arrives, within a round trip of 100 ms.
+        s.expect_at(400, ". 1:1001(1000) ack 1").expect_at(1000, ". 1:1001(1000) ack 1");
+        s.at(1100).inject(". 1:1(0) ack 1001");
+        // 1000 bytes in that, not in the 1000 ms since the window left.
+        assert_eq!(s.conn.stats().delivery_rate, Some(Rate::from_bps(80_000)));
+        // The next two leave when it has arrived, and do not wait for each other.
+        assert_eq!(s.ranges(), [(1000, 2000), (2000, 3000)]);
+        s.at(1200).inject(". 1:1(0) ack 3001");
+        assert_eq!(s.conn.stats().delivery_rate, Some(Rate::from_bps(160_000)));
+    }
+}

@@ -61,6 +61,23 @@ fn rfc5682_a_duplicate_after_the_new_data_says_that_the_timeout_was_right() {
 }
 
 #[test]
+fn rfc5682_one_arrival_acknowledged_in_pieces_is_one_arrival() {
+    // The first and the sixth are lost. What the repair of the first completes is acknowledged in pieces: the second of them is
+    // for what left once, but nothing of that arrived after the timeout.
+    for pieces in [[501, 2001], [1251, 3001], [2001, 3251]] {
+        let mut s = ten_out(&plain(), "mss 1000");
+        s.expect_at(400, ". 1:1001(1000) ack 1");
+        for ack in pieces.into_iter().chain([5001]) {
+            s.at(500).inject(&format!(". 1:1(0) ack {ack}"));
+        }
+        let stats = s.conn.stats();
+        assert_eq!((stats.spurious_timeouts, stats.ssthresh), (0, 5000), "{pieces:?}");
+        // So the sixth does not wait for a timeout of its own.
+        assert!(s.ranges().iter().any(|(start, end)| (*start..*end).contains(&5000)), "{pieces:?}");
+    }
+}
+
+#[test]
 fn rfc5682_without_anything_new_to_send_what_is_lost_is_repaired() {
     let mut s = Script::established(&plain(), 65535);
     s.write(5000).sent.clear();
