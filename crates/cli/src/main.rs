@@ -9,6 +9,7 @@ mod engine_errors;
 mod exit;
 mod failure;
 mod report;
+mod rr;
 mod send;
 mod serve;
 mod settings;
@@ -43,6 +44,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
     let log = match command {
         Command::Send(args) => &args.log,
         Command::Serve(args) => &args.log,
+        Command::Rr(args) => &args.common.log,
+        Command::Crr(args) => &args.common.log,
         Command::Devices(args) => &args.log,
         Command::Doctor(_) | Command::Sim(_) => &quiet,
     };
@@ -50,6 +53,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
     let (json, result) = match command {
         Command::Send(args) => (args.json, send::run(args, &console)),
         Command::Serve(args) => (args.json, serve::run(args, &console)),
+        Command::Rr(args) => (args.common.json, rr::run(args, &console)),
+        Command::Crr(args) => (args.common.json, rr::run_closing(args, &console)),
         Command::Devices(args) => (args.json, devices::run(args, &console)),
         Command::Doctor(args) => (args.json, doctor::run(args, &console)),
         Command::Sim(args) => (args.json, sim::run(args, &console)),

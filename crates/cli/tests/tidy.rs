@@ -245,7 +245,7 @@ fn the_reference_knows_every_option() {
     let reference =
         std::fs::read_to_string(root().join("docs/reference/cli.md")).expect("docs/reference/cli.md");
     let mut found = Vec::new();
-    for subcommand in ["send", "serve", "devices", "doctor"] {
+    for subcommand in ["send", "serve", "rr", "crr", "devices", "doctor"] {
         let help = Command::new(env!("CARGO_BIN_EXE_tsonami"))
             .args([subcommand, "--help"])
             .output()

@@ -5,6 +5,7 @@ mod device;
 mod devices;
 mod doctor;
 mod output;
+mod rr;
 mod send;
 mod serve;
 mod sim;
@@ -19,6 +20,7 @@ pub(crate) use device::{DeviceArgs, HugepagesArg, MemoryArgs, SpecArg, TuningArg
 pub(crate) use devices::DevicesArgs;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use output::{LogArgs, WatchArgs};
+pub(crate) use rr::{AskArgs, CloseArg, CommonArgs, CrrArgs, RrArgs};
 pub(crate) use send::SendArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use sim::SimArgs;
@@ -41,8 +43,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Send bytes to any TCP receiver, and say how it went
     Send(Box<SendArgs>),
-    /// Receive: accept connections, count and hash what arrives
+    /// Receive: accept connections, count and hash what arrives, or answer it
     Serve(Box<ServeArgs>),
+    /// Measure how long answers take, over connections that stay
+    Rr(Box<RrArgs>),
+    /// Measure connections: open, ask, be answered, close
+    Crr(Box<CrrArgs>),
     /// Show what a device can do: driver, offloads, limits, queues
     Devices(Box<DevicesArgs>),
     /// Look at this machine and say what is missing, with the command that mends it

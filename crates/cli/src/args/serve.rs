@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{DEFAULT_PORT, DeviceArgs, LogArgs, ReceivingArgs, TuningArgs, WatchArgs};
+use crate::serve::Lengths;
 
 /// Receives: accepts connections, counts and hashes what arrives.
 ///
-/// Each connection is read to its end and reported with its bytes and their SHA-256. Runs until Ctrl-C unless told
-/// otherwise.
+/// Each connection is read to its end and reported with its bytes and their SHA-256. With --answer it is the other end of
+/// 'tsonami rr' and 'tsonami crr' instead. Runs until Ctrl-C unless told otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
@@ -24,6 +25,14 @@ pub(crate) struct ServeArgs {
     /// Do not hash, only count
     #[arg(long, help_heading = "What to do with it")]
     pub(crate) no_hash: bool,
+
+    /// Answer each REQUEST bytes with RESPONSE bytes, as many unless said otherwise; only totals are told
+    #[arg(long, value_name = "REQUEST[:RESPONSE]", conflicts_with_all = ["out", "no_hash"], help_heading = "What to do with it")]
+    pub(crate) answer: Option<Lengths>,
+
+    /// Close each connection after one answer, before the peer does
+    #[arg(long, requires = "answer", help_heading = "What to do with it")]
+    pub(crate) close: bool,
 
     /// End after one connection
     #[arg(short = '1', long, conflicts_with = "connections", help_heading = "When to stop")]
@@ -67,4 +76,7 @@ Examples:
 
   From this machine's kernel, over a TAP:
     tsonami serve --out received.bin --once &
-    socat -u OPEN:data.bin TCP:10.77.0.2:5001";
+    socat -u OPEN:data.bin TCP:10.77.0.2:5001
+
+  Answers of 1 KiB to requests of 64 bytes, for 'tsonami rr --response 1K':
+    tsonami serve --answer 64:1K";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tsonami::{Config, DeviceInfo};
 
 use super::{Interval, Options, TimeSummary};
 use crate::failure::Failure;
@@ -86,6 +87,18 @@ pub(crate) struct Device {
     pub(crate) tso: bool,
     /// The device fills in TCP checksums.
     pub(crate) tcp_checksum_offload: bool,
+}
+
+impl Device {
+    pub(crate) fn new(config: &Config, info: &DeviceInfo) -> Device {
+        Device {
+            spec: config.device.clone(),
+            driver: info.port.driver.clone(),
+            mtu_bytes: info.limits.mtu,
+            tso: info.limits.tso_max_len > 0,
+            tcp_checksum_offload: info.limits.tx_tcp_checksum,
+        }
+    }
 }
 
 /// What went wrong.

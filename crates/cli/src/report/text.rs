@@ -13,6 +13,11 @@ fn micros(us: f64) -> Short {
     Short(Duration::from_nanos((us * 1e3) as u64))
 }
 
+/// A line of a summary.
+pub(crate) fn row(f: &mut fmt::Formatter<'_>, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{name:<18}{value}")
+}
+
 /// Bursts a run takes at the rate it was asked for before what it did can be compared with that: the first leaves at once.
 const BURSTS_TO_COMPARE: u64 = 10;
 
@@ -42,9 +47,6 @@ impl fmt::Display for Summary {
                 writeln!(f, "  and {} more", more + 1)?;
             }
         }
-        let row = |f: &mut fmt::Formatter<'_>, name: &str, value: fmt::Arguments<'_>| {
-            writeln!(f, "{name:<18}{value}")
-        };
         row(
             f,
             "acknowledged",

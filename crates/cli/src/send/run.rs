@@ -459,7 +459,6 @@ impl<'a> Run<'a> {
 
     fn summary(&mut self, engine: &LocalEngine, elapsed: Duration) -> Summary {
         let counters = engine.counters();
-        let info = engine.device();
         let connections: Vec<ConnectionSummary> = self
             .flows
             .iter()
@@ -490,13 +489,7 @@ impl<'a> Run<'a> {
         Summary {
             version: env!("CARGO_PKG_VERSION"),
             peer: self.peer.to_string(),
-            device: Device {
-                spec: self.config.device.clone(),
-                driver: info.port.driver.clone(),
-                mtu_bytes: info.limits.mtu,
-                tso: info.limits.tso_max_len > 0,
-                tcp_checksum_offload: info.limits.tx_tcp_checksum,
-            },
+            device: Device::new(self.config, engine.device()),
             options: Options::new(&self.config.connection, &settings::connection::defaults()),
             write_bytes: self.args.length.0,
             zerocopy: self.args.zerocopy,

@@ -1,5 +1,6 @@
-//! `tsonami serve`: accepts connections, reads each to its end, counts and hashes what arrives.
+//! `tsonami serve`: accepts connections, reads each to its end, counts and hashes what arrives, or answers it.
 
+mod answer;
 mod report;
 mod sink;
 
@@ -17,6 +18,8 @@ use crate::failure::Failure;
 use crate::signals::{Asked, Signals};
 use crate::verdict::Verdict;
 use crate::{settings, start};
+use answer::Answerer;
+pub(crate) use answer::Lengths;
 use report::{Cut, Received, Total};
 use sink::Sink;
 
@@ -44,10 +47,18 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     if !args.json {
         console.print(&format!("listening on {local}, {}\n", config.device))?;
     }
+    let wanted = if args.once { Some(1) } else { args.connections };
+    if let Some(lengths) = args.answer {
+        let answered = Answerer::new(lengths, args.close, wanted).go(&mut engine, &signals);
+        let closed = engine.shutdown(CLOSE_GRACE).map_err(|e| engine_errors::shutdown(&e));
+        let text = if args.json { answered.json(signals.exit()) } else { answered.to_string() };
+        console.print(&text)?;
+        return Ok(Verdict { signal: signals.exit(), failure: None, unclean: closed.err() }.announce());
+    }
     let mut server = Server {
         args,
         console,
-        wanted: if args.once { Some(1) } else { args.connections },
+        wanted,
         readers: HashMap::new(),
         accepted: 0,
         total: Total::default(),

@@ -2,6 +2,7 @@
 //! kernel's. A test that lacks what it needs (iproute2, ethtool, socat, python3, tcpdump, tshark, namespaces) fails: it never
 //! skips. `TSONAMI_TEST_MIB` scales what is sent.
 
+mod asking;
 mod bitrate;
 mod capture;
 mod ecn;
