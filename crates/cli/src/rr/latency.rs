@@ -70,7 +70,8 @@ impl Log<'_> {
     /// Writes what came since the last time, when that is a second ago, or when it is the end (`last`).
     fn write(&mut self, elapsed: Duration, last: bool) -> Result<(), Failure> {
         let length = elapsed.saturating_sub(self.began);
-        if length < INTERVAL && !(last && !self.interval.is_empty()) {
+        let due = length >= INTERVAL || (last && !self.interval.is_empty());
+        if !due {
             return Ok(());
         }
         self.writer
