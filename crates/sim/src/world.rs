@@ -29,8 +29,11 @@ pub type Port = Checked<SimNic>;
 const PATIENCE: Nanos = Nanos::from_secs(4 * 3_600);
 /// Turns a host may take at one moment without coming to rest.
 const TURNS: u32 = 20_000;
-/// Moments a run may have: far more than any needs, unless something polls without end.
-const MOMENTS: u32 = 500_000;
+/// Moments a run may have beside those of [`LOOK`]: far more than any needs, unless something polls without end.
+const MOMENTS: u64 = 500_000;
+/// How often a loop looks for buffers that its device has not let go of, at last: a device may keep them while nothing is sent,
+/// and then as many moments pass as the run is long.
+const LOOK: Nanos = Nanos::from_millis(10);
 
 /// What a run came to.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -183,7 +186,7 @@ impl World {
     /// # Errors
     /// The first thing that went wrong.
     pub fn run_until(&mut self, until: Time) -> Result<(), Failure> {
-        self.advance(until, u32::MAX).map_err(|what| self.failure(format!("{what}\n{}", self.describe())))?;
+        self.advance(until, u64::MAX).map_err(|what| self.failure(format!("{what}\n{}", self.describe())))?;
         self.now = self.now.max(until);
         Ok(())
     }
@@ -231,8 +234,8 @@ impl World {
     }
 
     /// Goes from one thing that happens to the next, until nothing will happen, or not before `until`.
-    fn advance(&mut self, until: Time, most: u32) -> Result<(), String> {
-        let (mut turns, mut moments) = (0, 0_u32);
+    fn advance(&mut self, until: Time, most: u64) -> Result<(), String> {
+        let (mut turns, mut moments) = (0, 0_u64);
         loop {
             self.deliver();
             self.open()?;
@@ -244,8 +247,9 @@ impl World {
             if next.since(Time::ZERO) > PATIENCE {
                 return Err("still not over".into());
             }
-            moments = moments.saturating_add(1);
-            if moments > most {
+            moments += 1;
+            let looks = self.hosts.len() as u64 * (next.since(Time::ZERO).as_nanos() / LOOK.as_nanos());
+            if moments > most.saturating_add(looks) {
                 return Err("busy for ever".into());
             }
             turns = if next > self.now { 0 } else { turns + 1 };

@@ -92,6 +92,17 @@ fn s29_a_device_that_holds_for_seconds_delays_buffers_not_bytes() {
 }
 
 #[test]
+fn s29_a_device_that_holds_while_the_application_pauses_for_hours_is_looked_at_all_the_while() {
+    let outcome = run(|s| {
+        s.hosts[0].nic.release = Release::WhenFull;
+        s.hosts[0].nic.reclaims = false;
+        s.conns[0].plans[0].pause = (1.0, Nanos::from_secs(1_000));
+    });
+    // Every 10 ms: more often than a run without such a device is given.
+    assert!(outcome.time > Nanos::from_secs(5_000), "{outcome:?}");
+}
+
+#[test]
 fn a_frame_that_tx_prepare_rejects_leaves_linear() {
     let outcome = run(|s| s.hosts[0].nic.faults.reject = 1.0);
     assert_eq!(outcome.bytes, BYTES);
