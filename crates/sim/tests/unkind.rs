@@ -96,6 +96,7 @@ fn s29_a_device_that_holds_while_the_application_pauses_for_hours_is_looked_at_a
     let outcome = run(|s| {
         s.hosts[0].nic.release = Release::WhenFull;
         s.hosts[0].nic.reclaims = false;
+        s.conns[0].plans[0].keeps = false;
         s.conns[0].plans[0].pause = (1.0, Nanos::from_secs(1_000));
     });
     // Every 10 ms: more often than a run without such a device is given.
