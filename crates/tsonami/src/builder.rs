@@ -6,7 +6,12 @@ use std::net::IpAddr;
 
 use dpdk::{DeviceSpec, Eal, EalConfig, LogLevel, Port, PortInfo};
 
+use crate::config::WorkerConfig;
+use crate::opened::Opened;
 use crate::{Config, Engine, LocalEngine};
+
+/// Workers of one engine, at most: each has memory of its own, and a lane for each thread that gives orders.
+const MAX_WORKERS: usize = 64;
 
 /// Builds an [`Engine`], or a [`LocalEngine`].
 pub struct EngineBuilder {
@@ -46,6 +51,9 @@ pub enum BuildError {
         /// Why not.
         source: io::Error,
     },
+    /// The settings of workers make no sense.
+    #[error("{0}")]
+    Workers(&'static str),
     /// More memory than there is. EAL would touch every page of it until the machine has none left.
     #[error("{wanted_mib} MiB of memory are asked for, and this machine has {total_mib} MiB")]
     Memory {
@@ -107,7 +115,21 @@ impl EngineBuilder {
         self
     }
 
-    /// Starts DPDK and the device on a thread of their own, which the engine's connections are looked after by.
+    /// So many workers, 1 to 64: threads with connections of their own each.
+    #[must_use]
+    pub fn workers(mut self, count: u16) -> EngineBuilder {
+        self.config.workers.count = Some(count);
+        self
+    }
+
+    /// A worker on each of these CPUs.
+    #[must_use]
+    pub fn cores(mut self, cores: impl IntoIterator<Item = usize>) -> EngineBuilder {
+        self.config.workers.cores = cores.into_iter().collect();
+        self
+    }
+
+    /// Starts DPDK and the device, and a thread for each worker, by which the engine's connections are looked after.
     ///
     /// # Errors
     /// As [`build_local`](EngineBuilder::build_local), and when there is no thread to be had.
@@ -120,15 +142,50 @@ impl EngineBuilder {
         self.config.pools.send_bytes.replace(1).unwrap_or(crate::local::SEND_BYTES)
     }
 
+    /// A CPU for each worker, or none in particular.
+    pub(crate) fn places(&self) -> Result<Vec<Option<usize>>, BuildError> {
+        let WorkerConfig { count, cores, queues } = &self.config.workers;
+        if *queues == Some(0) {
+            return Err(BuildError::Workers("workers.queues: a device needs a queue at least"));
+        }
+        if !cores.is_empty() && self.config.core.is_some() {
+            return Err(BuildError::Workers("core and workers.cores are both given: take one"));
+        }
+        let places: Vec<_> = match (count, cores.as_slice()) {
+            (Some(count), []) => vec![None; usize::from(*count)],
+            (None, []) => vec![None],
+            (None, cores) => cores.iter().copied().map(Some).collect(),
+            (Some(count), cores) if cores.len() == usize::from(*count) => {
+                cores.iter().copied().map(Some).collect()
+            }
+            _ => return Err(BuildError::Workers("workers.cores must name a CPU for each of workers.count")),
+        };
+        match (places.len(), self.config.core) {
+            (1, Some(core)) => Ok(vec![Some(core)]),
+            (1..=MAX_WORKERS, None) => Ok(places),
+            (_, Some(_)) => Err(BuildError::Workers("core is for one worker; several have workers.cores")),
+            _ => Err(BuildError::Workers("there are 1 to 64 workers")),
+        }
+    }
+
+    /// Starts DPDK and the device, on the thread of the first worker; what the others begin with.
+    pub(crate) fn open(self) -> Result<Vec<Opened>, BuildError> {
+        let places = self.places()?;
+        let config = self.config.clone();
+        let (eal, device) = self.start_eal(places[0])?;
+        Opened::all(&eal, &device, &config, &places)
+    }
+
     /// Starts DPDK and the device, and builds the engine on the calling thread, which it then belongs to.
     ///
     /// # Errors
     /// [`BuildError`] says what is missing and how to get it. DPDK starts once per process: after an error that came
     /// from it, another attempt needs another process.
     pub fn build_local(self) -> Result<LocalEngine, BuildError> {
-        let config = self.config.clone();
-        let (eal, device) = self.start_eal()?;
-        LocalEngine::start(eal, &device, &config)
+        if self.places()?.len() > 1 {
+            return Err(BuildError::Workers("a local engine is one worker, on its caller's thread"));
+        }
+        self.open()?.pop().ok_or(BuildError::Workers("there is no worker"))?.build()
     }
 
     /// Starts DPDK, asks the device what it is and can do, and closes it again.
@@ -136,18 +193,17 @@ impl EngineBuilder {
     /// # Errors
     /// As [`build_local`](EngineBuilder::build_local).
     pub fn probe(self) -> Result<PortInfo, BuildError> {
-        let (eal, device) = self.start_eal()?;
+        let core = self.config.core;
+        let (eal, device) = self.start_eal(core)?;
         Ok(Port::probe(&eal, &device)?.info().clone())
     }
 
     /// Everything that comes before the device.
-    fn start_eal(self) -> Result<(Eal, DeviceSpec), BuildError> {
+    fn start_eal(self, core: Option<usize>) -> Result<(Eal, DeviceSpec), BuildError> {
         let device: DeviceSpec = self.config.device.parse()?;
         dpdk::refuse_kernel_address(&device, self.config.address.addr())?;
         dpdk::refuse_used_tap(&device)?;
-        if let Some(core) = self.config.core {
-            pin(core).map_err(|source| BuildError::Core { core, source })?;
-        }
+        run_on(core)?;
         if let Some(eal) = self.eal {
             return Ok((eal, device));
         }
@@ -183,6 +239,11 @@ fn enough_memory(wanted_mib: Option<u32>, meminfo: &str) -> Result<(), BuildErro
     }
 }
 
+/// Has the calling thread run on this CPU, if it is to run on one in particular.
+pub(crate) fn run_on(core: Option<usize>) -> Result<(), BuildError> {
+    core.map_or(Ok(()), |core| pin(core).map_err(|source| BuildError::Core { core, source }))
+}
+
 /// Pins the calling thread, and with it the threads it makes, to a CPU.
 fn pin(core: usize) -> io::Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};
@@ -200,6 +261,30 @@ fn pin(core: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_have_a_cpu_each_or_none_does() {
+        let places = |count, cores: &[usize], core| {
+            let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+            config.core = core;
+            config.workers.count = count;
+            EngineBuilder::new(config).cores(cores.iter().copied()).places().map_err(|e| e.to_string())
+        };
+        assert_eq!(places(None, &[], None), Ok(vec![None]));
+        assert_eq!(places(None, &[], Some(3)), Ok(vec![Some(3)]));
+        assert_eq!(places(Some(1), &[], Some(3)), Ok(vec![Some(3)]));
+        assert_eq!(places(Some(2), &[], None), Ok(vec![None, None]));
+        assert_eq!(places(None, &[4, 2], None), Ok(vec![Some(4), Some(2)]));
+        assert_eq!(places(Some(2), &[4, 2], None), Ok(vec![Some(4), Some(2)]));
+        assert!(places(Some(3), &[4, 2], None).unwrap_err().contains("a CPU for each"));
+        assert!(places(None, &[4], Some(3)).unwrap_err().contains("both"));
+        assert!(places(Some(2), &[], Some(3)).unwrap_err().contains("workers.cores"));
+        assert!(places(Some(0), &[], None).unwrap_err().contains("1 to 64"));
+        assert!(places(Some(65), &[], None).unwrap_err().contains("1 to 64"));
+        let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        config.workers.queues = Some(0);
+        assert!(matches!(EngineBuilder::new(config).places(), Err(BuildError::Workers(_))));
+    }
 
     #[test]
     fn more_memory_than_there_is_is_refused_before_eal_takes_it() {

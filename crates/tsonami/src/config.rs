@@ -44,7 +44,7 @@ pub struct Config {
     /// device is bounded by it, and small sends wait as long for company as it takes. Without it 10 Gbit/s.
     #[serde(default)]
     pub link_rate: Option<u64>,
-    /// Connections at the same time, at most.
+    /// Connections at the same time, at most, of each worker.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
     /// What the core does when there is nothing to do.
@@ -53,10 +53,14 @@ pub struct Config {
     /// The CPU that the thread which builds the engine is pinned to. Without it, the thread is left where it is.
     #[serde(default)]
     pub core: Option<usize>,
+    /// Workers of an [`Engine`](crate::Engine).
+    #[serde(default)]
+    pub workers: WorkerConfig,
     /// Check the offload fields of every frame before the device sees it. For tests: it costs.
     #[serde(default)]
     pub check_tx: bool,
-    /// Capture every frame sent and received into this file. For tests: it costs.
+    /// Capture every frame sent and received into this file; of worker 1 into one with `.1` behind the name, and so on. For
+    /// tests: it costs.
     #[serde(default)]
     pub pcap: Option<PathBuf>,
     /// Memory.
@@ -75,6 +79,20 @@ pub struct Config {
 
 fn default_max_connections() -> u32 {
     65_536
+}
+
+/// Workers of an [`Engine`](crate::Engine): threads that share a device, and nothing else on the way of a byte. Each has its
+/// own connections, timers and pools of packet buffers, and a queue pair of the device if that has so many.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// How many, 1 to 64. Without it as many as `cores`, or 1.
+    pub count: Option<u16>,
+    /// The CPU of each, in their order. Empty: they run where the scheduler puts them.
+    pub cores: Vec<usize>,
+    /// Queue pairs of the device, at most. Without it as many as workers. Workers beyond the last queue receive and send
+    /// through those that have one.
+    pub queues: Option<u16>,
 }
 
 /// Memory that is set aside at the start.
@@ -118,7 +136,8 @@ pub struct PoolConfig {
     /// Buffers of each pool: received frames (beside those in the ring), headers, references to payload. Without it
     /// several thousand.
     pub mbufs: Option<u32>,
-    /// Bytes that copying sends of all connections may fill before the peers acknowledge them. Without it, 64 MiB.
+    /// Bytes that copying sends of all connections may fill before the peers acknowledge them; several workers have equal
+    /// shares. Without it, 64 MiB.
     pub send_bytes: Option<u64>,
     /// Memory that the send queues of all connections together may hold, bytes, as each send buffer counts them: what is
     /// copied and what is referred to. Without it, as much as each of them may.
@@ -167,6 +186,7 @@ impl Config {
             max_connections: default_max_connections(),
             wait: WaitStrategy::default(),
             core: None,
+            workers: WorkerConfig::default(),
             check_tx: false,
             pcap: None,
             memory: MemoryConfig::default(),

@@ -77,8 +77,12 @@ pub enum Error {
         acked: Offset,
     },
     /// The engine's worker ended before the connection did.
-    #[error("the engine ended before the connection did; the peer had acknowledged {acked} bytes")]
+    #[error(
+        "the engine's worker {worker} ended before the connection did; the peer had acknowledged {acked} bytes"
+    )]
     WorkerGone {
+        /// Which one, counted from 0.
+        worker: u16,
         /// Bytes the peer had acknowledged.
         acked: Offset,
     },
@@ -145,7 +149,7 @@ impl Error {
             | Error::Unreachable { acked }
             | Error::NoNeighbour { acked }
             | Error::Aborted { acked }
-            | Error::WorkerGone { acked }
+            | Error::WorkerGone { acked, .. }
             | Error::DeviceStuck { acked, .. } => Some(*acked),
             Error::Refused | Error::ConnectTimedOut => Some(Offset::ZERO),
             _ => None,

@@ -66,6 +66,7 @@ mod error;
 mod event;
 mod local;
 mod mtu_probing;
+mod opened;
 mod options;
 mod payload;
 mod send;
@@ -78,7 +79,7 @@ mod workers;
 pub use blocking::Wait;
 pub use builder::{BuildError, EngineBuilder};
 pub use cancel::Cancel;
-pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, RingConfig};
+pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, RingConfig, WorkerConfig};
 pub use ecn::Ecn;
 pub use error::{Error, TrySendError};
 pub use event::Event;
@@ -98,8 +99,8 @@ pub use dpdk::{
     BufMut, BufPool, DeviceSpec, Eal, EalError, Errno, LogLevel, ParseDeviceError, PoolError, PortError,
     PortInfo, Region, RegionError, RxOffloads, TxOffloads,
 };
-pub use engine::nic::NicLimits;
 pub use engine::nic::dpdk::OpenError;
+pub use engine::nic::{NicLimits, SteeringReport};
 pub use engine::{
     ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
 };

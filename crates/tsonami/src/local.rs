@@ -7,19 +7,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use dpdk::{BufPool, BufPoolConfig, Clock, DeviceSpec, Eal, PoolError, PortInfo, Region, RegionError};
-use engine::nic::dpdk::{DpdkConfig, DpdkNic};
-use engine::nic::{Checked, NicLimits, SMALL_TAIL, Traced};
+use dpdk::{
+    BufPool, BufPoolConfig, Clock, Eal, PoolError, PortInfo, Region, RegionError, ThreadRegistration,
+};
+use engine::nic::dpdk::DpdkConfig;
+use engine::nic::{NicLimits, SMALL_TAIL, Shared, SteeringReport};
 use engine::{
-    ConnId, Counters, DeviceBudget, Engine, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets,
-    Streaming,
+    ConnId, Counters, DeviceBudget, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
 };
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, Setting, State};
 use tcp::endpoint::{ListenError, ListenerId};
 use tcp::{FourTuple, Marks, Nanos, Offset, Time};
 
-use crate::stack::{Capture, Stack, on};
+use crate::stack::{Stack, on};
 use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Keepalive, Payload, Waiter};
 
 /// Bytes of each buffer that copying sends fill.
@@ -56,17 +57,19 @@ pub struct DeviceInfo {
 pub struct LocalEngine {
     pub(crate) stack: Stack,
     pub(crate) clock: Clock,
-    waiter: Waiter,
-    options: ConnectOptions,
-    info: DeviceInfo,
+    pub(crate) waiter: Waiter,
+    pub(crate) options: ConnectOptions,
+    pub(crate) info: DeviceInfo,
     /// Connections of ours whose handshake is under way.
     pub(crate) opening: HashSet<ConnId>,
     /// Pools of registered memory that were handed out, to be found full in the end.
     pub(crate) pools: Vec<BufPool>,
+    /// Of a thread that DPDK did not make, nor was started on.
+    pub(crate) _registration: Option<ThreadRegistration>,
     /// Dropped last: what is above refers to it.
-    eal: Eal,
+    pub(crate) eal: Eal,
     /// It stays on its thread: the device's queues and the pools' caches belong to that.
-    _not_send: PhantomData<*mut ()>,
+    pub(crate) _not_send: PhantomData<*mut ()>,
 }
 
 impl fmt::Debug for LocalEngine {
@@ -79,43 +82,6 @@ impl LocalEngine {
     /// A builder with these settings.
     pub fn builder(config: Config) -> EngineBuilder {
         EngineBuilder::new(config)
-    }
-
-    pub(crate) fn start(eal: Eal, device: &DeviceSpec, config: &Config) -> Result<LocalEngine, BuildError> {
-        let engine_config = engine_config(config)?;
-        let capture = Capture::create(config.pcap.as_deref()).map_err(|source| BuildError::Capture {
-            path: config.pcap.clone().unwrap_or_default().display().to_string(),
-            source,
-        })?;
-        let mut nic = DpdkNic::open(&eal, device, &device_config(config))?;
-        let (receive_ring, transmit_ring) = nic.rings();
-        let info = DeviceInfo {
-            port: nic.port().info().clone(),
-            limits: engine::nic::Nic::limits(&nic).clone(),
-            receive_ring,
-            transmit_ring,
-        };
-        let clock = nic.clock();
-        let stack = if config.check_tx || config.pcap.is_some() {
-            if config.check_tx {
-                nic.check_prepared();
-            }
-            let nic = Checked::new(Traced::new(nic, capture));
-            Stack::Watched(Box::new(Engine::new(nic, engine_config)?))
-        } else {
-            Stack::Plain(Box::new(Engine::new(nic, engine_config)?))
-        };
-        Ok(LocalEngine {
-            stack,
-            clock,
-            waiter: Waiter::new(config.wait),
-            options: config.connection.clone(),
-            info,
-            opening: HashSet::new(),
-            pools: Vec::new(),
-            eal,
-            _not_send: PhantomData,
-        })
     }
 
     /// The time, as [`poll`](LocalEngine::poll) wants it. It costs a few dozen cycles.
@@ -357,7 +323,23 @@ impl LocalEngine {
 
     /// Every count that is kept, the endpoint's too: name, value, and what it counts.
     pub fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
-        on!(&self.stack, engine => engine.every_count().collect())
+        let mut counts: Vec<_> = on!(&self.stack, engine => engine.every_count().collect());
+        if let Some(shared) = self.stack.shared() {
+            counts.extend(shared.counters().iter());
+            let relayed = shared.inner().relay_counters();
+            counts.push(("tx_relayed", relayed.sent, "frames sent for workers without a queue"));
+            counts.push((
+                "tx_relay_refused",
+                relayed.refused,
+                "those of them that the device did not take: lost",
+            ));
+        }
+        counts
+    }
+
+    /// Where connections were computed to arrive and where they do; `None` where no other worker shares the device.
+    pub(crate) fn steering(&self) -> Option<SteeringReport> {
+        self.stack.shared().and_then(Shared::report)
     }
 
     /// Round-trip times of all connections, nanoseconds.
@@ -382,7 +364,7 @@ impl LocalEngine {
 }
 
 /// The library's settings in the engine's words.
-fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
+pub(crate) fn engine_config(config: &Config) -> Result<EngineConfig, BuildError> {
     let v4 = |ip| match ip {
         IpAddr::V4(ip) => Ok(ip),
         IpAddr::V6(_) => Err(BuildError::Family(ip)),
@@ -425,7 +407,7 @@ fn largest_cache() -> Option<u64> {
 }
 
 /// The library's settings in the device's words.
-fn device_config(config: &Config) -> DpdkConfig {
+pub(crate) fn device_config(config: &Config) -> DpdkConfig {
     let default = DpdkConfig::default();
     let send_bytes = config.pools.send_bytes.unwrap_or(SEND_BYTES);
     let mbufs = config.pools.mbufs;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::io;
 use std::time::Duration;
 
+use dpdk::BufPool;
 use engine::nic::CheckReport;
 use engine::nic::dpdk::{DpdkNic, PoolReport};
 use tcp::Nanos;
@@ -82,23 +83,26 @@ impl LocalEngine {
     }
 
     /// Ends an engine whose connections had their time to finish, if `drained`.
-    pub(crate) fn end(mut self, drained: bool) -> Result<(), ShutdownError> {
+    fn end(self, drained: bool) -> Result<(), ShutdownError> {
+        close([self.wind_up(drained, || false)])
+    }
+
+    /// Ends all connections, which had their time to finish if `drained`, and takes the engine apart once nobody `needs` it any
+    /// more. The device is still open.
+    pub(crate) fn wind_up(mut self, drained: bool, mut needs: impl FnMut() -> bool) -> Wreck {
         let left = on!(&self.stack, engine => engine.remaining());
-        let undelivered = (drained && left.unacknowledged > 0).then_some(ShutdownError::Undelivered {
-            connections: left.connections,
-            bytes: left.unacknowledged,
-        });
+        let undelivered = if drained { (left.connections, left.unacknowledged) } else { (0, 0) };
         on!(&mut self.stack, engine => engine.abort_all());
         self.turn_until_idle(ABORT_TIME);
+        while needs() {
+            let now = self.now();
+            let progress = self.poll(now);
+            while self.poll_event().is_some() {}
+            self.rest(progress.is_busy());
+        }
         on!(&mut self.stack, engine => engine.trim());
         let LocalEngine { stack, pools, .. } = self;
-        let Remains { nic, checks, capture } = stack.end();
-        let mut report = DpdkNic::close([nic]);
-        report.pools.extend(pools.iter().map(|pool| ("application", pool.available(), pool.count())));
-        leak(&report)?;
-        faults(checks.as_ref())?;
-        capture.map_err(ShutdownError::Capture)?;
-        undelivered.map_or(Ok(()), Err)
+        Wreck { remains: stack.end(), pools, undelivered }
     }
 
     /// Turns the loop until nothing is left to do, or for this long. True when nothing is left.
@@ -117,6 +121,38 @@ impl LocalEngine {
             self.rest(progress.is_busy());
         }
     }
+}
+
+/// What is left of an engine whose device is still open.
+pub(crate) struct Wreck {
+    remains: Remains,
+    /// Pools that were handed out.
+    pools: Vec<BufPool>,
+    /// Connections that were reset, and bytes that their peers had not acknowledged.
+    undelivered: (usize, u64),
+}
+
+/// Closes the device of all engines that shared it, and says what was not in order.
+pub(crate) fn close(wrecks: impl IntoIterator<Item = Wreck>) -> Result<(), ShutdownError> {
+    let (mut nics, mut pools, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut connections, mut bytes) = (0, 0);
+    for wreck in wrecks {
+        nics.push(wreck.remains.nic);
+        pools.extend(wreck.pools);
+        rest.push((wreck.remains.checks, wreck.remains.capture));
+        if wreck.undelivered.1 > 0 {
+            connections += wreck.undelivered.0;
+            bytes += wreck.undelivered.1;
+        }
+    }
+    let mut report = DpdkNic::close(nics);
+    report.pools.extend(pools.iter().map(|pool| ("application", pool.available(), pool.count())));
+    leak(&report)?;
+    for (checks, capture) in rest {
+        faults(checks.as_ref())?;
+        capture.map_err(ShutdownError::Capture)?;
+    }
+    if bytes > 0 { Err(ShutdownError::Undelivered { connections, bytes }) } else { Ok(()) }
 }
 
 fn leak(report: &PoolReport) -> Result<(), ShutdownError> {

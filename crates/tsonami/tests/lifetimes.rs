@@ -105,7 +105,7 @@ fn an_engine_that_ends_before_its_connections_tells_all_who_wait() {
         let error = engine.shutdown(Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, ShutdownError::Undelivered { connections: 3, .. }), "{error}");
     });
-    all_told(&told, |acked| Error::WorkerGone { acked });
+    all_told(&told, |acked| Error::WorkerGone { worker: 0, acked });
     assert!(pool.is_full(), "while the handles live on");
 }
 
@@ -170,7 +170,7 @@ fn an_engine_that_ends_tells_who_accepts_and_who_connects() {
     let other = engine.clone();
     engine.shutdown(Duration::from_millis(50)).unwrap();
     let (accepted, mut listener) = accepts.recv_timeout(PATIENCE).unwrap();
-    let gone = Error::WorkerGone { acked: Offset::ZERO };
+    let gone = Error::WorkerGone { worker: 0, acked: Offset::ZERO };
     assert_eq!(accepted, Err(gone.clone()));
     assert_eq!(listener.try_accept().map(drop), Err(gone.clone()));
     let connected = connects.recv_timeout(PATIENCE).unwrap().unwrap_err();

@@ -14,6 +14,7 @@ use tcp::endpoint::ListenerId;
 use tcp::{Offset, SendTime, Time};
 
 use super::connection::Connection;
+use super::crew::{Ended, Member};
 use super::desk::{Desk, LANE, Order};
 use super::link::{Link, Opening};
 use super::listener::Arrivals;
@@ -93,7 +94,7 @@ impl Core {
     }
 
     /// Turns the engine until it is told to stop, then ends it. Whoever still has a handle is told, even after a panic.
-    pub(crate) fn run(mut self) -> Result<(), ShutdownError> {
+    pub(crate) fn run(mut self, mut member: Member) -> Result<(), ShutdownError> {
         become_worker();
         // Not in `self`: what lies in the lanes is there to be dropped however a turn ended.
         let mut lanes = Vec::new();
@@ -101,22 +102,28 @@ impl Core {
         self.take_leave(&mut lanes);
         let Core { mut engine, clients, .. } = self;
         drop(clients);
-        match turned {
-            Ok(()) => {
+        let drained = turned.is_ok();
+        // After a panic, what state it is in nobody knows. It is taken apart all the same, if it can be, and what is missing then
+        // is told too.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if drained {
                 // What the peer has wholly is not reset because it has not ended its own side.
                 engine.close_all();
-                engine.end(true)
             }
-            Err(panic) => {
-                // What state it is in nobody knows. It closes its device all the same, if it can, and what is missing then is
-                // told too.
-                let left = match catch_unwind(AssertUnwindSafe(|| engine.end(false))) {
-                    Ok(ended) => ended.err(),
-                    Err(again) => Some(ShutdownError::panicked(&*again, None)),
-                };
-                Err(ShutdownError::panicked(&*panic, left))
-            }
-        }
+            engine.wind_up(drained, || {
+                member.leave();
+                drained && !member.all_left()
+            })
+        }));
+        let (wreck, again) = match ended {
+            Ok(wreck) => (Some(wreck), None),
+            Err(again) => (None, Some(ShutdownError::panicked(&*again, None))),
+        };
+        let panic = match turned {
+            Ok(()) => again,
+            Err(panic) => Some(ShutdownError::panicked(&*panic, again)),
+        };
+        member.end(Ended { wreck, panic })
     }
 
     fn turn_until_stopped(&mut self, lanes: &mut Vec<Consumer<Order>>) {
@@ -160,14 +167,15 @@ impl Core {
     fn finish_all(&mut self) {
         for (id, arrivals) in mem::take(&mut self.listeners) {
             self.engine.unlisten(id);
-            arrivals.close();
+            arrivals.close(self.desk.worker());
         }
+        let worker = self.desk.worker();
         let all: Vec<ConnId> = self.clients.iter().flatten().map(|client| client.id).collect();
         for id in all {
             match self.engine.state(id) {
                 Some(state) if state.is_opening() => {
                     if let Some(client) = self.client(id) {
-                        client.link.close(Err(Error::WorkerGone { acked: Offset::ZERO }));
+                        client.link.close(Err(Error::WorkerGone { worker, acked: Offset::ZERO }));
                     }
                     self.engine.abort(id);
                 }
@@ -205,7 +213,7 @@ impl Core {
         peer: SocketAddr,
         options: Option<&ConnectOptions>,
     ) {
-        let link = &opening.0;
+        let link = &opening.link;
         // Who connects to an engine that ends is told when `opening` is dropped.
         if link.is_abandoned() || self.finishing {
             return;
@@ -536,12 +544,14 @@ impl Core {
             link.dismiss();
         }
         for client in self.clients.drain(..).flatten() {
-            client.link.close(Err(Error::WorkerGone { acked: client.link.acked() }));
+            client
+                .link
+                .close(Err(Error::WorkerGone { worker: self.desk.worker(), acked: client.link.acked() }));
             client.link.read_out();
             client.link.dismiss();
         }
         for (_, arrivals) in self.listeners.drain() {
-            arrivals.close();
+            arrivals.close(self.desk.worker());
         }
         self.desk.dismiss_copiers();
     }

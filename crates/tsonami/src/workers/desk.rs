@@ -59,9 +59,11 @@ pub(crate) enum Declined {
     Gone(Order),
 }
 
-/// Where a worker takes orders: see the module.
+/// Where a worker takes orders: see the module. Every worker's lies in cache lines of its own, in pairs as they are fetched.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Desk {
+    worker: u16,
     bell: Bell,
     /// Where copying sends copy to.
     copies: Copies,
@@ -92,8 +94,9 @@ impl Lane {
 
 impl Desk {
     /// The desk of the worker that `bell` wakes.
-    pub(crate) fn new(bell: Bell, copies: Copies) -> Desk {
+    pub(crate) fn new(worker: u16, bell: Bell, copies: Copies) -> Desk {
         Desk {
+            worker,
             bell,
             copies,
             copiers: Mutex::default(),
@@ -102,6 +105,11 @@ impl Desk {
             has_new_lanes: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// Which worker's it is.
+    pub(crate) fn worker(&self) -> u16 {
+        self.worker
     }
 
     /// Gives orders, in this order, as many as the lane has room for and `next` has; the worker sees them together. `next`

@@ -45,13 +45,16 @@ pub(crate) struct Link {
 
 /// A connection that is to be opened. Should that be dropped before the worker has made it, whoever connects is told.
 #[derive(Debug)]
-pub(crate) struct Opening(pub(crate) Arc<Link>);
+pub(crate) struct Opening {
+    pub(crate) link: Arc<Link>,
+    pub(crate) worker: u16,
+}
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if self.0.id().is_none() {
-            self.0.close(Err(Error::WorkerGone { acked: Offset::ZERO }));
-            self.0.dismiss();
+        if self.link.id().is_none() {
+            self.link.close(Err(Error::WorkerGone { worker: self.worker, acked: Offset::ZERO }));
+            self.link.dismiss();
         }
     }
 }

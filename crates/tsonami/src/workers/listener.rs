@@ -23,8 +23,8 @@ pub(crate) struct Arrivals(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Connection>,
-    /// No more will come.
-    closed: bool,
+    /// No more will come from this worker; who is left accepts only its own share.
+    closed: Option<u16>,
     waker: Option<Waker>,
 }
 
@@ -38,9 +38,10 @@ impl Arrivals {
         wake(waker);
     }
 
-    pub(crate) fn close(&self) {
+    /// A worker is gone.
+    pub(crate) fn close(&self, worker: u16) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.closed = true;
+        queue.closed.get_or_insert(worker);
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
@@ -54,31 +55,32 @@ impl Arrivals {
 
 impl Queue {
     fn take(&mut self) -> Poll<Result<Connection, Error>> {
-        match self.waiting.pop_front() {
-            Some(connection) => Poll::Ready(Ok(connection)),
-            None if self.closed => Poll::Ready(Err(Error::WorkerGone { acked: tcp::Offset::ZERO })),
-            None => Poll::Pending,
+        match (self.waiting.pop_front(), self.closed) {
+            (Some(connection), _) => Poll::Ready(Ok(connection)),
+            (None, Some(worker)) => Poll::Ready(Err(Error::WorkerGone { worker, acked: tcp::Offset::ZERO })),
+            (None, None) => Poll::Pending,
         }
     }
 }
 
-/// Accepts connections. Dropping it accepts no more, and resets those that nobody took.
+/// Accepts connections, of all workers. Dropping it accepts no more, and resets those that nobody took.
 #[derive(Debug)]
 pub struct Listener {
-    desk: Arc<Desk>,
-    id: ListenerId,
+    /// By worker.
+    ears: Vec<(Arc<Desk>, ListenerId)>,
     local: SocketAddr,
     arrivals: Arc<Arrivals>,
 }
 
 impl Listener {
-    pub(crate) fn new(
-        desk: Arc<Desk>,
-        id: ListenerId,
-        local: SocketAddr,
-        arrivals: Arc<Arrivals>,
-    ) -> Listener {
-        Listener { desk, id, local, arrivals }
+    /// One that accepts nothing as yet.
+    pub(crate) fn new(local: SocketAddr, arrivals: Arc<Arrivals>) -> Listener {
+        Listener { ears: Vec::new(), local, arrivals }
+    }
+
+    /// A worker accepts for it.
+    pub(crate) fn add(&mut self, desk: Arc<Desk>, id: ListenerId) {
+        self.ears.push((desk, id));
     }
 
     /// Where it listens.
@@ -118,12 +120,13 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let id = self.id;
-        if is_worker() {
-            // In a waker, which waits for nobody: those who still come are reset by the worker.
-            self.desk.place(Order::Core(Box::new(move |core: &mut Core| core.unlisten(id))));
-        } else {
-            self.desk.ask(move |core| core.unlisten(id));
+        for (desk, id) in self.ears.drain(..) {
+            if is_worker() {
+                // In a waker, which waits for nobody: those who still come are reset by the worker.
+                desk.place(Order::Core(Box::new(move |core: &mut Core| core.unlisten(id))));
+            } else {
+                desk.ask(move |core| core.unlisten(id));
+            }
         }
         // No more come. They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
         while let Poll::Ready(Ok(connection)) = self.arrivals.take() {

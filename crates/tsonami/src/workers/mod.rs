@@ -1,4 +1,4 @@
-//! Engines that turn themselves: a worker thread with a [`LocalEngine`](crate::LocalEngine) of its own, and handles on its
+//! Engines that turn themselves: worker threads with a [`LocalEngine`](crate::LocalEngine) each, and handles on their
 //! connections for any thread.
 //!
 //! The way of a byte: a handle checks that the worker granted room for it and puts the payload into its thread's lane to the
@@ -9,6 +9,7 @@ mod answer;
 mod connection;
 mod copies;
 mod core;
+mod crew;
 mod desk;
 mod futures;
 mod held;
@@ -26,6 +27,8 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
@@ -43,19 +46,22 @@ pub use self::send_half::{Prepared, SendHalf, SendWithError};
 
 use self::copies::Copies;
 use self::core::{Core, PIECES};
+use self::crew::Member;
 use self::desk::{Desk, Order};
 use self::link::{Link, Opening};
 use self::listener::Arrivals;
 use self::wait::block_on;
 use self::wake::is_worker;
+use crate::opened::Opened;
 use crate::{
-    BuildError, Config, ConnectOptions, DeviceInfo, EngineBuilder, Error, Payload, ShutdownError, Wait,
+    BuildError, Config, ConnectOptions, DeviceInfo, EngineBuilder, Error, Payload, ShutdownError,
+    SteeringReport, Wait,
 };
 
 /// How long an engine that is dropped lets its connections finish.
 const PARTING: Duration = Duration::from_secs(10);
 
-/// TCP over a device, on a thread of its own. Clones are handles on the same one; when the last is dropped its connections
+/// TCP over a device, on threads of its own. Clones are handles on the same one; when the last is dropped its connections
 /// are finished, which the drop waits for, ten seconds at most. Handles on connections do not keep it.
 #[derive(Clone)]
 pub struct Engine {
@@ -63,10 +69,22 @@ pub struct Engine {
 }
 
 struct Inner {
-    desk: Arc<Desk>,
+    workers: Vec<Worker>,
     device: DeviceInfo,
-    worker: Mutex<Option<JoinHandle<Result<(), ShutdownError>>>>,
+    /// Whose turn it is to open a connection.
+    next: AtomicUsize,
 }
+
+struct Worker {
+    desk: Arc<Desk>,
+    thread: Mutex<Option<Thread>>,
+}
+
+/// What a worker tells who builds the engine.
+type Started = Result<(Arc<Desk>, DeviceInfo), BuildError>;
+
+/// A worker's thread. What is not in order at its end, the first one says for all.
+type Thread = JoinHandle<Result<(), ShutdownError>>;
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,56 +98,73 @@ impl Engine {
         EngineBuilder::new(config)
     }
 
-    /// Builds it on a thread of its own.
+    /// Builds it on threads of its own. The first starts DPDK and the device.
     pub(crate) fn start(mut builder: EngineBuilder) -> Result<Engine, BuildError> {
-        let copies = builder.take_send_bytes();
-        let (told, heard) = std::sync::mpsc::sync_channel(1);
-        let worker = thread::Builder::new().name("tsonami".into()).spawn(move || {
-            let made = builder.build_local().and_then(|engine| {
-                let copies = Copies::new(&engine, copies)?;
-                let sleeper = Sleeper::new();
-                let desk = Arc::new(Desk::new(sleeper.bell(), copies));
-                Ok((engine, desk, sleeper))
-            });
-            let (engine, desk, sleeper) = match made {
-                Ok(made) => made,
-                Err(error) => {
+        let count = builder.places()?.len();
+        let copies = builder.take_send_bytes() / count as u64;
+        let mut members = crew::members(count).into_iter();
+        let (hand_out, seats) = sync_channel(1);
+        let first = members.next();
+        let (mut thread, mut heard) = spawn(0, move |told| {
+            let opened = builder.open().map(|mut all| (all.remove(0), all));
+            match (opened, first) {
+                (Ok((own, others)), Some(member)) => {
                     // Whoever builds waits for this.
-                    let _ = told.send(Err(error));
-                    return Ok(());
+                    let _ = hand_out.send(others);
+                    work(own, copies, member, told)
                 }
-            };
-            let _ = told.send(Ok((desk.clone(), engine.device().clone())));
-            Core::new(engine, desk, sleeper).run()
-        });
-        let worker = worker.map_err(BuildError::Thread)?;
-        match heard.recv() {
-            Ok(Ok((desk, device))) => {
-                Ok(Engine { inner: Arc::new(Inner { desk, device, worker: Mutex::new(Some(worker)) }) })
+                (opened, _) => {
+                    let _ = told.send(Err(opened.err().unwrap_or(BuildError::Workers("there is no worker"))));
+                    Ok(())
+                }
             }
-            Ok(Err(error)) => Err(error),
-            // It panicked, and said so on stderr.
-            Err(_) => Err(BuildError::Thread(std::io::ErrorKind::Other.into())),
+        })?;
+        // Before the others' seats: when one does not start, these are given up first, and those that run wait for nobody.
+        let mut inner: Option<Inner> = None;
+        // None where the first could not open the device, as it will say.
+        let mut others = seats.recv().unwrap_or_default().into_iter().zip(members);
+        loop {
+            // Without a word it panicked, and said so on stderr.
+            let gone = || Err(BuildError::Thread(std::io::ErrorKind::Other.into()));
+            let (desk, device) = heard.recv().unwrap_or_else(|_| gone())?;
+            let inner =
+                inner.get_or_insert_with(|| Inner { workers: Vec::new(), device, next: AtomicUsize::new(0) });
+            inner.workers.push(Worker { desk, thread: Mutex::new(Some(thread)) });
+            let Some((opened, member)) = others.next() else { break };
+            (thread, heard) = spawn(inner.workers.len(), move |told| work(opened, copies, member, told))?;
+        }
+        match inner {
+            Some(inner) => Ok(Engine { inner: Arc::new(inner) }),
+            None => Err(BuildError::Workers("there is no worker")),
         }
     }
 
-    /// Opens a connection. `options`: `None` for those of the settings. The SYN leaves at once; dropping the future before
-    /// it is ready gives the connection up.
-    pub fn connect(&self, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
-        let link = Arc::new(Link::default());
-        let (received, pieces) = ring::ring(PIECES);
-        let (theirs, options) = (Opening(link.clone()), options.cloned());
-        // What is not carried out is dropped, and says so.
-        self.inner.desk.place(Order::Core(Box::new(move |core: &mut Core| {
-            core.connect(&theirs, received, peer, options.as_ref());
-        })));
-        Connecting { desk: self.inner.desk.clone(), link, pieces: Some(pieces) }
+    /// How many workers it has.
+    pub fn workers(&self) -> u16 {
+        self.inner.workers.len() as u16
     }
 
-    /// Accepts connections at `local`. `backlog`: how many may be half open.
+    /// Opens a connection, at each worker in turn. `options`: `None` for those of the settings. The SYN leaves at once; dropping
+    /// the future before it is ready gives the connection up.
+    pub fn connect(&self, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
+        let workers = &self.inner.workers;
+        let turn = self.inner.next.fetch_add(1, Ordering::Relaxed) % workers.len();
+        workers[turn].connect(peer, options)
+    }
+
+    /// Opens a connection that this worker looks after: to have connections that one thread uses together at one worker.
+    ///
+    /// # Panics
+    /// When there are not so many [`workers`](Engine::workers).
+    pub fn connect_at(&self, worker: u16, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
+        self.inner.workers[usize::from(worker)].connect(peer, options)
+    }
+
+    /// Accepts connections at `local`. A connection is looked after by the worker whose queue it arrives at. `backlog`: how many may
+    /// be half open, at each worker.
     ///
     /// # Errors
-    /// When there is a listener at that address already, nobody could connect to it, or the worker is gone.
+    /// When there is a listener at that address already, nobody could connect to it, or a worker is gone.
     pub fn listen(
         &self,
         local: SocketAddr,
@@ -137,23 +172,24 @@ impl Engine {
         options: Option<&ConnectOptions>,
     ) -> Result<Listener, RequestError<ListenError>> {
         let arrivals = Arc::new(Arrivals::default());
-        let (theirs, options) = (arrivals.clone(), options.cloned());
-        let id = self
-            .inner
-            .desk
-            .ask(move |core| core.listen(local, backlog, options.as_ref(), &theirs))
-            .ok_or(RequestError::WorkerGone)??;
-        Ok(Listener::new(self.inner.desk.clone(), id, local, arrivals))
+        let mut listener = Listener::new(local, arrivals.clone());
+        for Worker { desk, .. } in &self.inner.workers {
+            let (theirs, options) = (arrivals.clone(), options.cloned());
+            let id = desk
+                .ask(move |core| core.listen(local, backlog, options.as_ref(), &theirs))
+                .ok_or(RequestError::WorkerGone)??;
+            listener.add(desk.clone(), id);
+        }
+        Ok(listener)
     }
 
-    /// A pool of registered memory to send from: `count` buffers of `size` bytes each (at least 64).
+    /// A pool of registered memory to send from, at whatever worker: `count` buffers of `size` bytes each (at least 64).
     ///
     /// # Errors
     /// Mostly when there is not memory enough.
     pub fn make_pool(&self, count: u32, size: u32) -> Result<BufPool, RequestError<PoolError>> {
         Ok(self
-            .inner
-            .desk
+            .first()
             .ask(move |core| core.engine().make_pool(count, size))
             .ok_or(RequestError::WorkerGone)??)
     }
@@ -165,8 +201,7 @@ impl Engine {
     /// [`RegionError`](crate::RegionError).
     pub fn make_arena(&self, bytes: usize) -> Result<Region, RequestError<RegionError>> {
         Ok(self
-            .inner
-            .desk
+            .first()
             .ask(move |core| core.engine().make_arena(bytes))
             .ok_or(RequestError::WorkerGone)??)
     }
@@ -177,7 +212,7 @@ impl Engine {
     /// When not one fits.
     pub fn make_pool_over(&self, region: &Region, size: u32) -> Result<BufPool, RequestError<PoolError>> {
         let region = region.clone();
-        let pool = self.inner.desk.ask(move |core| core.engine().make_pool_over(&region, size));
+        let pool = self.first().ask(move |core| core.engine().make_pool_over(&region, size));
         Ok(pool.ok_or(RequestError::WorkerGone)??)
     }
 
@@ -186,9 +221,38 @@ impl Engine {
         &self.inner.device
     }
 
-    /// Every count that is kept: name, value, and what it counts. Empty when the worker is gone.
+    /// Every count that is kept: name, value, and what it counts. Sums over all workers that are not gone.
     pub fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
-        self.inner.desk.ask(|core| core.engine().every_count()).unwrap_or_default()
+        let mut sums: Vec<(&'static str, u64, &'static str)> = Vec::new();
+        for counts in (0..self.workers()).map(|worker| self.counts_of(worker)) {
+            if sums.is_empty() {
+                sums = counts;
+            } else {
+                // All of them count the same.
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| sum.1 += count.1);
+            }
+        }
+        sums
+    }
+
+    /// What one worker counted; nothing when it is gone.
+    ///
+    /// # Panics
+    /// When there are not so many [`workers`](Engine::workers).
+    pub fn counts_of(&self, worker: u16) -> Vec<(&'static str, u64, &'static str)> {
+        let desk = &self.inner.workers[usize::from(worker)].desk;
+        desk.ask(|core| core.engine().every_count()).unwrap_or_default()
+    }
+
+    /// Whether connections arrive at their workers' queues, as the first received segments show; `None` where there is one
+    /// worker, or the first is gone. Where they do not, everything goes on, and costs more: the count `rx_misdirected` says how
+    /// often.
+    pub fn steering(&self) -> Option<SteeringReport> {
+        self.first().ask(|core| core.engine().steering()).flatten()
+    }
+
+    fn first(&self) -> &Arc<Desk> {
+        &self.inner.workers[0].desk
     }
 
     /// Ends every connection, properly within `drain`, closes the device and counts the buffers. Other handles on the engine
@@ -201,18 +265,74 @@ impl Engine {
     }
 }
 
+/// Starts a worker's thread.
+fn spawn(
+    number: usize,
+    body: impl FnOnce(SyncSender<Started>) -> Result<(), ShutdownError> + Send + 'static,
+) -> Result<(Thread, Receiver<Started>), BuildError> {
+    let (told, heard) = sync_channel(1);
+    let named = thread::Builder::new().name(format!("tsonami-{number}"));
+    Ok((named.spawn(move || body(told)).map_err(BuildError::Thread)?, heard))
+}
+
+/// What a worker's thread does from its start to its end.
+fn work(opened: Opened, copies: u64, member: Member, told: SyncSender<Started>) -> Result<(), ShutdownError> {
+    let worker = opened.worker();
+    let made = opened.build().and_then(|engine| {
+        let copies = Copies::new(&engine, copies)?;
+        let sleeper = Sleeper::new();
+        let desk = Arc::new(Desk::new(worker, sleeper.bell(), copies));
+        Ok((engine, desk, sleeper))
+    });
+    match made {
+        Ok((engine, desk, sleeper)) => {
+            // Whoever builds waits for this.
+            let _ = told.send(Ok((desk.clone(), engine.device().clone())));
+            drop(told);
+            Core::new(engine, desk, sleeper).run(member)
+        }
+        Err(error) => {
+            let _ = told.send(Err(error));
+            Ok(())
+        }
+    }
+}
+
+impl Worker {
+    fn connect(&self, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
+        let link = Arc::new(Link::default());
+        let (received, pieces) = ring::ring(PIECES);
+        let theirs = Opening { link: link.clone(), worker: self.desk.worker() };
+        let options = options.cloned();
+        // What is not carried out is dropped, and says so.
+        self.desk.place(Order::Core(Box::new(move |core: &mut Core| {
+            core.connect(&theirs, received, peer, options.as_ref());
+        })));
+        Connecting { desk: self.desk.clone(), link, pieces: Some(pieces) }
+    }
+}
+
 impl Inner {
     fn end(&self, drain: Duration) -> Result<(), ShutdownError> {
-        self.desk.place(Order::Core(Box::new(move |core: &mut Core| core.stop(drain))));
-        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // In a waker: the worker ends when that returns, and nobody can wait for it here.
-        let worker = worker.filter(|_| !is_worker());
-        match worker.map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(ShutdownError::panicked(&*panic, None)),
-            // Somebody else ended it before.
-            None => Ok(()),
+        for worker in &self.workers {
+            worker.desk.place(Order::Core(Box::new(move |core: &mut Core| core.stop(drain))));
         }
+        let threads = self.workers.iter().map(|worker| {
+            let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // In a waker: the worker ends when that returns, and nobody can wait for it here.
+            thread.filter(|_| !is_worker())
+        });
+        let mut result = Ok(());
+        for thread in threads.collect::<Vec<_>>() {
+            let ended = match thread.map(JoinHandle::join) {
+                Some(Ok(ended)) => ended,
+                Some(Err(panic)) => Err(ShutdownError::panicked(&*panic, None)),
+                // Somebody else ended it before.
+                None => Ok(()),
+            };
+            result = result.and(ended);
+        }
+        result
     }
 }
 

@@ -460,7 +460,7 @@ impl SendHalf {
     }
 
     fn gone(&self) -> Error {
-        Error::WorkerGone { acked: self.held.link.acked() }
+        Error::WorkerGone { worker: self.held.desk.worker(), acked: self.held.link.acked() }
     }
 }
 

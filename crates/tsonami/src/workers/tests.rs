@@ -23,7 +23,7 @@ use crate::stack::on;
 use crate::{Engine, Error, SendFlags, ShutdownError};
 
 fn order(engine: &Engine, what: impl FnOnce(&mut Core) + Send + 'static) {
-    assert!(engine.inner.desk.place(Order::Core(Box::new(what))));
+    assert!(engine.first().place(Order::Core(Box::new(what))));
 }
 
 /// The worker does nothing until something is sent.
@@ -41,7 +41,7 @@ fn hold(engine: &Engine) -> Sender<()> {
 fn all_told(told: &[Told]) {
     for told in told {
         let marks = told.marks();
-        let gone = Error::WorkerGone { acked: marks.acked };
+        let gone = Error::WorkerGone { worker: 0, acked: marks.acked };
         assert_eq!(told.send, gone, "{:?}", told.how);
         assert_eq!(told.read, Err(gone.clone()), "{:?}", told.how);
         assert_eq!(told.acked, Err(gone), "{:?}", told.how);
@@ -71,7 +71,7 @@ fn a_worker_that_panics_tells_all_who_wait_and_gives_everything_back() {
     let connecting = engine.connect(KERNEL.parse().unwrap(), None);
     let (asks, placed) = (engine.clone(), mpsc::channel());
     let asked = in_thread(move || {
-        let answer = asks.inner.desk.question(|_| 1);
+        let answer = asks.first().question(|_| 1);
         placed.0.send(()).unwrap();
         super::wait::block_on(answer, &patient())
     });
@@ -80,7 +80,7 @@ fn a_worker_that_panics_tells_all_who_wait_and_gives_everything_back() {
     let connects = in_thread(move || connecting.wait(&patient()).map(drop));
     let told: Vec<_> = waiting.into_iter().map(Waiting::end).collect();
     all_told(&told);
-    let gone = Error::WorkerGone { acked: Offset::ZERO };
+    let gone = Error::WorkerGone { worker: 0, acked: Offset::ZERO };
     assert_eq!(connects.recv_timeout(PATIENCE), Ok(Err(gone.clone())));
     assert_eq!(accepts.recv_timeout(PATIENCE), Ok(Err(gone)));
     assert!(matches!(asked.recv_timeout(PATIENCE), Ok(Ok(None))));
