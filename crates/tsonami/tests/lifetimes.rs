@@ -9,11 +9,11 @@ mod namespace;
 mod scene;
 
 use std::io::Read;
-use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::pin::pin;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -274,6 +274,32 @@ fn a_thread_that_panics_with_handles_gives_everything_back() {
 }
 
 #[test]
+fn a_connection_that_is_dropped_makes_room_for_another() {
+    enter_namespace("a_connection_that_is_dropped_makes_room_for_another");
+    let mut config = config();
+    config.max_connections = 1;
+    let engine = Engine::builder(config).build().unwrap();
+    let peers = TcpListener::bind(KERNEL).unwrap();
+    let (mut done, begun) = (0, std::time::Instant::now());
+    while done < 5 {
+        match engine.connect(KERNEL.parse().unwrap(), None).wait(&patient()) {
+            Ok(connection) => {
+                let peer = peers.accept().unwrap().0;
+                let (sends, receives) = connection.into_split();
+                drop(sends);
+                assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "the end of ours");
+                drop(receives);
+                done += 1;
+            }
+            // The one before is just ending.
+            Err(Error::Connect(_)) => assert!(begun.elapsed() < PATIENCE),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    engine.shutdown(PATIENCE).unwrap();
+}
+
+#[test]
 fn what_fills_a_buffer_may_panic() {
     enter_namespace("what_fills_a_buffer_may_panic");
     let engine = engine();
@@ -314,7 +340,7 @@ fn a_waker_that_panics_hurts_nobody_else() {
     assert!(listener.poll_accept(&mut bad).is_pending());
     // Nobody listens there.
     let mut connecting = engine.connect("10.77.0.1:9".parse().unwrap(), None);
-    assert!(std::pin::pin!(&mut connecting).poll(&mut bad).is_pending());
+    assert!(pin!(&mut connecting).poll(&mut bad).is_pending());
     let (connection, mut peer) = connected(&engine);
     let (mut sends, mut receives) = connection.into_split();
     let mut next = Some(fill(&mut sends, &pool));
@@ -322,7 +348,7 @@ fn a_waker_that_panics_hurts_nobody_else() {
     assert!(sends.poll_send(&mut bad, &mut next, PLAIN).is_pending());
     let upto = sends.marks().accepted;
     let mut acked = sends.acked(upto);
-    assert!(std::pin::pin!(&mut acked).poll(&mut bad).is_pending());
+    assert!(pin!(&mut acked).poll(&mut bad).is_pending());
     let good = acks(sends.acked(upto), scene::How::Async);
     let client = TcpStream::connect("10.77.0.2:6001").unwrap();
     std::io::Write::write_all(&mut peer, b"wakes the reader").unwrap();
@@ -375,21 +401,20 @@ fn a_task_may_be_dropped_where_it_is_woken() {
     clients.iter().for_each(|client| assert_eq!(end(client), Ok(0)));
 }
 
-/// Polls its future where it is woken.
+/// Polls its futures, one after the other, where it is woken.
 struct Inline {
-    acked: Mutex<Acked>,
-    woken: AtomicBool,
+    acked: Mutex<Vec<Acked>>,
     done: Sender<Result<(), Error>>,
 }
 
 impl Wake for Inline {
     fn wake(self: Arc<Self>) {
-        self.woken.store(true, Ordering::Relaxed);
         let waker = Waker::from(self.clone());
         let mut acked = self.acked.lock().unwrap();
-        if let std::task::Poll::Ready(end) =
-            std::pin::pin!(&mut *acked).poll(&mut Context::from_waker(&waker))
+        while let Some(next) = acked.last_mut()
+            && let Poll::Ready(end) = pin!(next).poll(&mut Context::from_waker(&waker))
         {
+            acked.pop();
             self.done.send(end).unwrap();
         }
     }
@@ -404,10 +429,13 @@ fn a_future_may_be_polled_where_it_is_woken_and_waiting_there_is_refused() {
     let (mut sends, receives) = connection.into_split();
     drop(fill(&mut sends, &pool));
     let (done, is_done) = mpsc::channel();
-    let acked = sends.acked(sends.marks().accepted);
-    let inline = Arc::new(Inline { acked: Mutex::new(acked), woken: AtomicBool::new(false), done });
-    inline.clone().wake();
+    sends.acked(Offset(1)).wait(&patient()).unwrap();
+    // The next ACK, and the last: for that it waits when it is woken by the first.
+    let marks = sends.marks();
+    let acked = vec![sends.acked(marks.accepted), sends.acked(Offset(marks.acked.0 + 100_000))];
+    Arc::new(Inline { acked: Mutex::new(acked), done }).wake();
     let reading = in_thread(move || std::io::copy(&mut &peer, &mut std::io::sink()).map(drop));
+    assert_eq!(is_done.recv_timeout(PATIENCE), Ok(Ok(())));
     assert_eq!(is_done.recv_timeout(PATIENCE), Ok(Ok(())));
     // One that waits would wait for ever: it panics instead, which hurts nobody.
     let (tried, is_tried) = mpsc::channel();
@@ -423,7 +451,7 @@ fn a_future_may_be_polled_where_it_is_woken_and_waiting_there_is_refused() {
     let mut acked = sends.acked(Offset(u64::MAX));
     assert!(now(&mut acked).is_some());
     let mut finish = sends.finish();
-    let pending = std::pin::pin!(&mut finish).poll(&mut Context::from_waker(&waker)).is_pending();
+    let pending = pin!(&mut finish).poll(&mut Context::from_waker(&waker)).is_pending();
     assert!(!pending || is_tried.recv_timeout(PATIENCE) == Ok(true));
     finish.wait(&patient()).unwrap();
     drop((sends, receives, waker));

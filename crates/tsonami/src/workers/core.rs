@@ -100,8 +100,7 @@ impl Core {
         let mut lanes = Vec::new();
         let turned = catch_unwind(AssertUnwindSafe(|| self.turn_until_stopped(&mut lanes)));
         self.take_leave(&mut lanes);
-        let Core { mut engine, clients, .. } = self;
-        drop(clients);
+        let Core { mut engine, .. } = self;
         let drained = turned.is_ok();
         // After a panic, what state it is in nobody knows. It is taken apart all the same, if it can be, and what is missing then
         // is told too.
