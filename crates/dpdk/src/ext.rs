@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::free_list::FreeList;
 use crate::mempool::unique_name;
-use crate::{Eal, Errno, PoolError, Region};
+use crate::{Eal, Errno, PoolError, Reads, Region};
 
 /// Mbufs in devices that may refer to one buffer at the same time. Below 2¹⁶ with room for drivers that take
 /// references of their own (net_tap: one per segment it cuts).
@@ -58,7 +58,7 @@ struct Inner {
     size: u32,
     zones: Vec<NonNull<dpdk_sys::rte_memzone>>,
     /// Or where the memory is the application's.
-    _region: Option<Region>,
+    region: Option<Region>,
     eal: ManuallyDrop<Eal>,
 }
 
@@ -105,7 +105,7 @@ impl BufPool {
             buffers: Box::new([]),
             size,
             zones: Vec::new(),
-            _region: None,
+            region: None,
             eal: ManuallyDrop::new(eal.clone()),
         };
         // Every buffer must be contiguous for the device too. With physical addresses a large zone may not be
@@ -164,7 +164,7 @@ impl BufPool {
             buffers: Box::new([]),
             size,
             zones: Vec::new(),
-            _region: Some(region.clone()),
+            region: Some(region.clone()),
             eal: ManuallyDrop::new(eal.clone()),
         };
         Ok(BufPool::made(inner, places))
@@ -467,6 +467,20 @@ impl Slice {
     pub fn buffer_size(&self) -> usize {
         // SAFETY: the pool is alive while a buffer of it is out.
         unsafe { (*self.owner.buffer().pool).size as usize }
+    }
+
+    /// Whether a device that reads so much reads this.
+    #[inline]
+    pub fn is_read_by(&self, device: Reads) -> bool {
+        if device == Reads::Everything {
+            return true;
+        }
+        // SAFETY: the pool is alive while a buffer of it is out.
+        match (unsafe { &(*self.owner.buffer().pool).region }, device) {
+            (None, _) => true,
+            (Some(region), Reads::Mapped(port)) => region.is_mapped(port),
+            (Some(_), _) => false,
+        }
     }
 
     /// True when both are parts of one buffer.

@@ -45,7 +45,7 @@ pub use mempool::{Mempool, MempoolConfig, PoolError};
 pub use offload::{RxFlags, RxOffloads, TxOffload, TxOffloads};
 pub use port::{Link, Port, PortConfig, PortError, PortHandle, PortInfo, PortStats};
 pub use queue::{QueuePair, TxResult};
-pub use region::{Region, RegionError};
+pub use region::{Reads, Region, RegionError};
 pub use relay::RelayCounters;
 pub use rss::{RssInfo, RssUnknown};
 pub use rx::RxSlice;

@@ -2,11 +2,12 @@
 
 use core::ffi::{CStr, c_char};
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::ffi::CString;
 use std::sync::{Arc, Weak};
 
 use crate::{
-    DeviceSpec, Eal, Errno, Mempool, QueuePair, RssInfo, RssUnknown, RxOffloads, TxOffloads, log, rss,
+    DeviceSpec, Eal, Errno, Mempool, QueuePair, Reads, RssInfo, RssUnknown, RxOffloads, TxOffloads, log, rss,
 };
 
 /// What went wrong with a port.
@@ -167,6 +168,9 @@ pub struct PortStats {
     pub tx_errors: u64,
 }
 
+/// 0 is no port's.
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
 /// A probed port that does not run yet.
 #[derive(Debug)]
 pub struct Port {
@@ -182,6 +186,8 @@ pub struct PortHandle {
 /// Owns the port: stops and closes it.
 pub(crate) struct Inner {
     pub(crate) info: PortInfo,
+    /// No other port of this process ever had it.
+    serial: u64,
     started: bool,
     mtu: u16,
     tx_offloads: TxOffloads,
@@ -256,6 +262,7 @@ impl Port {
                     rss_key_size: 0,
                     rss_hashes: 0,
                 },
+                serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
                 started: false,
                 mtu: 0,
                 tx_offloads: TxOffloads::default(),
@@ -504,6 +511,23 @@ impl PortHandle {
         // SAFETY: the port is valid; one structure is written, all zero when the port does not answer.
         unsafe { dpdk_sys::rte_eth_dev_info_get(self.inner.info.id, &raw mut raw) };
         raw.device
+    }
+
+    /// Which memory its device reads.
+    pub fn reads(&self) -> Reads {
+        match self.inner.info.driver.as_str() {
+            // The processor copies, or reads, what these send.
+            "net_tap" | "net_null" | "net_ring" | "net_pcap" | "net_af_packet" | "net_af_xdp"
+            | "net_memif" | "net_vhost" => Reads::Everything,
+            // Its peer is another process, and shares this one's EAL memory.
+            "net_virtio_user" => Reads::Eal,
+            _ => Reads::Mapped(self.inner.serial),
+        }
+    }
+
+    /// A number that no other port of this process had or will have.
+    pub fn serial(&self) -> u64 {
+        self.inner.serial
     }
 
     /// What it is and can do.

@@ -8,6 +8,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::alloc::{self, Layout};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,20 @@ use crate::{Eal, Errno, PortHandle};
 
 /// The smallest page.
 const PAGE: usize = 4096;
+
+/// Ports that map a region, at most.
+const MOST_PORTS: usize = 8;
+
+/// Which memory a port's device reads.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Reads {
+    /// All that the processor reads, since that does it.
+    Everything,
+    /// EAL's only.
+    Eal,
+    /// EAL's, and regions that were mapped for the port with this serial number.
+    Mapped(u64),
+}
 
 /// Memory outside EAL that devices can read. Clones refer to the same one; it ends with the last clone and the last buffer in
 /// it.
@@ -34,6 +49,8 @@ struct Inner {
     arena: Option<(Layout, Pages)>,
     /// Devices that mapped it, if they are still open: their ports, and what DPDK calls them.
     mapped: Mutex<Vec<(WeakPort, *mut dpdk_sys::rte_device)>>,
+    /// The ports of those, by their serial numbers, for whoever sends; 0: none.
+    serials: [AtomicU64; MOST_PORTS],
     eal: ManuallyDrop<Eal>,
 }
 
@@ -77,8 +94,10 @@ pub enum RegionError {
         "where the memory is for a device is not known: devices use physical addresses here; lock the memory (mlock), run as root, or use vfio with an IOMMU"
     )]
     NoAddress,
-    /// The device cannot map it.
-    #[error("{port} cannot map the memory: {errno}")]
+    /// The device cannot map it: an IOMMU has no addresses or no entries for it, or its driver cannot.
+    #[error(
+        "{port} cannot map the memory: {errno}. Larger pages need fewer entries of the IOMMU (dma_entry_limit of vfio_iommu_type1)"
+    )]
     Map {
         /// The port.
         port: String,
@@ -167,6 +186,7 @@ impl Region {
             places: None,
             arena,
             mapped: Mutex::default(),
+            serials: [const { AtomicU64::new(0) }; MOST_PORTS],
             eal: ManuallyDrop::new(eal.clone()),
         };
         // SAFETY: reads what EAL was started with.
@@ -176,16 +196,22 @@ impl Region {
         Ok(Region { inner: Arc::new(inner) })
     }
 
-    /// Lets a device read it.
+    /// Lets a device read it. What is sent through a port for which this was not done is copied first.
     ///
     /// # Errors
-    /// [`RegionError::Map`].
+    /// [`RegionError::Map`], [`RegionError::NotReachable`].
     pub fn map(&self, port: &PortHandle) -> Result<(), RegionError> {
+        if port.reads() == Reads::Eal {
+            return Err(RegionError::NotReachable { port: port.info().name.clone() });
+        }
         let mut mapped = self.inner.mapped.lock().unwrap_or_else(PoisonError::into_inner);
         let device = port.device();
         mapped.retain(|(port, _)| port.upgrade().is_some());
         if mapped.iter().any(|&(_, known)| known == device) {
             return Ok(());
+        }
+        if mapped.len() == MOST_PORTS {
+            return Err(RegionError::Map { port: port.info().name.clone(), errno: Errno(libc::ENOSPC) });
         }
         // SAFETY: the port is open, so its device is there; the memory is registered and stays until `drop`.
         let rc = unsafe {
@@ -204,7 +230,17 @@ impl Region {
             }
         }
         mapped.push((port.downgrade(), device));
+        for (i, serial) in self.inner.serials.iter().enumerate() {
+            let port = mapped.get(i).and_then(|(port, _)| port.upgrade());
+            serial.store(port.map_or(0, |port| port.serial()), Ordering::Release);
+        }
         Ok(())
+    }
+
+    /// Whether the port with this serial number has it mapped.
+    #[inline]
+    pub(crate) fn is_mapped(&self, port: u64) -> bool {
+        self.inner.serials.iter().any(|serial| serial.load(Ordering::Acquire) == port)
     }
 
     /// Bytes in it.

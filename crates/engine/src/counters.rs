@@ -103,6 +103,7 @@ counters! {
     tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",
     tx_replies_dropped: "Resets, echo and ARP replies not sent: no buffer, or the port took no more.",
     copied_bytes: "Bytes that sends put into buffers of the connection's own: all but those by reference.",
+    copied_after_all: "Payload bytes of sends by reference that were copied all the same on their way to the port (S29): short ones, and what the port does not take where it is.",
     tail_exhausted: "Copying sends that found no buffer to copy into.",
 
     memory_pressure_entered: "Times memory for sending became short (S5): send buffers shrink until it ends.",

@@ -55,6 +55,8 @@ struct Bytes {
     data: Vec<u8>,
     in_device: Cell<u32>,
     live: Rc<Cell<i64>>,
+    /// A copying send made it.
+    copy: bool,
 }
 
 impl Drop for Bytes {
@@ -92,6 +94,10 @@ impl Payload for Buf {
 
     fn shares_buffer(&self, other: &Buf) -> bool {
         Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
+    fn is_copy(&self) -> bool {
+        self.bytes.copy
     }
 
     fn in_device(&self) -> bool {
@@ -145,7 +151,7 @@ impl TailBuf for Tail {
         let live = self.shared.live.clone();
         live.set(live.get() + 1);
         let range = 0..data.len();
-        Buf { bytes: Rc::new(Bytes { data, in_device: Cell::new(0), live }), range }
+        Buf { bytes: Rc::new(Bytes { data, in_device: Cell::new(0), live, copy: true }), range }
     }
 }
 
@@ -246,7 +252,8 @@ impl FakeNic {
     /// A payload of the application's.
     pub(crate) fn buf(&self, data: &[u8]) -> Buf {
         self.live.set(self.live.get() + 1);
-        let bytes = Bytes { data: data.to_vec(), in_device: Cell::new(0), live: self.live.clone() };
+        let bytes =
+            Bytes { data: data.to_vec(), in_device: Cell::new(0), live: self.live.clone(), copy: false };
         Buf { bytes: Rc::new(bytes), range: 0..data.len() }
     }
 
@@ -405,7 +412,8 @@ impl Nic for FakeNic {
 
     fn alloc_tail(&mut self) -> Option<Tail> {
         self.tails_free = self.tails_free.checked_sub(1)?;
-        let shared = Rc::new(Bytes { data: Vec::new(), in_device: Cell::new(0), live: self.live.clone() });
+        let shared =
+            Rc::new(Bytes { data: Vec::new(), in_device: Cell::new(0), live: self.live.clone(), copy: true });
         self.live.set(self.live.get() + 1);
         Some(Tail { shared, pending: vec![0; self.tail_len] })
     }

@@ -96,6 +96,9 @@ impl<N: Nic> Engine<N> {
         let segments = if tso { cut.segments() } else { 1 };
 
         let sums = self.framer.sums();
+        // Bytes of sends by reference that are copied all the same.
+        let mut copied = 0;
+        let before = self.nic.copied_after_all();
         let behind = self.framer.fits_behind(headers, cut.len);
         let staged = if behind && (cuts.copy || cut.len <= self.cfg.copy_break) {
             let (mut at, mut sum) = (headers, Sum::ZERO);
@@ -103,6 +106,7 @@ impl<N: Nic> Engine<N> {
                 let bytes = &buf.as_slice()[range];
                 copy(bytes, &mut header[at..], sums.then_some(&mut sum));
                 at += bytes.len();
+                copied += if buf.is_copy() { 0 } else { bytes.len() as u64 };
             }
             self.framer.finish(&to, &meta, &mut header, cut.len, sum);
             if cut.len > 0 {
@@ -133,6 +137,8 @@ impl<N: Nic> Engine<N> {
                 let mut sum = Sum::ZERO;
                 let summed = sums.then_some(&mut sum);
                 linearise(&mut self.nic, slot, &cut, &mut self.pieces, summed)?;
+                let referred = slot.conn.slices(&cut).filter(|(buf, _)| !buf.is_copy());
+                copied += referred.map(|(_, range)| range.len() as u64).sum::<u64>();
                 let pieces = || self.pieces.iter().map(|p| (p, 0..p.len()));
                 if !self.framer.chain_fits(meta.tso_segsz, pieces()) {
                     // Tail buffers too small for this burst: smaller frames need fewer of them.
@@ -150,6 +156,11 @@ impl<N: Nic> Engine<N> {
         };
         match staged {
             Ok(()) => {
+                copied += self.nic.copied_after_all() - before;
+                if copied > 0 {
+                    self.counters.copied_after_all += copied;
+                    slot.conn.on_copied_after_all(copied);
+                }
                 slot.ip_id = slot.ip_id.wrapping_add(segments as u16);
                 Ok(headers as u32)
             }

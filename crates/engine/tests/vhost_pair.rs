@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use capture::{fold, sum};
-use dpdk::{DeviceSpec, Eal, EalConfig};
+use dpdk::{BufPool, DeviceSpec, Eal, EalConfig, Region, RegionError};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
-use engine::nic::{Nic, RxChecksum, RxPiece, TailBuf, TxFrame, TxMeta};
+use engine::nic::{Buf, Nic, RxChecksum, RxPiece, TailBuf, TxFrame, TxMeta};
 use tcp::Payload;
 
 const FRAMES: u32 = 400;
@@ -124,11 +124,17 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
         assert!(receiver.try_wait().expect("its state").is_none(), "the receiver failed");
         std::thread::yield_now();
     }
-    let (_eal, mut nic) = open(&DeviceSpec::VirtioUser { socket });
+    let (eal, mut nic) = open(&DeviceSpec::VirtioUser { socket });
     nic.check_prepared();
     let limits = nic.limits().clone();
     println!("sender: {limits:?}\n{:#?}", nic.port().info());
     assert!(limits.tso_max_len > PAYLOAD && !limits.tx_ip_checksum, "{limits:?}");
+
+    // The other process sees DPDK's memory only. An arena is refused; what is sent from one all the same is copied first.
+    let arena = Region::arena(&eal, 1 << 20).expect("an arena");
+    assert!(matches!(arena.map(nic.port()), Err(RegionError::NotReachable { .. })));
+    let foreign = BufPool::over(&eal, &arena, 1 << 15).expect("a pool");
+    let mut from_arena = 0;
 
     let mut refused = 0;
     let mut sent = 0;
@@ -145,7 +151,14 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
             continue;
         };
         tail.spare()[..PAYLOAD as usize].iter_mut().zip(seq..).for_each(|(b, at)| *b = byte(at));
-        let payload = tail.freeze(PAYLOAD as usize);
+        let payload = if sent % 2 == 0 {
+            tail.freeze(PAYLOAD as usize)
+        } else {
+            let mut buffer = foreign.try_alloc().expect("the device has none of them");
+            buffer.spare_mut()[..PAYLOAD as usize].copy_from_slice(&tail.spare()[..PAYLOAD as usize]);
+            from_arena += u64::from(PAYLOAD);
+            Buf::Pool(buffer.freeze(PAYLOAD as usize))
+        };
         drop(tail);
         let h = headers(nic.mac(), seq, PAYLOAD);
         let mut header = nic.lend_header().expect("a header");
@@ -160,9 +173,11 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
             ..TxMeta::default()
         };
         let frame = TxFrame { header, header_len: h.len() as u16, meta };
+        let before = nic.copied_after_all();
         let cut = 1 + seq as usize % (PAYLOAD as usize - 1);
         nic.stage(frame, [(&payload, 0..cut), (&payload, cut..PAYLOAD as usize)].into_iter())
             .expect("staged");
+        assert_eq!(nic.copied_after_all() - before, u64::from(PAYLOAD) * u64::from(sent % 2));
         match nic.tx_burst() {
             outcome if outcome.sent == 1 => sent += 1,
             outcome => {
@@ -190,6 +205,8 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
         std::thread::yield_now();
     }
     assert_eq!(nic.tx_completed(), Some(FRAMES.into()), "nudges are not counted");
+    assert_eq!(nic.copied_after_all(), from_arena, "copied after all");
+    assert!(foreign.is_full() && from_arena >= u64::from(FRAMES / 2 * PAYLOAD));
     let check = nic.check_report().expect("it was asked for");
     assert!(check.frames >= u64::from(FRAMES) && check.violations == 0, "{check:?}");
     let report = DpdkNic::close([nic]);

@@ -56,7 +56,7 @@ impl Pool {
 
     /// A buffer holding `bytes`.
     pub fn buf(&self, bytes: Vec<u8>) -> SimBuf {
-        let region = Rc::new(Region { pool: self.take(), device: Cell::new(0) });
+        let region = Rc::new(Region { pool: self.take(), device: Cell::new(0), copies: false });
         SimBuf { range: 0..bytes.len(), data: Rc::new(bytes), at: 0, region }
     }
 
@@ -67,7 +67,7 @@ impl Pool {
 
     /// A buffer of `room` bytes for copying sends.
     pub(crate) fn tail(&self, room: usize) -> SimTail {
-        let region = Rc::new(Region { pool: self.take(), device: Cell::new(0) });
+        let region = Rc::new(Region { pool: self.take(), device: Cell::new(0), copies: true });
         SimTail { bytes: self.memory(room), filled: 0, region }
     }
 }
@@ -77,6 +77,8 @@ struct Region {
     pool: Pool,
     /// References the device holds.
     device: Cell<u32>,
+    /// Copying sends fill it.
+    copies: bool,
 }
 
 impl Drop for Region {
@@ -153,6 +155,10 @@ impl Payload for SimBuf {
 
     fn shares_buffer(&self, other: &SimBuf) -> bool {
         self.same_buffer(other)
+    }
+
+    fn is_copy(&self) -> bool {
+        self.region.copies
     }
 
     fn in_device(&self) -> bool {

@@ -40,6 +40,11 @@ pub trait Payload: Clone {
         false
     }
 
+    /// True for what a copying send made: to copy it once more breaks no promise.
+    fn is_copy(&self) -> bool {
+        false
+    }
+
     /// True while a device may still read the buffer behind this handle. A payload is given back to its owner
     /// only when it is acknowledged **and** this is false (`S29`).
     fn in_device(&self) -> bool {

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use dpdk::{
-    BufPool, BufPoolConfig, Clock, Eal, PoolError, PortInfo, Region, RegionError, ThreadRegistration,
+    BufPool, BufPoolConfig, Clock, Eal, PoolError, PortInfo, Reads, Region, RegionError, ThreadRegistration,
 };
 use engine::nic::dpdk::DpdkConfig;
 use engine::nic::{NicLimits, SMALL_TAIL, Shared, SteeringReport};
@@ -310,8 +310,8 @@ impl LocalEngine {
 
     /// Whether the device reads other memory than EAL's.
     fn reachable(&self) -> Result<(), RegionError> {
-        match self.info.port.driver.as_str() {
-            "net_virtio_user" => Err(RegionError::NotReachable { port: self.info.port.name.clone() }),
+        match self.stack.nic().port().reads() {
+            Reads::Eal => Err(RegionError::NotReachable { port: self.info.port.name.clone() }),
             _ => Ok(()),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) write_bytes: u64,
     /// Writes were from registered memory, without a copy.
     pub(crate) zerocopy: bool,
+    /// Bytes of those that were copied all the same, because they were short or the port does not take them as they were.
+    pub(crate) copied_after_all_bytes: u64,
     /// True when everything that was to be sent was acknowledged.
     pub(crate) complete: bool,
     /// What went wrong first, if anything did.

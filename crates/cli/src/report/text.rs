@@ -114,6 +114,10 @@ impl fmt::Display for Summary {
         if !self.device.tcp_checksum_offload {
             row(f, "checksums", format_args!("in software: the device does not compute TCP's"))?;
         }
+        if self.copied_after_all_bytes > 0 {
+            let copied = self.copied_after_all_bytes;
+            row(f, "copied after all", format_args!("{} bytes ({})", Grouped(copied), Size(copied)))?;
+        }
         row(f, "ring full", format_args!("{} times", Grouped(self.ring_full_events)))?;
         if self.no_buffer_events > 0 {
             row(f, "pool empty", format_args!("{} times", Grouped(self.no_buffer_events)))?;
@@ -163,6 +167,7 @@ mod tests {
             options: Options::new(&ConnectOptions::default(), &ConnectOptions::default()),
             write_bytes: 131_072,
             zerocopy: false,
+            copied_after_all_bytes: 0,
             complete: true,
             error: None,
             remarks: Vec::new(),
@@ -243,6 +248,7 @@ mod tests {
         let mut summary = summary();
         summary.acknowledged_bytes -= 1000;
         summary.no_buffer_events = 9;
+        summary.copied_after_all_bytes = 4096;
         summary.asked_bits_per_second = Some(3_500_000_000);
         let options = ConnectOptions { no_delay: true, mss: Some(1000), ..ConnectOptions::default() };
         summary.options = Options::new(&options, &ConnectOptions::default());
@@ -254,6 +260,7 @@ mod tests {
         for line in [
             "not acknowledged  1 000 bytes",
             "pool empty        9 times",
+            "copied after all  4 096 bytes (4.00 KiB)",
             "bitrate           3.50 Gbit/s asked for, -1.83 %",
             "options           mss = 1000, no_delay = true",
             "round trip        none measured",

@@ -493,6 +493,7 @@ impl<'a> Run<'a> {
             options: Options::new(&self.config.connection, &settings::connection::defaults()),
             write_bytes: self.args.length.0,
             zerocopy: self.args.zerocopy,
+            copied_after_all_bytes: counters.copied_after_all,
             complete: false,
             error: None,
             remarks: std::mem::take(&mut self.remarks),

@@ -85,6 +85,11 @@ impl Payload for Buf {
     }
 
     #[inline]
+    fn is_copy(&self) -> bool {
+        matches!(self, Buf::Copied(_))
+    }
+
+    #[inline]
     fn in_device(&self) -> bool {
         match self {
             Buf::Pool(s) | Buf::Copied(s) => s.in_device(),

@@ -3,7 +3,7 @@
 
 use core::ops::{Deref, DerefMut, Range};
 
-use ::dpdk::{AttachError, BufMut, BufPool, Chain, Frame, Mbuf, MbufStash, Mempool, TxOffload};
+use ::dpdk::{AttachError, BufMut, BufPool, Chain, Frame, Mbuf, MbufStash, Mempool, Reads, TxOffload};
 use tcp::Payload;
 
 use super::{Buf, StageError, TxFrame, TxMeta};
@@ -35,31 +35,43 @@ pub(super) struct Builder {
     links: MbufStash,
     /// Mbufs of one frame, at most.
     max_chain: u16,
-    /// For a driver that sums buffers wrongly: where payload is put together.
-    bounce: Option<Bounce>,
-}
-
-/// Memory to put the payload of a frame together in, when a driver cannot take it in pieces.
-#[derive(Debug)]
-struct Bounce {
-    pool: BufPool,
+    /// Which memory the device reads.
+    reads: Reads,
+    /// The driver sums pieces at odd offsets wrongly (`Profile::even_pieces_before`).
+    even_pieces: bool,
+    /// Where the payload of a frame is put together that the device cannot take as it is.
+    bounce: BufPool,
     current: Option<BufMut>,
+    /// Bytes of sends by reference that were copied here.
+    pub(super) copied_after_all: u64,
 }
 
 impl Builder {
-    pub(super) fn new(headers: &Mempool, links: &Mempool, max_chain: u16) -> Builder {
-        Builder { headers: MbufStash::new(headers), links: MbufStash::new(links), max_chain, bounce: None }
+    /// `bounce`: memory of EAL's for what the device cannot take where it is, or as it is. `even_pieces`: the driver
+    /// computes wrong checksums of pieces at odd offsets (`Profile::even_pieces_before`).
+    pub(super) fn new(
+        headers: &Mempool,
+        links: &Mempool,
+        bounce: &BufPool,
+        max_chain: u16,
+        reads: Reads,
+        even_pieces: bool,
+    ) -> Builder {
+        Builder {
+            headers: MbufStash::new(headers),
+            links: MbufStash::new(links),
+            max_chain,
+            reads,
+            even_pieces,
+            bounce: bounce.clone(),
+            current: None,
+            copied_after_all: 0,
+        }
     }
 
-    /// For a driver that computes wrong checksums of pieces at odd offsets (`Profile::even_pieces_before`): puts
-    /// the payload of such frames together in buffers of `pool` first.
-    pub(super) fn even_pieces(&mut self, pool: BufPool) {
-        self.bounce = Some(Bounce { pool, current: None });
-    }
-
-    /// Whether it does.
-    pub(super) fn has_even_pieces(&self) -> bool {
-        self.bounce.is_some()
+    /// One of the same kind, over other buffers.
+    pub(super) fn another(&self, headers: &Mempool, links: &Mempool, bounce: &BufPool) -> Builder {
+        Builder::new(headers, links, bounce, self.max_chain, self.reads, self.even_pieces)
     }
 
     #[inline]
@@ -74,18 +86,25 @@ impl Builder {
         I: Iterator<Item = (&'a Buf, Range<usize>)>,
     {
         if self.max_chain == 1 {
-            return linear(frame, payload);
+            return self.linear(frame, payload);
         }
         let TxFrame { header, header_len, meta } = frame;
         let mut chain = Chain::new(header.0, header_len);
+        let (mut within_reach, mut referred) = (true, 0);
         for (buf, mut range) in payload {
+            if !buf.is_copy() {
+                referred += range.len();
+            }
             // One mbuf describes 65535 bytes at most; a slice is longer only when the caller wants no TSO limit.
             while !range.is_empty() {
                 let part = range.start..range.end.min(range.start + usize::from(u16::MAX));
                 range.start = part.end;
                 let link = self.links.take().ok_or(StageError::NoBuffers)?;
                 let attached = match buf {
-                    Buf::Pool(slice) | Buf::Copied(slice) => chain.attach(link, slice, part),
+                    Buf::Pool(slice) | Buf::Copied(slice) => {
+                        within_reach &= slice.is_read_by(self.reads);
+                        chain.attach(link, slice, part)
+                    }
                     Buf::Rx(slice) => chain.attach_rx(link, slice, part),
                 };
                 attached.map_err(|e| match e {
@@ -100,8 +119,10 @@ impl Builder {
             chain.len()
         );
         let frame = chain.finish(offload(&meta));
-        if self.bounce.is_some() && meta.tcp_checksum && has_odd_piece(&frame, &meta) {
-            return self.put_together(&frame, &meta);
+        if !within_reach || (self.even_pieces && meta.tcp_checksum && has_odd_piece(&frame, &meta)) {
+            let frame = self.put_together(&frame, &meta)?;
+            self.copied_after_all += referred as u64;
+            return Ok(frame);
         }
         Ok(frame)
     }
@@ -109,12 +130,11 @@ impl Builder {
     /// A frame like `frame`, with its payload in one buffer.
     #[cold]
     fn put_together(&mut self, frame: &Frame, meta: &TxMeta) -> Result<Frame, StageError> {
-        let bounce = self.bounce.as_mut().ok_or(StageError::NoBuffers)?;
         let len = meta.payload_len as usize;
-        if bounce.current.as_ref().is_none_or(|b| b.spare().len() < len) {
-            bounce.current = bounce.pool.try_alloc();
+        if self.current.as_ref().is_none_or(|b| b.spare().len() < len) {
+            self.current = self.bounce.try_alloc();
         }
-        let buf = bounce.current.as_mut().ok_or(StageError::NoBuffers)?;
+        let buf = self.current.as_mut().ok_or(StageError::NoBuffers)?;
         let mut room = buf.spare_mut().get_mut(..len).ok_or(StageError::NoBuffers)?;
         let mut segments = frame.segments();
         let first = segments.next().unwrap_or_default();
@@ -131,6 +151,28 @@ impl Builder {
         chain.attach(link, &payload, 0..len).map_err(|_| StageError::NoBuffers)?;
         Ok(chain.finish(offload(meta)))
     }
+
+    /// The payload copied behind the header, for a device that takes one mbuf per frame.
+    fn linear<'a, I>(&mut self, frame: TxFrame<HeaderBuf>, payload: I) -> Result<Frame, StageError>
+    where
+        I: Iterator<Item = (&'a Buf, Range<usize>)>,
+    {
+        let TxFrame { mut header, header_len, meta } = frame;
+        let (mut len, mut referred) = (usize::from(header_len), 0);
+        for (buf, range) in payload {
+            let bytes = &buf.as_slice()[range];
+            // Header buffers of such a device hold a frame of its MTU; a longer one has no place in it.
+            let Some(room) = header.get_mut(len..len + bytes.len()) else {
+                return Err(StageError::NoBuffers);
+            };
+            room.copy_from_slice(bytes);
+            len += bytes.len();
+            referred += if buf.is_copy() { 0 } else { bytes.len() };
+        }
+        let len = u16::try_from(len).map_err(|_| StageError::NoBuffers)?;
+        self.copied_after_all += referred as u64;
+        Ok(Chain::new(header.0, len).finish(offload(&meta)))
+    }
 }
 
 /// True when a buffer ends at an odd offset inside a wire segment's payload, so that another one continues it.
@@ -143,24 +185,6 @@ fn has_odd_piece(frame: &Frame, meta: &TxMeta) -> bool {
         end += bytes.len() as u32 - if i == 0 { headers.min(bytes.len() as u32) } else { 0 };
         end < total && (end % mss) % 2 == 1
     })
-}
-
-/// The payload copied behind the header, for a device that takes one mbuf per frame.
-fn linear<'a, I>(frame: TxFrame<HeaderBuf>, payload: I) -> Result<Frame, StageError>
-where
-    I: Iterator<Item = (&'a Buf, Range<usize>)>,
-{
-    let TxFrame { mut header, header_len, meta } = frame;
-    let mut len = usize::from(header_len);
-    for (buf, range) in payload {
-        let bytes = &buf.as_slice()[range];
-        // Header buffers of such a device hold a frame of its MTU; a longer one has no place in it.
-        let Some(room) = header.get_mut(len..len + bytes.len()) else { return Err(StageError::NoBuffers) };
-        room.copy_from_slice(bytes);
-        len += bytes.len();
-    }
-    let len = u16::try_from(len).map_err(|_| StageError::NoBuffers)?;
-    Ok(Chain::new(header.0, len).finish(offload(&meta)))
 }
 
 #[inline]

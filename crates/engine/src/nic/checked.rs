@@ -136,6 +136,11 @@ impl<N: Nic> Nic for Checked<N> {
         staged
     }
 
+    #[inline]
+    fn copied_after_all(&self) -> u64 {
+        self.inner.copied_after_all()
+    }
+
     fn tx_burst(&mut self) -> TxOutcome {
         self.staged = 0;
         self.inner.tx_burst()

@@ -231,12 +231,15 @@ impl DpdkNic {
                     link_bps,
                 };
                 let limits = profile::limits(&info, tx_offloads, &setup);
-                let mut builder = Builder::new(&pools.headers, &pools.links, limits.max_chain);
-                if release() < known.even_pieces_before {
-                    builder.even_pieces(pools.tails.clone());
-                }
                 DpdkNic {
-                    builder,
+                    builder: Builder::new(
+                        &pools.headers,
+                        &pools.links,
+                        &pools.tails,
+                        limits.max_chain,
+                        port.reads(),
+                        release() < known.even_pieces_before,
+                    ),
                     limits,
                     mac: info.mac,
                     rx: RxSide::new(&pools, queue.rx_descriptors()),
@@ -423,6 +426,11 @@ impl Nic for DpdkNic {
     {
         let frame = self.builder.build(frame, payload)?;
         self.queue.stage(frame).map_err(|_| StageError::NoBuffers)
+    }
+
+    #[inline]
+    fn copied_after_all(&self) -> u64 {
+        self.builder.copied_after_all
     }
 
     fn tx_burst(&mut self) -> TxOutcome {

@@ -12,7 +12,9 @@ use core::fmt;
 use core::ops::Range;
 use std::collections::VecDeque;
 
-use ::dpdk::{BufPool, BufPoolConfig, Eal, Frame, MbufStash, Mempool, MempoolConfig, PoolError, cycles};
+use ::dpdk::{
+    BufPool, BufPoolConfig, Eal, Frame, MbufStash, Mempool, MempoolConfig, PoolError, Reads, cycles,
+};
 
 pub use self::peer::{AckPolicy, Peer};
 use super::chain::Builder;
@@ -149,7 +151,7 @@ impl MemoryNic {
                 tx_batch: BATCH as u16,
                 link_bps: None,
             },
-            builder: Builder::new(&headers, &links, MAX_CHAIN),
+            builder: Builder::new(&headers, &links, &tails, MAX_CHAIN, Reads::Everything, false),
             answers: MbufStash::new(&rx),
             tails,
             peer: Peer::new(config.acks, config.mtu),

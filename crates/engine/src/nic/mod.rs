@@ -91,6 +91,11 @@ pub trait Nic {
         I: Iterator<Item = (&'a Self::Buf, Range<usize>)>,
         Self::Buf: 'a;
 
+    /// Payload bytes, of what sends refer to, that this NIC copied by itself to stage them, since it started.
+    fn copied_after_all(&self) -> u64 {
+        0
+    }
+
     /// Offers every staged frame to the device, in order. Afterwards nothing is staged.
     fn tx_burst(&mut self) -> TxOutcome;
 

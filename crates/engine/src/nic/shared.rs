@@ -368,6 +368,11 @@ impl<N: Nic> Nic for Shared<N> {
         self.inner.stage(frame, payload)
     }
 
+    #[inline]
+    fn copied_after_all(&self) -> u64 {
+        self.inner.copied_after_all()
+    }
+
     fn tx_burst(&mut self) -> TxOutcome {
         self.inner.tx_burst()
     }

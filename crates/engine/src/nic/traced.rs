@@ -132,6 +132,11 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
         result
     }
 
+    #[inline]
+    fn copied_after_all(&self) -> u64 {
+        self.inner.copied_after_all()
+    }
+
     fn tx_burst(&mut self) -> TxOutcome {
         let outcome = self.inner.tx_burst();
         let mut start = 0;

@@ -3,6 +3,7 @@
 mod autocorking;
 mod bounds;
 mod chaos;
+mod copied_after_all;
 mod counting;
 mod input;
 mod last_resort;

@@ -47,6 +47,9 @@ pub struct ConnStats {
     pub bytes_retransmitted: u64,
     /// Payload bytes received in order.
     pub bytes_received: u64,
+    /// Payload bytes of sends by reference that were copied all the same on their way to the port, first time or again
+    /// (`S29`): short ones, and what the port does not take where it is.
+    pub bytes_copied_after_all: u64,
     /// Bursts sent that carry payload, first time or again.
     pub bursts: u64,
     /// Segments sent, of every kind.
@@ -209,6 +212,11 @@ impl<P: Payload> Connection<P> {
             send_buffer: self.send_buffer.limit(),
             ..self.counts
         }
+    }
+
+    /// Payload that sends refer to was copied on its way to the port all the same (`S29`).
+    pub fn on_copied_after_all(&mut self, bytes: u64) {
+        self.counts.bytes_copied_after_all += bytes;
     }
 
     fn loss_state(&self) -> LossState {

@@ -6,7 +6,6 @@ use super::nudge::Nudge;
 use super::pools::Pools;
 use super::rx::RxSide;
 use super::{DpdkConfig, DpdkNic, OpenError};
-use crate::nic::chain::Builder;
 use crate::nic::rss::Steering;
 use crate::nic::{Seat, Shared};
 
@@ -44,12 +43,8 @@ impl DpdkNic {
         let pools =
             Pools::new(eal, config, &self.pools.rx, self.limits.header_room, self.port.info().socket)?;
         let queue = self.queue.relayed();
-        let mut builder = Builder::new(&pools.headers, &pools.links, self.limits.max_chain);
-        if self.builder.has_even_pieces() {
-            builder.even_pieces(pools.tails.clone());
-        }
         Ok(DpdkNic {
-            builder,
+            builder: self.builder.another(&pools.headers, &pools.links, &pools.tails),
             limits: self.limits.clone(),
             mac: self.mac,
             rx: RxSide::new(&pools, queue.rx_descriptors()),
