@@ -167,6 +167,14 @@ impl<N: Nic> Engine<N> {
         }
     }
 
+    /// Lets out what is held back now, by cork, by `more` or by Nagle's algorithm (`S17`); it leaves with the next poll.
+    pub fn let_out(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) {
+            slot.conn.flush();
+            self.used(id.index);
+        }
+    }
+
     /// Turns keepalive on, changes it, or turns it off (`S47`).
     pub fn set_keepalive(&mut self, id: ConnId, keepalive: Option<Keepalive>) {
         let now = self.now;

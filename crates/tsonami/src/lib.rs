@@ -91,8 +91,9 @@ pub use shutdown::ShutdownError;
 pub use stream::Stream;
 pub use wait::{WaitStrategy, Waiter};
 pub use workers::{
-    Accepting, Acked, Connecting, Connection, Copying, Engine, Finish, Listener, Prepared, Reading, RecvHalf,
-    RequestError, SendHalf, SendWithError, Sending,
+    Accepting, Acked, Batching, Connecting, Connection, Copying, Engine, Finish, Listener, Prepared, Reading,
+    RecvHalf, RequestError, SendFileError, SendFileReason, SendHalf, SendWithError, Sending, SendingFile,
+    SpliceError, Splicing,
 };
 
 pub use dpdk::{

@@ -211,6 +211,11 @@ impl LocalEngine {
         on!(&mut self.stack, engine => engine.set(id, setting));
     }
 
+    /// Lets out what is held back now, by cork, by `more` or by Nagle's algorithm; it leaves with the next poll.
+    pub fn flush(&mut self, id: ConnId) {
+        on!(&mut self.stack, engine => engine.let_out(id));
+    }
+
     /// Turns keepalive on, changes it, or turns it off. Silence so far counts.
     pub fn set_keepalive(&mut self, id: ConnId, keepalive: Option<Keepalive>) {
         let keepalive = keepalive.map(Keepalive::protocol);

@@ -105,12 +105,12 @@ impl LocalEngine {
         length: usize,
         flags: SendFlags,
     ) -> io::Result<usize> {
-        let known = file.metadata()?;
-        let length = match known.len().saturating_sub(offset) {
-            // Those below /proc say that they are empty and are not.
-            _ if !known.is_file() || known.len() == 0 => length,
+        let length = match known_length(file)? {
+            None => length,
             // Behind the end a read says so.
-            left => length.min(usize::try_from(left).unwrap_or(usize::MAX).max(1)),
+            Some(known) => {
+                length.min(usize::try_from(known.saturating_sub(offset)).unwrap_or(usize::MAX).max(1))
+            }
         };
         let mut sent = 0;
         while sent < length {
@@ -143,6 +143,11 @@ impl LocalEngine {
         Ok(sent)
     }
 
+    /// Ends a send of which only parts were sent, where they end.
+    pub(crate) fn end_send(&mut self, id: ConnId, flags: SendFlags) {
+        on!(&mut self.stack, engine => engine.end_send(id, flags));
+    }
+
     /// Sends on `to` up to `max` bytes that `from` received, by reference; returns how many, 0 when `from` has none.
     /// What `to` does not take stays unread. Payload is copied where it is short, and while most receive buffers are
     /// held by somebody: slow readers of `to` do not silence the device. After every 64 KiB the engine has a turn; what
@@ -159,8 +164,14 @@ impl LocalEngine {
     }
 }
 
+/// How long a file is, if that is known: those below /proc say that they are empty and are not.
+pub(crate) fn known_length(file: &File) -> io::Result<Option<u64>> {
+    let known = file.metadata()?;
+    Ok((known.is_file() && known.len() > 0).then_some(known.len()))
+}
+
 /// One read that was not interrupted.
-fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
         match file.read_at(room, offset) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -56,6 +56,12 @@ impl<P: Payload> Connection<P> {
         }
     }
 
+    /// Lets out what is held back now, by cork, by `more` or by Nagle's algorithm, and pushes it (`S14`, `S17`): the settings
+    /// stay. It makes [`poll_transmit`](Connection::poll_transmit) productive.
+    pub fn flush(&mut self) {
+        self.cork.push_out();
+    }
+
     /// Changes what closing does with bytes that are not acknowledged (`S45`); in force for a close to come.
     pub fn set_linger(&mut self, linger: Linger) {
         self.cfg.linger = linger;

@@ -1,5 +1,7 @@
 //! A handle on a connection that a worker looks after, and its two halves.
 
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -8,12 +10,15 @@ use ring::Consumer;
 use tcp::conn::{ConnStats, SendFlags, Setting};
 use tcp::{Marks, Offset};
 
+use super::batch::Batching;
 use super::desk::Desk;
+use super::file::SendingFile;
 use super::futures::{Acked, Copying, Finish, Reading, Sending};
 use super::held::Held;
 use super::link::Link;
 use super::recv_half::RecvHalf;
 use super::send_half::{Prepared, SendHalf, SendWithError};
+use super::splice::{SpliceError, Splicing};
 use crate::{ConnId, Error, Keepalive, Payload, Piece, TrySendError, Wait};
 
 /// A connection.
@@ -77,6 +82,62 @@ impl Connection {
     /// As there.
     pub fn try_send_batch(&mut self, payloads: &mut Vec<Payload>, flags: SendFlags) -> Result<usize, Error> {
         self.sends.try_send_batch(payloads, flags)
+    }
+
+    /// See [`SendHalf::send_batch`].
+    pub fn send_batch<'a>(&'a mut self, payloads: &'a mut Vec<Payload>, flags: SendFlags) -> Batching<'a> {
+        self.sends.send_batch(payloads, flags)
+    }
+
+    /// See [`SendHalf::try_send_file`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        length: usize,
+        flags: SendFlags,
+    ) -> io::Result<usize> {
+        self.sends.try_send_file(file, offset, length, flags)
+    }
+
+    /// See [`SendHalf::send_file`].
+    pub fn send_file<'a>(
+        &'a mut self,
+        file: &'a File,
+        offset: u64,
+        length: u64,
+        flags: SendFlags,
+    ) -> SendingFile<'a> {
+        self.sends.send_file(file, offset, length, flags)
+    }
+
+    /// See [`SendHalf::try_splice`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_splice(
+        &mut self,
+        from: &mut RecvHalf,
+        max: usize,
+        flags: SendFlags,
+    ) -> Result<usize, SpliceError> {
+        self.sends.try_splice(from, max, flags)
+    }
+
+    /// See [`SendHalf::splice`].
+    pub fn splice<'a>(&'a mut self, from: &'a mut RecvHalf, max: u64, flags: SendFlags) -> Splicing<'a> {
+        self.sends.splice(from, max, flags)
+    }
+
+    /// See [`SendHalf::flush`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.sends.flush()
     }
 
     /// See [`SendHalf::try_send_pieces`].

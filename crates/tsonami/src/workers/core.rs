@@ -178,7 +178,7 @@ impl Core {
                     }
                     self.engine.abort(id);
                 }
-                Some(State::Closed) | None => self.ended.push(id),
+                state if is_past(state) => self.ended.push(id),
                 // The number is that of no order in a lane: this one is not.
                 _ => {
                     self.queue(id, Order::Conn { conn: id, number: 0, call: Box::new(Core::shutdown_write) });
@@ -198,6 +198,11 @@ impl Core {
             let unread = self.client(id).is_some_and(|client| client.unread);
             if !unread {
                 self.engine.release(id);
+                if let Some(client) = find(&mut self.clients, id) {
+                    // What else it ended with was told.
+                    client.link.close(Ok(()));
+                    self.left.push(client.link.clone());
+                }
             }
             unread
         });
@@ -424,13 +429,13 @@ impl Core {
                     self.read(id);
                     // Sends fail now, and what waits behind them has its turn.
                     self.resume(id);
-                    if self.finishing {
-                        self.ended.push(id);
-                    }
                 }
                 _ => {}
             }
             self.touch(id);
+            if self.finishing && is_past(self.engine.state(id)) {
+                self.ended.push(id);
+            }
         }
     }
 
@@ -554,6 +559,11 @@ impl Core {
         }
         self.desk.dismiss_copiers();
     }
+}
+
+/// Nothing will happen on a connection in this state that anybody waits for.
+fn is_past(state: Option<State>) -> bool {
+    matches!(state, Some(State::Closed | State::TimeWait) | None)
 }
 
 /// The client of this name, unless it is gone. Not a method: the engine is used while it is borrowed.

@@ -6,11 +6,13 @@
 //! can always take, so no connection ever waits behind another one.
 
 mod answer;
+mod batch;
 mod connection;
 mod copies;
 mod core;
 mod crew;
 mod desk;
+mod file;
 mod futures;
 mod held;
 mod io;
@@ -18,6 +20,7 @@ mod link;
 mod listener;
 mod recv_half;
 mod send_half;
+mod splice;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -38,11 +41,14 @@ use dpdk::{BufPool, PoolError, Region, RegionError};
 use ring::{Consumer, Sleeper};
 use tcp::endpoint::ListenError;
 
+pub use self::batch::Batching;
 pub use self::connection::Connection;
+pub use self::file::{SendFileError, SendFileReason, SendingFile};
 pub use self::futures::{Acked, Copying, Finish, Reading, Sending};
 pub use self::listener::{Accepting, Listener};
 pub use self::recv_half::RecvHalf;
 pub use self::send_half::{Prepared, SendHalf, SendWithError};
+pub use self::splice::{SpliceError, Splicing};
 
 use self::copies::Copies;
 use self::core::{Core, PIECES};

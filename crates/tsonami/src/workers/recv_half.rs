@@ -72,6 +72,11 @@ impl RecvHalf {
         self.rest = (!rest.is_empty()).then_some(rest);
     }
 
+    /// Whether there is nothing to read now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_none() && self.pieces.is_empty()
+    }
+
     fn next_piece(&mut self) -> Option<Payload> {
         self.rest.take().or_else(|| self.pieces.pop())
     }

@@ -221,15 +221,26 @@ impl SendHalf {
         bytes: &[u8],
         flags: SendFlags,
     ) -> Poll<Result<usize, Error>> {
+        self.poll_until(cx, 1, |half| half.try_send_copy(bytes, flags))
+    }
+
+    /// Tries, and tries again when there is room for so many bytes or a buffer, until it fails for another reason than those.
+    pub(crate) fn poll_until<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: u64,
+        mut attempt: impl FnMut(&mut SendHalf) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
         let mut waits_for_buffer = false;
         loop {
-            match self.try_send_copy(bytes, flags) {
-                Err(Error::Full) if self.held.link.admits(self.accepted, 1) => {
+            match attempt(self) {
+                Err(Error::Full) if self.held.link.admits(self.accepted, bytes) => {
+                    // The lane was full: the worker is about to empty it.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Err(Error::Full) => {
-                    if self.held.link.poll_room(self.accepted, 1, cx.waker()).is_pending() {
+                    if self.held.link.poll_room(self.accepted, bytes, cx.waker()).is_pending() {
                         return Poll::Pending;
                     }
                 }
@@ -408,6 +419,19 @@ impl SendHalf {
         self.held.link.times_lost()
     }
 
+    /// Lets out what is held back, by cork, by `more` or by Nagle's algorithm (`S17`), behind what was sent until now. What is
+    /// not held back needs no flush: it is on its way.
+    ///
+    /// # Errors
+    /// How the connection ended.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if let Some(Err(error)) = self.held.link.end() {
+            return Err(error.clone());
+        }
+        self.order(Box::new(|core, id| core.engine().flush(id)));
+        Ok(())
+    }
+
     /// Changes a setting of the connection, behind what was sent until now.
     pub fn set(&mut self, setting: Setting) {
         self.order(Box::new(move |core, id| core.engine().set(id, setting)));
@@ -442,7 +466,7 @@ impl SendHalf {
     }
 
     /// Gives the worker an order behind those before.
-    fn order(&mut self, call: ConnCall) {
+    pub(crate) fn order(&mut self, call: ConnCall) {
         if self.held.desk.place(Order::Conn { conn: self.held.id, number: self.number, call }) {
             self.number = self.number.wrapping_add(1);
         }

@@ -59,6 +59,24 @@ fn s17_more_holds_for_one_send_and_until_an_ack() {
 }
 
 #[test]
+fn s17_a_flush_lets_out_what_is_held_once_and_pushes_it() {
+    let mut s = Script::established(&corked(), 65535);
+    s.write(40).silence_until(150);
+    s.conn.flush();
+    s.flush().expect("P. 1:41(40) ack 1").nothing();
+    // The cork stays, and there is nothing to flush twice.
+    s.conn.flush();
+    s.flush().nothing();
+    s.write(40).inject(". 1:1(0) ack 41").silence_until(300);
+    // Nagle's algorithm and `more` hold no longer either.
+    let mut s = Script::established(&plain(), 65535);
+    s.write(40).expect("P. 1:41(40) ack 1");
+    s.write_quietly(30, MORE).flush().nothing();
+    s.conn.flush();
+    s.flush().expect("P. 41:71(30) ack 1").nothing();
+}
+
+#[test]
 fn s17_no_ack_lets_out_the_end_of_a_part() {
     let part = SendFlags::default().of_a_part();
     let mut s = Script::established(&plain(), 65535);
