@@ -39,6 +39,9 @@ pub(crate) struct MatrixArgs {
     /// Seconds of a run, from the first data on
     #[arg(long, default_value_t = 6)]
     time: u64,
+    /// How ours waits for frames: spin, pause or park (`tsonami send --wait`)
+    #[arg(long, default_value = "park")]
+    wait: String,
     /// Let all senders run at the same time, and look at how they share from this second on
     #[arg(long)]
     share_from: Option<u64>,
@@ -72,7 +75,7 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn run(args: &MatrixArgs) -> Result<()> {
-    let runner = Runner::new(args.tsonami.clone(), args.time)?;
+    let runner = Runner::new(args.tsonami.clone(), args.wait.clone(), args.time)?;
     let made = if args.raw.exists() { read(&args.raw)? } else { Vec::new() };
     let mut raw = OpenOptions::new().create(true).append(true).open(&args.raw)?;
     let planned = plan(args, &made);

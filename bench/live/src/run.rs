@@ -106,19 +106,21 @@ impl fmt::Display for Sender {
 /// Makes runs, and knows when to stop.
 pub(crate) struct Runner {
     pub(crate) tsonami: PathBuf,
+    /// As `tsonami send --wait` takes it.
+    pub(crate) wait: String,
     pub(crate) seconds: u64,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Runner {
-    pub(crate) fn new(tsonami: PathBuf, seconds: u64) -> Result<Runner> {
+    pub(crate) fn new(tsonami: PathBuf, wait: String, seconds: u64) -> Result<Runner> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
         {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         prefer(std::process::id(), OUR_PRIORITY)?;
-        Ok(Runner { tsonami: tsonami.canonicalize()?, seconds, stop })
+        Ok(Runner { tsonami: tsonami.canonicalize()?, wait, seconds, stop })
     }
 
     /// Runs these senders at the same time, until each has sent data for the given time; says what the link saw. A run that
@@ -166,9 +168,10 @@ impl Runner {
                 Stack::Tsonami => {
                     let choice = controller.map_or_else(String::new, |name| format!("-C {name}"));
                     let words = format!(
-                        "send {RECEIVER} --dev tap:ts{n} --addr 10.79.0.{}/24 --wait park -t 3600 --timeout 60 \
+                        "send {RECEIVER} --dev tap:ts{n} --addr 10.79.0.{}/24 --wait {} -t 3600 --timeout 60 \
                          --send-buffer-max 64M {choice}",
-                        3 + n
+                        3 + n,
+                        self.wait
                     );
                     let program = self.tsonami.to_string_lossy();
                     middle.start(&program, &words)?
