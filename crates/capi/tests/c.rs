@@ -275,3 +275,17 @@ fn every_call_does_what_it_says_and_misuse_is_an_error() {
         make_every_call(command);
     });
 }
+
+#[test]
+fn memcheck_finds_nothing_in_a_c_program_that_makes_every_call() {
+    in_namespace("memcheck_finds_nothing_in_a_c_program_that_makes_every_call", || {
+        let installed = Installed::new();
+        let program = installed.c("tests/engine.c");
+        let mut command = installed.command(Path::new("valgrind"));
+        // The engine's thread and ours take turns: without that one of them may have all of valgrind's time.
+        command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=no"]);
+        command.arg(format!("--suppressions={}", here("tests/memcheck.supp").display()));
+        command.arg(program).args([TAP, PEER]);
+        make_every_call(command);
+    });
+}

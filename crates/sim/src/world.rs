@@ -120,6 +120,9 @@ pub struct World {
 
 impl World {
     /// Builds what `scenario` says.
+    ///
+    /// # Panics
+    /// When two of its connections are for the same port of a host.
     pub fn new(scenario: Scenario) -> World {
         let mut rng = Rng::new(scenario.seed ^ 0x0077_6f72_6c64);
         let mut hosts: Vec<Host> = (0..2).map(|i| host(&scenario, i, &mut rng)).collect();

@@ -45,6 +45,7 @@ impl<'a> Sending<'a> {
     ///
     /// # Errors
     /// The payload comes back inside the error: how the connection ended, [`Error::WaitTimedOut`], [`Error::Cancelled`].
+    #[expect(clippy::missing_panics_doc, reason = "what was not sent is still there")]
     pub fn wait(mut self, wait: &Wait) -> Result<Offset, TrySendError<Payload>> {
         match block_on(&mut self, wait) {
             Ok(sent) => sent,
