@@ -283,7 +283,8 @@ fn memcheck_finds_nothing_in_a_c_program_that_makes_every_call() {
         let program = installed.c("tests/engine.c");
         let mut command = installed.command(Path::new("valgrind"));
         // The engine's thread and ours take turns: without that one of them may have all of valgrind's time.
-        command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=no"]);
+        command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9"]);
+        command.args(["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]);
         command.arg(format!("--suppressions={}", here("tests/memcheck.supp").display()));
         command.arg(program).args([TAP, PEER]);
         make_every_call(command);

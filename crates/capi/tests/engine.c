@@ -270,7 +270,10 @@ static void *read_for_ever(void *argument) {
     char byte;
 
     pthread_barrier_wait(&reader->ready);
-    reader->result = tsonami_connection_read(reader->connection, &byte, 1, TSONAMI_FOREVER);
+    /* The other one may be there first. */
+    do
+        reader->result = tsonami_connection_read(reader->connection, &byte, 1, TSONAMI_FOREVER);
+    while (reader->result == TSONAMI_ERROR_BUSY);
     return NULL;
 }
 
