@@ -1,7 +1,7 @@
 /* tsonami: a TCP sender in userspace, over DPDK. Made by cbindgen from crates/capi/src: do not edit.
  *
- * There are two forms of the same thing: a TsonamiEngine has a thread of its own, and any thread may use it; a TsonamiLocal
- * is polled by the thread that opened it. What holds for all functions:
+ * There are two forms of the same thing: a TsonamiEngine has threads of its own, and any thread may use it; a TsonamiLocal is
+ * polled by the thread that opened it. What holds for all functions:
  *
  * - One that can fail returns a negative TsonamiError. tsonami_last_error() then says, for this thread, what happened and
  *   what mends it. Other results are 0 for done, 1 and 0 for yes and no, or how many.
@@ -120,7 +120,8 @@ typedef struct TsonamiBuffer TsonamiBuffer;
 // another thread in the same half fails with `TSONAMI_ERROR_BUSY`.
 typedef struct TsonamiConnection TsonamiConnection;
 
-// TCP over a device, on a thread of its own. Any thread may use it, several at once.
+// TCP over a device, on one thread of its own or several (`workers` in its configuration). Any thread may use it, several at
+// once.
 typedef struct TsonamiEngine TsonamiEngine;
 
 // Accepts connections. One thread at a time uses it.
@@ -365,7 +366,7 @@ int32_t tsonami_connection_abort(const struct TsonamiConnection *connection);
 // `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, or let the wait there end.
 int32_t tsonami_connection_close(struct TsonamiConnection *connection);
 
-// Starts DPDK and the device, on a thread of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
+// Starts DPDK and the device, on threads of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
 // configuration files are, for example `device = "tap"` and `address = "10.77.0.2/24"` on two lines. End it with
 // `tsonami_engine_shutdown`. DPDK starts once per process.
 //
@@ -395,6 +396,21 @@ int32_t tsonami_engine_connect(const struct TsonamiEngine *engine,
                                const char *options,
                                int64_t timeout,
                                struct TsonamiConnection **connection);
+
+// How many workers the engine has: threads, each with its own share of the connections.
+int32_t tsonami_engine_workers(const struct TsonamiEngine *engine);
+
+// Opens a connection that worker `worker` looks after, counted from 0, as `tsonami_engine_connect` does at each in turn: to
+// have connections that one thread uses together at one worker.
+//
+// # Safety
+// As there.
+int32_t tsonami_engine_connect_at(const struct TsonamiEngine *engine,
+                                  uint32_t worker,
+                                  const char *peer,
+                                  const char *options,
+                                  int64_t timeout,
+                                  struct TsonamiConnection **connection);
 
 // Accepts connections at `local`, for example `"10.77.0.2:5001"`, at most `backlog` of them half open. `options` as in
 // `tsonami_engine_connect`. Close it with `tsonami_listener_close`.
@@ -754,13 +770,23 @@ int32_t tsonami_connection_stats(const struct TsonamiConnection *connection,
                                  struct TsonamiStats *stats,
                                  size_t size);
 
-// Everything the engine counts, as many counts as `counts` has room for. How many there are: call it again with so much room.
+// Everything the engine counts, of all workers together, as many counts as `counts` has room for. How many there are: call
+// it again with so much room.
 //
 // # Safety
 // `counts` is null or points to memory for `number` of them.
 ptrdiff_t tsonami_engine_counts(const struct TsonamiEngine *engine,
                                 struct TsonamiCount *counts,
                                 size_t number);
+
+// What worker `worker` counts, as `tsonami_engine_counts` tells of all.
+//
+// # Safety
+// As there.
+ptrdiff_t tsonami_engine_counts_of(const struct TsonamiEngine *engine,
+                                   uint32_t worker,
+                                   struct TsonamiCount *counts,
+                                   size_t number);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -20,7 +20,7 @@ pub const TSONAMI_SEND_MORE: u32 = 1;
 pub const TSONAMI_SEND_EOR: u32 = 2;
 
 /// Runs what a function does; what it says, unless it panics: unwinding must not reach C.
-fn caught<T>(call: impl FnOnce() -> Result<T, TsonamiError>) -> Result<T, TsonamiError> {
+pub(crate) fn caught<T>(call: impl FnOnce() -> Result<T, TsonamiError>) -> Result<T, TsonamiError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let text = said(&*panic);
         Err(note(TsonamiError::Panic, format_args!("this is a defect in tsonami, please report it: {text}")))

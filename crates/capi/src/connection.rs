@@ -1,4 +1,4 @@
-//! A connection of an engine on a thread of its own: sending, and its end.
+//! A connection of an engine on threads of its own: sending, and its end.
 
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;

@@ -1,10 +1,10 @@
-//! An engine on a thread of its own.
+//! An engine on threads of its own.
 
 use std::ffi::c_char;
 
 use tsonami::{Config, Engine};
 
-use crate::arguments::{address, code, options, out, text, time, wait};
+use crate::arguments::{address, caught, code, options, out, text, time, wait};
 use crate::connection::{TsonamiConnection, tell_connection};
 use crate::error::{TsonamiError, failed, not_done, note};
 use crate::listener::{TsonamiListener, tell_listener};
@@ -12,12 +12,13 @@ use crate::memory::{POOLS, REGIONS, TsonamiPool, TsonamiRegion};
 use crate::names::{Kind, Table};
 use crate::same_version;
 
-/// TCP over a device, on a thread of its own. Any thread may use it, several at once.
+/// TCP over a device, on one thread of its own or several (`workers` in its configuration). Any thread may use it, several at
+/// once.
 pub struct TsonamiEngine(());
 
 pub(crate) static ENGINES: Table<Engine, TsonamiEngine> = Table::new(Kind::Engine);
 
-/// Starts DPDK and the device, on a thread of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
+/// Starts DPDK and the device, on threads of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
 /// configuration files are, for example `device = "tap"` and `address = "10.77.0.2/24"` on two lines. End it with
 /// `tsonami_engine_shutdown`. DPDK starts once per process.
 ///
@@ -73,6 +74,47 @@ pub unsafe extern "C" fn tsonami_engine_connect(
         let (peer, options, to) =
             unsafe { (address(peer, "peer")?, self::options(options)?, out(connection, "connection")?) };
         let connecting = ENGINES.get(engine)?.connect(peer, options.as_ref());
+        tell_connection(connecting.wait(&wait(timeout)).map_err(failed)?, to)
+    })
+}
+
+/// How many workers the engine has: threads, each with its own share of the connections.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_engine_workers(engine: *const TsonamiEngine) -> i32 {
+    caught(|| Ok(ENGINES.get(engine)?.workers().into())).unwrap_or_else(TsonamiError::code)
+}
+
+/// A worker of an engine, which C names by a number.
+pub(crate) fn worker(engine: &Engine, number: u32) -> Result<u16, TsonamiError> {
+    let workers = engine.workers();
+    u16::try_from(number).ok().filter(|&number| number < workers).ok_or_else(|| {
+        note(
+            TsonamiError::Invalid,
+            format_args!("there is no worker {number}: they are 0 to {}", workers - 1),
+        )
+    })
+}
+
+/// Opens a connection that worker `worker` looks after, counted from 0, as `tsonami_engine_connect` does at each in turn: to
+/// have connections that one thread uses together at one worker.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tsonami_engine_connect_at(
+    engine: *const TsonamiEngine,
+    worker: u32,
+    peer: *const c_char,
+    options: *const c_char,
+    timeout: i64,
+    connection: *mut *mut TsonamiConnection,
+) -> i32 {
+    code(|| {
+        // SAFETY: by the contract.
+        let (peer, options, to) =
+            unsafe { (address(peer, "peer")?, self::options(options)?, out(connection, "connection")?) };
+        let engine = ENGINES.get(engine)?;
+        let connecting = engine.connect_at(self::worker(&engine, worker)?, peer, options.as_ref());
         tell_connection(connecting.wait(&wait(timeout)).map_err(failed)?, to)
     })
 }

@@ -1,4 +1,4 @@
-//! Receiving on a connection of an engine on a thread of its own.
+//! Receiving on a connection of an engine on threads of its own.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;

@@ -9,7 +9,7 @@ use tsonami::{ConnStats, Marks, Nanos, Rate};
 
 use crate::arguments::{code, count, out, room, wait};
 use crate::connection::{TsonamiConnection, connection};
-use crate::engine::{ENGINES, TsonamiEngine};
+use crate::engine::{ENGINES, TsonamiEngine, worker};
 use crate::error::{TsonamiError, failed, note};
 
 /// How far a stream has come, in bytes: accepted ≥ sent ≥ acked ≥ reclaimed.
@@ -201,7 +201,8 @@ pub struct TsonamiCount {
     pub meaning: *const c_char,
 }
 
-/// Everything the engine counts, as many counts as `counts` has room for. How many there are: call it again with so much room.
+/// Everything the engine counts, of all workers together, as many counts as `counts` has room for. How many there are: call
+/// it again with so much room.
 ///
 /// # Safety
 /// `counts` is null or points to memory for `number` of them.
@@ -214,15 +215,40 @@ pub unsafe extern "C" fn tsonami_engine_counts(
     count(|| {
         // SAFETY: by the contract.
         let to = unsafe { room(counts, number, "counts")? };
-        let told = ENGINES.get(engine)?.every_count();
-        if told.is_empty() {
-            return Err(note(TsonamiError::EngineGone, "the engine was shut down"));
-        }
-        for (to, (name, value, meaning)) in to.iter_mut().zip(&told) {
-            to.write(TsonamiCount { name: for_ever(name), value: *value, meaning: for_ever(meaning) });
-        }
-        Ok(told.len())
+        tell_counts(&ENGINES.get(engine)?.every_count(), to)
     })
+}
+
+/// What worker `worker` counts, as `tsonami_engine_counts` tells of all.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tsonami_engine_counts_of(
+    engine: *const TsonamiEngine,
+    worker: u32,
+    counts: *mut TsonamiCount,
+    number: usize,
+) -> isize {
+    count(|| {
+        // SAFETY: by the contract.
+        let to = unsafe { room(counts, number, "counts")? };
+        let engine = ENGINES.get(engine)?;
+        tell_counts(&engine.counts_of(self::worker(&engine, worker)?), to)
+    })
+}
+
+fn tell_counts(
+    told: &[(&'static str, u64, &'static str)],
+    to: &mut [MaybeUninit<TsonamiCount>],
+) -> Result<usize, TsonamiError> {
+    if told.is_empty() {
+        return Err(note(TsonamiError::EngineGone, "the engine was shut down"));
+    }
+    for (to, (name, value, meaning)) in to.iter_mut().zip(told) {
+        to.write(TsonamiCount { name: for_ever(name), value: *value, meaning: for_ever(meaning) });
+    }
+    Ok(told.len())
 }
 
 /// A text of ours as C has them. There are as many as there are counts, and they stay.

@@ -1,4 +1,4 @@
-/* Every call of the C interface on an engine with a thread of its own: what it does, and what becomes of misuse.
+/* Every call of the C interface on an engine with threads of its own: what it does, and what becomes of misuse.
  * The peer sends back what it gets.
  *
  *   engine CONFIG PEER:PORT
@@ -108,6 +108,9 @@ static void nulls(TsonamiEngine *engine, const char *peer) {
     IS(tsonami_engine_make_arena(engine, 4096, NULL), TSONAMI_ERROR_INVALID);
     IS(tsonami_engine_make_pool_over(engine, NULL, 4096, &pool), TSONAMI_ERROR_HANDLE);
     IS(tsonami_engine_counts(NULL, NULL, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_engine_counts_of(NULL, 0, NULL, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_engine_workers(NULL), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_engine_connect_at(NULL, 0, peer, NULL, 0, &connection), TSONAMI_ERROR_HANDLE);
     IS(tsonami_engine_counts(engine, NULL, 1), TSONAMI_ERROR_INVALID);
     IS(tsonami_engine_shutdown(NULL, 0), TSONAMI_ERROR_HANDLE);
     IS(tsonami_engine_shutdown(engine, -1), TSONAMI_ERROR_INVALID);
@@ -249,8 +252,12 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
     IS(tsonami_connection_set_keepalive(connection, SECOND, SECOND, 3), 0);
     IS(tsonami_connection_set_keepalive(connection, -1, SECOND, 3), TSONAMI_ERROR_INVALID);
 
+    IS(tsonami_engine_workers(engine), 1);
+    IS(tsonami_engine_counts_of(engine, 1, NULL, 0), TSONAMI_ERROR_INVALID);
+    SAYS("there is no worker 1: they are 0 to 0");
     number = tsonami_engine_counts(engine, NULL, 0);
     IS(number > 10, 1);
+    IS(tsonami_engine_counts_of(engine, 0, NULL, 0), number);
     counts = calloc((size_t)number, sizeof *counts);
     IS(tsonami_engine_counts(engine, counts, (size_t)number), number);
     for (i = 0; i < number; i++)
@@ -322,7 +329,8 @@ static void in_good_order(TsonamiEngine *engine, const char *peer) {
     const void *bytes;
     size_t length, got = 0;
 
-    IS(tsonami_engine_connect(engine, peer, "no_delay = true", PATIENCE, &connection), 0);
+    IS(tsonami_engine_connect_at(engine, 1, peer, NULL, PATIENCE, &connection), TSONAMI_ERROR_INVALID);
+    IS(tsonami_engine_connect_at(engine, 0, peer, "no_delay = true", PATIENCE, &connection), 0);
     IS(tsonami_connection_receive(connection, 0, &payload), TSONAMI_ERROR_WOULD_BLOCK);
     IS(tsonami_connection_receive(connection, SECOND / 1000, &payload), TSONAMI_ERROR_WOULD_BLOCK);
     IS(tsonami_connection_send_copy(connection, "to the end", 10, 0, 0), 10);
