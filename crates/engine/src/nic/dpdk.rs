@@ -48,7 +48,7 @@ pub struct DpdkConfig {
     pub tail_buffers: u32,
     /// Bytes of each.
     pub tail_size: u32,
-    /// Buffers of [`SMALL_TAIL`] bytes, for connections that send little, and for when the large ones are out.
+    /// Buffers of [`SMALL_TAIL`](crate::nic::SMALL_TAIL) bytes, for connections that send little, and for when the large ones are out.
     pub small_tail_buffers: u32,
     /// Let the port segment, where it can.
     pub tso: bool,
