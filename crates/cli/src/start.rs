@@ -16,10 +16,13 @@ use crate::units::Size;
 
 /// A running engine.
 pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, Failure> {
-    if let DeviceSpec::Memif { socket, server: false } = settings::device(config)? {
-        memif_server_is_there(&socket, config)?;
-    }
     let engine = builder(config, console)?.build_local().map_err(|e| failure(&e, config))?;
+    announce(&engine, config);
+    Ok(engine)
+}
+
+/// What is to be told of an engine that started.
+pub(crate) fn announce(engine: &LocalEngine, config: &Config) {
     let device = engine.device();
     if let Some(note) = rings_note(config, device.receive_ring, device.transmit_ring) {
         eprintln!("tsonami: {note}");
@@ -35,7 +38,6 @@ pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, 
         "device started"
     );
     tracing::debug!(limits = ?device.limits, "limits");
-    Ok(engine)
 }
 
 /// A builder with the console's log, once nothing that can be seen beforehand stands in the way.
@@ -45,6 +47,7 @@ pub(crate) fn builder(config: &Config, console: &Console) -> Result<EngineBuilde
         DeviceSpec::Tap { .. } => tap_can_be_made(&host)?,
         DeviceSpec::Pci { address } => card_is_there(&address, &host)?,
         DeviceSpec::VirtioUser { socket } => somebody_listens(&socket, config)?,
+        DeviceSpec::Memif { socket, server: false } => memif_server_is_there(&socket, config)?,
         _ => {}
     }
     let level = if console.talkative() { LogLevel::Info } else { LogLevel::Notice };
@@ -125,7 +128,7 @@ pub(crate) fn failure(error: &BuildError, config: &Config) -> Failure {
 
 fn failure_on(host: &Host, error: &BuildError, config: &Config) -> Failure {
     match error {
-        BuildError::Device(_) | BuildError::Family(_) | BuildError::Engine(_) => {
+        BuildError::Device(_) | BuildError::Family(_) | BuildError::Engine(_) | BuildError::Workers(_) => {
             Failure::new(Exit::Usage, error)
         }
         BuildError::KernelOwnsAddress(owned) => Failure::new(

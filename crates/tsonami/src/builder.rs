@@ -13,6 +13,11 @@ use crate::{Config, Engine, LocalEngine};
 /// Workers of one engine, at most: each has memory of its own, and a lane for each thread that gives orders.
 const MAX_WORKERS: usize = 64;
 
+/// MiB that EAL has in normal pages, unless told otherwise, and that each further worker adds.
+const MEMORY_MIB: u32 = 256;
+/// See [`MEMORY_MIB`].
+const WORKER_MIB: u32 = 64;
+
 /// Builds an [`Engine`], or a [`LocalEngine`].
 pub struct EngineBuilder {
     config: Config,
@@ -212,12 +217,15 @@ impl EngineBuilder {
         if !huge {
             enough_memory(self.config.memory.mib, &meminfo)?;
         }
+        // Each has rings and packet buffers of its own.
+        let workers = self.places().map_or(1, |places| places.len() as u32);
+        let more = (workers > 1 && !huge).then(|| MEMORY_MIB + WORKER_MIB * (workers - 1));
         let sending =
             self.config.pools.send_bytes.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX));
         enough_memory(sending, &meminfo)?;
         let eal = Eal::start(EalConfig {
             no_huge: !huge,
-            memory_mib: self.config.memory.mib,
+            memory_mib: self.config.memory.mib.or(more),
             devices: vec![device.clone()],
             log: self.log,
             log_level: self.log_level,

@@ -101,7 +101,8 @@ pub struct WorkerConfig {
 pub struct MemoryConfig {
     /// Hugepages.
     pub hugepages: Hugepages,
-    /// MiB in all. Without it 256 in normal pages; hugepages are taken as they are needed.
+    /// MiB in all. Without it 256 in normal pages, and 64 more for each worker beside the first; hugepages are taken as they are
+    /// needed.
     pub mib: Option<u32>,
 }
 
@@ -140,7 +141,7 @@ pub struct PoolConfig {
     /// shares. Without it, 64 MiB.
     pub send_bytes: Option<u64>,
     /// Memory that the send queues of all connections together may hold, bytes, as each send buffer counts them: what is
-    /// copied and what is referred to. Without it, as much as each of them may.
+    /// copied and what is referred to; several workers have equal shares. Without it, as much as each of them may.
     pub queued_bytes: Option<u64>,
     /// Copying sends of at least this many bytes go past the cache, so that what is in it stays; 0: none do. Without it
     /// those of 4096 bytes or more, while `send_bytes` that are in use would fill half of the largest cache.

@@ -343,7 +343,7 @@ impl LocalEngine {
     }
 
     /// Where connections were computed to arrive and where they do; `None` where no other worker shares the device.
-    pub(crate) fn steering(&self) -> Option<SteeringReport> {
+    pub fn steering(&self) -> Option<SteeringReport> {
         self.stack.shared().and_then(Shared::report)
     }
 

@@ -11,7 +11,7 @@ use engine::nic::dpdk::DpdkNic;
 use engine::nic::{Checked, Nic, Shared, Traced};
 
 use crate::builder::run_on;
-use crate::local::{device_config, engine_config};
+use crate::local::{SEND_BYTES, device_config, engine_config};
 use crate::stack::{Capture, Stack};
 use crate::{BuildError, Config, DeviceInfo, LocalEngine, Waiter};
 
@@ -41,8 +41,9 @@ impl Opened {
     ) -> Result<Vec<Opened>, BuildError> {
         // Before the device is opened: what can be seen to be wrong.
         engine_config(config)?;
-        let settings = device_config(config);
         let workers = u16::try_from(places.len()).unwrap_or(u16::MAX);
+        let config = &shared_out(config.clone(), workers);
+        let settings = device_config(config);
         let nics = if workers == 1 {
             vec![Port::Own(DpdkNic::open(eal, device, &settings)?)]
         } else {
@@ -120,6 +121,16 @@ impl Opened {
     }
 }
 
+/// What is said of all connections together, divided among the workers.
+fn shared_out(mut config: Config, workers: u16) -> Config {
+    if workers > 1 {
+        let bytes = config.pools.send_bytes.unwrap_or(SEND_BYTES);
+        config.pools.send_bytes = Some((bytes / u64::from(workers)).max(1));
+        config.pools.queued_bytes = config.pools.queued_bytes.map(|bytes| bytes / u64::from(workers));
+    }
+    config
+}
+
 /// The file that a worker captures into.
 fn of_worker(path: PathBuf, worker: u16) -> PathBuf {
     if worker == 0 {
@@ -128,4 +139,22 @@ fn of_worker(path: PathBuf, worker: u16) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(format!(".{worker}"));
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_all_connections_is_divided_and_captures_have_names_of_their_own() {
+        let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        assert_eq!(shared_out(config.clone(), 1), config);
+        assert_eq!(shared_out(config.clone(), 4).pools.send_bytes, Some(SEND_BYTES / 4));
+        config.pools.send_bytes = Some(1);
+        config.pools.queued_bytes = Some(1 << 20);
+        let one = shared_out(config, 2).pools;
+        assert_eq!((one.send_bytes, one.queued_bytes), (Some(1), Some(1 << 19)));
+        assert_eq!(of_worker("a.pcap".into(), 0), PathBuf::from("a.pcap"));
+        assert_eq!(of_worker("a.pcap".into(), 2), PathBuf::from("a.pcap.2"));
+    }
 }

@@ -11,6 +11,8 @@ mod time;
 pub(crate) use interval::{Interval, Intervals};
 pub(crate) use options::Options;
 pub(crate) use progress::{Goal, Progress};
-pub(crate) use summary::{ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary, error_json};
+pub(crate) use summary::{
+    ConnectionSummary, Device, Drop, ErrorSummary, Rtt, Summary, WorkerSummary, error_json,
+};
 pub(crate) use text::row;
 pub(crate) use time::TimeSummary;

@@ -62,18 +62,37 @@ pub(crate) struct Summary {
     pub(crate) ring_full_events: u64,
     /// Times a pool of packet buffers was empty.
     pub(crate) no_buffer_events: u64,
-    /// Share of the core's cycles in iterations that did work, 0 to 1.
+    /// Share of the cores' cycles in iterations that did work, 0 to 1.
     pub(crate) busy_share: f64,
     /// Bits acknowledged per second of busy core: what a core of this speed could do if it never waited.
     pub(crate) bits_per_busy_second: f64,
     /// Frames dropped, by reason; reasons that never happened are left out.
     pub(crate) drops: Vec<Drop>,
-    /// Every count the loop keeps, by its name.
+    /// What each worker had of it, where there were several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) workers: Vec<WorkerSummary>,
+    /// Whether connections arrived at their workers' queues, where there were several workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) steering: Option<String>,
+    /// Every count the loops keep, by its name.
     pub(crate) counters: BTreeMap<&'static str, u64>,
     /// How each connection went.
     pub(crate) connections: Vec<ConnectionSummary>,
     /// How each interval went.
     pub(crate) intervals: Vec<Interval>,
+}
+
+/// One worker's part.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WorkerSummary {
+    /// How many it had.
+    pub(crate) connections: usize,
+    /// Acknowledged by their peers.
+    pub(crate) acknowledged_bytes: u64,
+    /// Share of its core's cycles in iterations that did work, 0 to 1.
+    pub(crate) busy_share: f64,
+    /// Every count its loop keeps, by its name.
+    pub(crate) counters: BTreeMap<&'static str, u64>,
 }
 
 /// The port, as far as the summary tells.

@@ -189,6 +189,8 @@ mod tests {
             busy_share: 0.873,
             bits_per_busy_second: 3.94e9,
             drops: Vec::new(),
+            workers: Vec::new(),
+            steering: None,
             counters: BTreeMap::new(),
             connections: vec![connection(None)],
             intervals: Vec::new(),

@@ -1,11 +1,11 @@
 //! `tsonami send`: opens connections, keeps them full, waits until everything is acknowledged, and tells how it went.
 
 mod bitrate;
+mod board;
 mod flow;
+mod part;
 mod run;
 mod source;
-
-use std::time::Duration;
 
 use tsonami::{Config, LocalEngine, SendFlags};
 
@@ -14,11 +14,13 @@ use crate::console::Console;
 use crate::engine_errors;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::report::Summary;
+use crate::report::{Options, Summary};
 use crate::signals::Signals;
 use crate::units::Size;
 use crate::verdict::Verdict;
 use crate::{settings, start};
+use board::Board;
+use part::Part;
 use source::{FileSource, Source};
 
 /// Runs `tsonami send`.
@@ -28,6 +30,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     settings::check_peer(peer, &config)?;
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
     let write = write_length(args)?;
+    let workers = workers(args, &mut config)?;
     settings::connection::set_sending(&mut config, &args.connection)?;
     if let Some(total) = args.bitrate {
         bitrate::share(&mut config, total, args.parallel)?;
@@ -40,25 +43,63 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     // From here on Ctrl-C must close the device and report.
     let signals =
         Signals::watch().map_err(|e| Failure::new(Exit::Start, format!("cannot watch for Ctrl-C: {e}")))?;
-    let mut engine = start::engine(&config, console)?;
-    if let Some(exit) = signals.exit() {
-        engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e))?;
-        return Ok(exit);
-    }
     let quota = match (&file, args.bytes) {
         (Some(file), _) => run::Quota::Each(file.size),
         (None, Some(size)) => run::Quota::Shared(size.0),
         (None, None) => run::Quota::Time(args.time.unwrap_or(run::DEFAULT_TIME)),
     };
-    let source = source(args, write, file, &mut engine, &config)?
-        .with(SendFlags { eor: args.eor, ..SendFlags::default() });
-    let run = run::Run::new(args, console, &signals, peer, quota, &config);
-    let (summary, failure) = run.go(&mut engine, source);
-    let failure = failure
-        .map(|failure| engine_errors::with_interface(failure, engine.tap_name()))
-        .map(|failure| engine_errors::with_checksums(failure, engine.counters().drop_tcp_checksum));
-    let closed = engine.shutdown(Duration::ZERO).map_err(|e| engine_errors::shutdown(&e));
-    finish(args, console, summary, failure, closed, &signals)
+    let board = Board::new(workers);
+    let work = |worker: u16, engine: &mut LocalEngine| {
+        let _presence = board.presence();
+        if worker == 0 {
+            start::announce(engine, &config);
+        }
+        let file = file.as_ref().map(FileSource::again).transpose();
+        let source = file.and_then(|file| source(args, write, file, engine, &config));
+        let run = run::Run::new(args, console, &signals, peer, quota, &config, (&board, worker));
+        match source {
+            // Before anything was sent there is nothing to tell of.
+            _ if signals.exit().is_some() => Ok(None),
+            Ok(source) => {
+                let source = source.with(SendFlags { eor: args.eor, ..SendFlags::default() });
+                Ok(Some(run.go(engine, source)))
+            }
+            Err(failure) => {
+                board.abort();
+                Err(failure)
+            }
+        }
+    };
+    let built = start::builder(&config, console)?.build_each(work);
+    let (parts, closed) = built.map_err(|e| start::failure(&e, &config))?;
+    let closed = closed.map_err(|e| engine_errors::shutdown(&e));
+    let parts: Option<Vec<Part>> = parts.into_iter().collect::<Result<_, _>>()?;
+    match (parts, signals.exit()) {
+        (Some(parts), _) => {
+            let options = Options::new(&config.connection, &settings::connection::defaults());
+            let (summary, failure) = part::summary(parts, args, peer.to_string(), options);
+            finish(args, console, summary, failure, closed, &signals)
+        }
+        (None, exit) => closed.map(|()| exit.unwrap_or(Exit::Success)),
+    }
+}
+
+/// How many workers there are, of which each must have a connection.
+fn workers(args: &SendArgs, config: &mut Config) -> Result<u16, Failure> {
+    let workers = &mut config.workers;
+    workers.count = args.workers.or(workers.count);
+    if let Some(cores) = &args.cores {
+        workers.cores = cores.clone();
+        if args.workers.is_none() {
+            workers.count = None;
+        }
+    }
+    let count = workers.count.unwrap_or_else(|| workers.cores.len().try_into().unwrap_or(u16::MAX)).max(1);
+    if args.parallel < u32::from(count) {
+        let what = format!("{count} workers need as many connections at least: {} asked for", args.parallel);
+        return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {count}")));
+    }
+    Ok(count)
 }
 
 /// Bytes of each write.

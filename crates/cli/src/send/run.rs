@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use tsonami::{Config, ConnId, Error, Event, LocalEngine, Nanos, Time};
 
+use super::board::Board;
 use super::flow::{Flow, Phase, share};
+use super::part::Part;
 use super::source::{Source, Stop};
 use crate::args::SendArgs;
 use crate::console::Console;
 use crate::engine_errors;
 use crate::failure::Failure;
-use crate::report::{
-    ConnectionSummary, Device, Drop, Goal, Interval, Intervals, Options, Progress, Rtt, Summary, TimeSummary,
-    stats,
-};
-use crate::settings;
+use crate::report::{ConnectionSummary, Device, Goal, Interval, Intervals, Progress, stats};
 use crate::signals::{Asked, Signals};
 use crate::units::{Rate, Short, Size, bits_per_second};
 
@@ -67,7 +65,7 @@ enum Stage {
     Aborting(Time),
 }
 
-/// One run.
+/// One worker's part of a run.
 pub(crate) struct Run<'a> {
     args: &'a SendArgs,
     console: &'a Console,
@@ -75,6 +73,9 @@ pub(crate) struct Run<'a> {
     peer: SocketAddr,
     quota: Quota,
     config: &'a Config,
+    /// What is known of other workers, and which one this is.
+    board: &'a Board,
+    worker: u16,
     flows: Vec<Flow>,
     by_id: HashMap<ConnId, usize>,
     ready: VecDeque<usize>,
@@ -99,6 +100,7 @@ impl<'a> Run<'a> {
         peer: SocketAddr,
         quota: Quota,
         config: &'a Config,
+        (board, worker): (&'a Board, u16),
     ) -> Run<'a> {
         let goal = match quota {
             Quota::Each(bytes) => Goal::Bytes(bytes * u64::from(args.parallel)),
@@ -112,6 +114,8 @@ impl<'a> Run<'a> {
             peer,
             quota,
             config,
+            board,
+            worker,
             flows: Vec::with_capacity(args.parallel as usize),
             by_id: HashMap::with_capacity(args.parallel as usize),
             ready: VecDeque::new(),
@@ -122,19 +126,24 @@ impl<'a> Run<'a> {
             began: Time::ZERO,
             newest: Time::ZERO,
             failure: None,
-            intervals: Intervals::new(args.interval.unwrap_or(DEFAULT_INTERVAL)),
-            progress: Progress::new(goal, console.interactive() && !args.json),
+            // The first worker's are those of all.
+            intervals: Intervals::new(match worker {
+                0 => args.interval.unwrap_or(DEFAULT_INTERVAL),
+                _ => Duration::ZERO,
+            }),
+            progress: Progress::new(goal, console.interactive() && !args.json && worker == 0),
         }
     }
 
-    /// Runs to the end, and says how it went: always a summary, and the first failure if there was one.
-    pub(crate) fn go(mut self, engine: &mut LocalEngine, mut source: Source) -> (Summary, Option<Failure>) {
+    /// Runs to the end, and says how it went.
+    pub(crate) fn go(mut self, engine: &mut LocalEngine, mut source: Source) -> Part {
         tracing::info!(peer = %self.peer, connections = self.args.parallel, quota = ?self.quota, "sending");
         self.began = engine.now();
         self.newest = self.began;
         self.open(engine);
         let mut next_tick = self.began;
-        while self.over < self.flows.len() {
+        // The first worker shows how far all have come, until they are through.
+        while self.over < self.flows.len() || self.shows() && !self.board.is_alone() {
             let now = engine.now();
             let progress = engine.poll(now);
             let events = self.events(engine, now);
@@ -145,9 +154,11 @@ impl<'a> Run<'a> {
             }
             engine.rest(progress.is_busy() || events || wrote);
         }
+        self.board.tell(self.worker, self.totals(engine));
         let elapsed: Duration = self.newest.since(self.began).into();
-        let (acked, retransmitted) = self.totals(engine);
-        let interval = self.intervals.finish(elapsed, acked, retransmitted).cloned();
+        self.board.took(elapsed);
+        let (acked, retransmitted) = self.board.sum();
+        let interval = self.intervals.finish(self.board.longest(), acked, retransmitted).cloned();
         self.line(interval);
         self.progress.finish();
         if self.left_open > 0 {
@@ -163,13 +174,18 @@ impl<'a> Run<'a> {
             );
             self.remark(remark);
         }
-        let summary = self.summary(engine, elapsed);
-        (summary, self.failure)
+        self.part(engine, elapsed)
+    }
+
+    /// Whether it is this one that shows how the run goes.
+    fn shows(&self) -> bool {
+        self.worker == 0
     }
 
     /// Opens every connection.
     fn open(&mut self, engine: &mut LocalEngine) {
-        for index in 0..self.args.parallel {
+        // By turns at each worker.
+        for index in (u32::from(self.worker)..self.args.parallel).step_by(self.board.workers().into()) {
             let now = engine.now();
             let quota = match self.quota {
                 Quota::Each(bytes) => Some(bytes),
@@ -315,6 +331,9 @@ impl<'a> Run<'a> {
     /// What need not be looked at in every turn.
     fn tick(&mut self, engine: &mut LocalEngine, now: Time) {
         let elapsed: Duration = now.since(self.began).into();
+        if self.board.is_aborted() && !matches!(self.stage, Stage::Aborting(_)) {
+            self.abort(engine);
+        }
         match (self.signals.asked(), self.stage) {
             (Asked::Abort, Stage::Sending | Stage::Draining(_)) => self.abort(engine),
             (Asked::Stop, Stage::Sending) => self.drain(engine, Some(now + STOP_GRACE.into()), now),
@@ -362,6 +381,7 @@ impl<'a> Run<'a> {
     /// Resets every connection.
     fn abort(&mut self, engine: &mut LocalEngine) {
         tracing::info!("resetting every connection");
+        self.board.abort();
         self.stage = Stage::Aborting(engine.now() + ABORT_GRACE.into());
         self.ready.clear();
         for flow in &mut self.flows {
@@ -444,7 +464,11 @@ impl<'a> Run<'a> {
     }
 
     fn show(&mut self, engine: &LocalEngine, elapsed: Duration) {
-        let (acked, retransmitted) = self.totals(engine);
+        self.board.tell(self.worker, self.totals(engine));
+        if !self.shows() {
+            return;
+        }
+        let (acked, retransmitted) = self.board.sum();
         let interval = self.intervals.update(elapsed, acked, retransmitted).cloned();
         self.line(interval);
         if self.console.interactive() {
@@ -457,8 +481,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn summary(&mut self, engine: &LocalEngine, elapsed: Duration) -> Summary {
-        let counters = engine.counters();
+    /// What is to be told of this worker's part.
+    fn part(mut self, engine: &LocalEngine, elapsed: Duration) -> Part {
         let connections: Vec<ConnectionSummary> = self
             .flows
             .iter()
@@ -481,47 +505,21 @@ impl<'a> Run<'a> {
                 }
             })
             .collect();
-        let acknowledged: u64 = connections.iter().map(|c| c.acknowledged_bytes).sum();
-        let busy = counters.busy_cycles();
-        let cycles = busy + counters.idle_cycles();
-        let busy_share = if cycles > 0 { busy as f64 / cycles as f64 } else { 0.0 };
-        let rate = bits_per_second(acknowledged, elapsed);
-        Summary {
-            version: env!("CARGO_PKG_VERSION"),
-            peer: self.peer.to_string(),
-            device: Device::new(self.config, engine.device()),
-            options: Options::new(&self.config.connection, &settings::connection::defaults()),
-            write_bytes: self.args.length.0,
-            zerocopy: self.args.zerocopy,
-            copied_after_all_bytes: counters.copied_after_all,
-            complete: false,
-            error: None,
-            remarks: std::mem::take(&mut self.remarks),
-            elapsed_seconds: elapsed.as_secs_f64(),
-            accepted_bytes: connections.iter().map(|c| c.accepted_bytes).sum(),
-            acknowledged_bytes: acknowledged,
-            bits_per_second: rate,
-            asked_bits_per_second: self.args.bitrate.map(|rate| rate.0),
-            sent_segments: counters.tx_segments,
-            retransmitted_bytes: counters.tx_retransmitted_bytes,
-            retransmitted_segments: counters.tx_retransmitted_segments,
-            retransmission_timeouts: self.flows.iter().map(|f| f.words(engine).1.timeouts).sum(),
-            time: TimeSummary::sum(connections.iter().map(|c| &c.time)),
-            rtt: Rtt::from_histogram(engine.rtt_histogram()),
-            tso_bursts: counters.tx_tso_bursts,
-            tso_burst_mean_bytes: mean(counters.tx_tso_bytes, counters.tx_tso_bursts),
-            ring_full_events: counters.tx_ring_full,
-            no_buffer_events: counters.tx_no_header + counters.tx_no_buffers + counters.tail_exhausted,
-            busy_share,
-            bits_per_busy_second: if busy_share > 0.0 { rate / busy_share } else { 0.0 },
-            drops: counters
-                .iter()
-                .filter(|(name, count, _)| name.starts_with("drop_") && *count > 0)
-                .map(|(_, frames, help)| Drop { reason: reason(help), frames })
-                .collect(),
-            counters: engine.every_count().into_iter().map(|(name, count, _)| (name, count)).collect(),
+        Part {
             connections,
+            elapsed,
+            timeouts: self.flows.iter().map(|f| f.words(engine).1.timeouts).sum(),
+            counters: engine.counters().clone(),
+            counts: engine.every_count(),
+            rtt: engine.rtt_histogram().clone(),
+            device: Device::new(self.config, engine.device()),
+            steering: engine.steering(),
+            remarks: std::mem::take(&mut self.remarks),
             intervals: std::mem::replace(&mut self.intervals, Intervals::new(Duration::ZERO)).into_done(),
+            failure: self
+                .failure
+                .map(|failure| engine_errors::with_interface(failure, engine.tap_name()))
+                .map(|failure| engine_errors::with_checksums(failure, engine.counters().drop_tcp_checksum)),
         }
     }
 }
@@ -538,34 +536,4 @@ fn is_held_here(engine: &LocalEngine, flow: &Flow) -> bool {
         engine.marks(flow.id).is_some_and(|marks| marks.sent == marks.acked && marks.sent < marks.accepted);
     let has_room = |stats: tsonami::ConnStats| stats.send_window >= u64::from(stats.mss);
     idle && engine.stats(flow.id).is_some_and(has_room)
-}
-
-/// The reason in a drop counter's help: what stands behind "dropped: ".
-fn reason(help: &str) -> String {
-    let text = help.split_once("dropped: ").map_or(help, |(_, reason)| reason);
-    text.trim_end_matches('.').to_owned()
-}
-
-fn mean(sum: u64, count: u64) -> f64 {
-    if count > 0 { sum as f64 / count as f64 } else { 0.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drop_reasons_come_from_the_counters_help() {
-        assert_eq!(reason("Frames dropped: tagged with a VLAN."), "tagged with a VLAN");
-        assert_eq!(
-            reason("Connections refused: every slot is taken."),
-            "Connections refused: every slot is taken"
-        );
-    }
-
-    #[test]
-    fn the_mean_of_nothing_is_nothing() {
-        assert_eq!(mean(0, 0), 0.0);
-        assert_eq!(mean(30, 2), 15.0);
-    }
 }

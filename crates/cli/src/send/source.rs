@@ -68,6 +68,13 @@ impl FileSource {
         Ok(FileSource { file, size: metadata.len(), name })
     }
 
+    /// The same for another worker.
+    pub(crate) fn again(&self) -> Result<FileSource, Failure> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|e| Failure::new(Exit::File, format!("cannot open '{}': {e}", self.name)))?;
+        Ok(FileSource { file, size: self.size, name: self.name.clone() })
+    }
+
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), Stop> {
         self.file.read_exact_at(buffer, offset).map_err(|e| {
             Stop::Failed(Failure::new(

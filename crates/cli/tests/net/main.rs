@@ -15,3 +15,4 @@ mod pressure;
 mod receivers;
 mod scripts;
 mod shares;
+mod workers;

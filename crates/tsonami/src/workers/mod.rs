@@ -12,6 +12,7 @@ mod copies;
 mod core;
 mod crew;
 mod desk;
+mod each;
 mod file;
 mod futures;
 mod held;
