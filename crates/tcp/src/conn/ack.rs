@@ -70,11 +70,16 @@ impl AckState {
         self.owed = Owed::Now;
     }
 
-    /// `bytes` arrived in order in one segment. An ACK is owed now for at least every second full segment
-    /// (SHLD-19), later otherwise (SHLD-18). At first always now: a peer in slow start lives on our ACKs.
-    pub(crate) fn on_data(&mut self, now: Time, bytes: u64) {
+    /// `bytes` became readable by a segment of `len`: more than those when it closed a gap. An ACK is owed now for at
+    /// least every second full segment (SHLD-19), later otherwise (SHLD-18). At first always now: a peer in slow
+    /// start lives on our ACKs.
+    pub(crate) fn on_data(&mut self, now: Time, bytes: u64, len: u64) {
         self.data_at = Some(now);
-        self.segment = self.segment.max(bytes.min(self.mss));
+        // What is longer than our MSS was coalesced, and says nothing. Options take their room of the MSS: a full segment
+        // taken to be longer than those of the peer are would have every third of them acknowledged.
+        if len <= self.mss {
+            self.segment = self.segment.max(len);
+        }
         self.unacked += bytes;
         if self.unacked >= 2 * self.segment || self.quick > 0 {
             self.owed = Owed::Now;
@@ -145,25 +150,33 @@ mod tests {
     #[test]
     fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
         let mut a = AckState::new(1460, 0);
-        a.on_data(Time::ZERO, 1460);
+        a.on_data(Time::ZERO, 1460, 1460);
         assert_eq!(a.owed(), Owed::Later);
-        a.on_data(Time::ZERO, 1460);
+        a.on_data(Time::ZERO, 1460, 1460);
         assert_eq!(a.owed(), Owed::Now);
         a.on_sent(true);
         assert_eq!(a.owed(), Owed::Nothing);
-        a.on_data(Time::ZERO, 100);
-        a.on_data(Time::ZERO, 100);
+        a.on_data(Time::ZERO, 100, 100);
+        a.on_data(Time::ZERO, 100, 100);
         assert_eq!(a.owed(), Owed::Later);
-        // Twenty segments coalesced to one are more than two.
-        a.on_data(Time::ZERO, 20 * 1460);
+        // Twenty segments coalesced to one are more than two, and tell no length. Nor does what closes a gap.
+        a.on_data(Time::ZERO, 20 * 1460, 20 * 1460);
         assert_eq!(a.owed(), Owed::Now);
+        let mut a = AckState::new(1460, 0);
+        a.on_data(Time::ZERO, 3 * 1448, 1448);
+        a.on_data(Time::ZERO, 2 * 1448, 2 * 1448);
+        a.on_sent(true);
+        a.on_data(Time::ZERO, 1448, 1448);
+        assert_eq!(a.owed(), Owed::Later);
+        a.on_data(Time::ZERO, 1448, 1448);
+        assert_eq!(a.owed(), Owed::Now, "of 1460 bytes the options take twelve");
         // Before a longer one was seen 536 bytes are full (RFC 9293 §3.7.1), unless we announced less.
         for (mss, full) in [(1460, 536), (400, 400)] {
             let mut a = AckState::new(mss, 0);
-            a.on_data(Time::ZERO, full);
-            a.on_data(Time::ZERO, full - 1);
+            a.on_data(Time::ZERO, full, full);
+            a.on_data(Time::ZERO, full - 1, full - 1);
             assert_eq!(a.owed(), Owed::Later);
-            a.on_data(Time::ZERO, 1);
+            a.on_data(Time::ZERO, 1, 1);
             assert_eq!(a.owed(), Owed::Now);
         }
     }
@@ -191,20 +204,20 @@ mod tests {
         let t = |ms| Time::ZERO + Nanos::from_millis(ms);
         let mut a = AckState::new(1460, 2);
         for owed in [Owed::Now, Owed::Now, Owed::Later] {
-            a.on_data(t(0), 100);
+            a.on_data(t(0), 100, 100);
             assert_eq!(a.owed(), owed);
             a.on_sent(true);
             // An ACK of nothing new counts for nothing.
             a.on_sent(true);
         }
         let mut a = AckState::new(1460, 2);
-        a.on_data(t(0), 100);
+        a.on_data(t(0), 100, 100);
         a.on_answer(t(40), Nanos::from_millis(40));
-        a.on_data(t(41), 100);
+        a.on_data(t(41), 100, 100);
         assert_eq!(a.owed(), Owed::Now);
         a.on_sent(true);
         a.on_answer(t(80), Nanos::from_millis(40));
-        a.on_data(t(81), 100);
+        a.on_data(t(81), 100, 100);
         assert_eq!(a.owed(), Owed::Later);
     }
 }

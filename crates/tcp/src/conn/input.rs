@@ -225,7 +225,7 @@ impl<P: Payload> Connection<P> {
             let pushed = self.recv.push(start, seg.payload);
             if pushed.advanced > 0 {
                 self.counts.bytes_received += pushed.advanced;
-                self.ack.on_data(now, pushed.advanced);
+                self.ack.on_data(now, pushed.advanced, len);
                 self.events.push(Event::Readable);
             }
             self.counts.segments_out_of_order += u64::from(pushed.out_of_order);

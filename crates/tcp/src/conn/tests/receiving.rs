@@ -24,6 +24,22 @@ fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
 }
 
 #[test]
+fn shld_19_what_closes_a_gap_does_not_make_full_segments_longer() {
+    // The MSS is 1000; the peer's segments carry less, as options take their room of it.
+    let mut s = Script::established(&plain(), 9000);
+    s.inject(". 1:989(988) ack 1").nothing();
+    s.inject(". 1977:2965(988) ack 1").expect(". 1:1(0) ack 989");
+    // Two segments become readable by one.
+    s.inject(". 989:1977(988) ack 1").expect(". 1:1(0) ack 2965");
+    s.inject(". 2965:3953(988) ack 1").nothing();
+    s.inject(". 3953:4941(988) ack 1").expect(". 1:1(0) ack 4941");
+    // Nor does what a device coalesced.
+    s.inject(". 4941:6917(1976) ack 1").expect(". 1:1(0) ack 6917");
+    s.inject(". 6917:7905(988) ack 1").nothing();
+    s.inject(". 7905:8893(988) ack 1").expect(". 1:1(0) ack 8893");
+}
+
+#[test]
 fn must_40_the_delay_is_below_half_a_second_whatever_is_asked_for() {
     let mut s = Script::established(&ConnConfig { delayed_ack: ms(5000), ..plain() }, 9000);
     s.inject("P. 1:11(10) ack 1").expect_at(599, ". 1:1(0) ack 11");
