@@ -101,6 +101,8 @@ counters! {
     tx_budget_limited: "Times a connection waited for its earlier bursts to leave the port (S24).",
     tx_queue_limited: "Times a connection waited for room in the port's queue (S24).",
     tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",
+    tx_reclaims: "Times the port was asked to let go of finished frames though nothing was to be sent: buffers were waited for.",
+    tx_nudges: "Frames of no meaning sent since the port lets go of finished ones only while it sends (S29).",
     tx_replies_dropped: "Resets, echo and ARP replies not sent: no buffer, or the port took no more.",
     copied_bytes: "Bytes that sends put into buffers of the connection's own: all but those by reference.",
     copied_after_all: "Payload bytes of sends by reference that were copied all the same on their way to the port (S29): short ones, and what the port does not take where it is.",

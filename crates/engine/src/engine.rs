@@ -438,6 +438,8 @@ impl<N: Nic> Engine<N> {
             self.reclaim_at = self.now + self.reclaim_pause;
             self.reclaim_pause = (self.reclaim_pause * 2).min(MAX_RECLAIM_INTERVAL);
             self.nic.reclaim();
+            self.counters.tx_reclaims += 1;
+            self.counters.tx_nudges = self.nic.nudges();
         }
         self.look_at_memory();
         *more |= self.serve_memory_waiters();

@@ -154,6 +154,10 @@ impl<N: Nic> Nic for Checked<N> {
         self.inner.reclaim();
     }
 
+    fn nudges(&self) -> u64 {
+        self.inner.nudges()
+    }
+
     fn alloc_tail(&mut self) -> Option<N::Tail> {
         self.inner.alloc_tail()
     }

@@ -20,7 +20,7 @@ pub use self::rx::RxCounters;
 use self::rx::RxSide;
 use super::chain::Builder;
 use super::check::{Checker, MbufFacts, TsoSum};
-use super::profile::{self, Setup};
+use super::profile::{self, IdleReclaim, Setup};
 use super::{Buf, CheckReport, HeaderBuf, Nic, NicLimits, RxPiece, StageError, Tail, TxFrame};
 use super::{TxMeta, TxOutcome, TxStop};
 
@@ -129,6 +129,7 @@ pub struct DpdkNic {
     rx: RxSide,
     pools: Pools,
     nudge: Option<Nudge>,
+    nudges: u64,
     check: Option<CheckReport>,
     host: Option<TapHost>,
     clock: Clock,
@@ -193,8 +194,10 @@ impl DpdkNic {
             tx_offloads,
             rx_offloads: rx_offloads & info.rx_offloads,
             promiscuous: false,
-            // Drivers want it below the ring's size less 3.
-            tx_free_thresh: (known.frees_on_send && tx_descriptors >= 8).then(|| tx_descriptors - 4),
+            // One that frees only while it sends is to do so on every send, not only when the ring is nearly full. Drivers want
+            // this below the ring's size less 3.
+            tx_free_thresh: (matches!(known.idle, IdleReclaim::Nudge(_)) && tx_descriptors >= 8)
+                .then(|| tx_descriptors - 4),
         };
         port.check(&port_config)?;
         let header_room = if tx_offloads.contains(TxOffloads::MULTI_SEGS) {
@@ -248,7 +251,8 @@ impl DpdkNic {
                     tails: pools.tails.clone(),
                     small_tails: pools.small_tails.clone(),
                     pools,
-                    nudge: known.frees_on_send.then(Nudge::default),
+                    nudge: Nudge::new(known.idle),
+                    nudges: 0,
                     check: None,
                     host: host.clone(),
                     clock: Clock::new(eal),
@@ -318,15 +322,19 @@ impl DpdkNic {
         if self.queue.in_device() == 0 || !nudge.due(done, cycles()) {
             return;
         }
-        let Some(mut header) = self.builder.lend_header() else { return };
-        // From us to us, of a type reserved for experiments: no receiver does anything with it.
-        header[..60].fill(0);
-        header[..6].copy_from_slice(&self.mac);
-        header[6..12].copy_from_slice(&self.mac);
-        header[12..14].copy_from_slice(&NUDGE_TYPE);
-        let frame = TxFrame { header, header_len: 60, meta: TxMeta::default() };
-        if let Ok(frame) = self.builder.build(frame, core::iter::empty()) {
-            self.queue.nudge(frame);
+        for _ in 0..nudge.frames() {
+            let Some(mut header) = self.builder.lend_header() else { return };
+            // From us to us, of a type reserved for experiments: no receiver does anything with it.
+            header[..60].fill(0);
+            header[..6].copy_from_slice(&self.mac);
+            header[6..12].copy_from_slice(&self.mac);
+            header[12..14].copy_from_slice(&NUDGE_TYPE);
+            let frame = TxFrame { header, header_len: 60, meta: TxMeta::default() };
+            let Ok(frame) = self.builder.build(frame, core::iter::empty()) else { return };
+            if !self.queue.nudge(frame) {
+                return;
+            }
+            self.nudges += 1;
         }
     }
 
@@ -468,6 +476,10 @@ impl Nic for DpdkNic {
             self.nudge();
         }
         self.queue.completed(&mut self.builder.headers);
+    }
+
+    fn nudges(&self) -> u64 {
+        self.nudges
     }
 
     fn tail_bytes_out(&self) -> u64 {

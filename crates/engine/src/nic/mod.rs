@@ -107,6 +107,11 @@ pub trait Nic {
     /// pool runs low.
     fn reclaim(&mut self);
 
+    /// Frames of no meaning sent for that, since it started, where nothing else helps.
+    fn nudges(&self) -> u64 {
+        0
+    }
+
     /// Memory for copying sends, at least one byte and at most 64 KiB of it; `None` under memory pressure. Where a
     /// header buffer has no room for a whole packet of [`NicLimits::mtu`] bytes, one of these must have: frames whose
     /// chains the device does not take are copied together.

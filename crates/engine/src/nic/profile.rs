@@ -22,13 +22,22 @@ pub struct Profile {
     pub max_chain: u16,
     /// Mbufs that one wire segment may span, at most.
     pub max_chain_per_segment: u16,
-    /// Lets go of finished frames only while it sends others, and has no call for it. So it is told to do it on
-    /// every send, not only when the ring is nearly full, and is sent a frame of no meaning when memory is needed
-    /// back from an idle queue.
-    pub frees_on_send: bool,
+    /// How it is brought to let go of finished frames while nothing is sent.
+    pub idle: IdleReclaim,
     /// Computes a wrong checksum when a buffer that is not the last of its wire segment ends at an odd offset in
     /// it, in DPDK before this release; `(0, 0)`: never did.
     pub even_pieces_before: (u32, u32),
+}
+
+/// How a driver is brought to let go of finished frames while nothing is sent (`S29`). Buffers wait for it, never senders.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum IdleReclaim {
+    /// It need not be: it is done with a frame when it took it, or its receiver lets go of it.
+    AtOnce,
+    /// By `rte_eth_tx_done_cleanup`. A driver that turns out not to have that keeps what it sent until its ring comes round.
+    Cleanup,
+    /// It has no such call and looks at what is finished only while it sends: so it is sent so many frames of no meaning.
+    Nudge(u16),
 }
 
 /// For a driver not listed: what every driver read so far can do.
@@ -40,9 +49,12 @@ const UNKNOWN: Profile = Profile {
     // Linux' own frames have 17 fragments and a head; no hardware that offers TSO does less.
     max_chain: 18,
     max_chain_per_segment: 8,
-    frees_on_send: false,
+    idle: IdleReclaim::Cleanup,
     even_pieces_before: (0, 0),
 };
+
+/// One that keeps nothing.
+const AT_ONCE: Profile = Profile { idle: IdleReclaim::AtOnce, ..UNKNOWN };
 
 /// Drivers whose limits differ from the cautious ones, with where it is known from.
 const PROFILES: &[Profile] = &[
@@ -56,6 +68,7 @@ const PROFILES: &[Profile] = &[
         max_chain: 64,
         max_chain_per_segment: 64,
         even_pieces_before: (23, 11),
+        idle: IdleReclaim::AtOnce,
         ..UNKNOWN
     },
     // The ring holds a chain of any length. `tx_done_cleanup` and descriptor status are not offered, and sent
@@ -64,13 +77,18 @@ const PROFILES: &[Profile] = &[
         driver: "net_virtio*",
         max_chain: 128,
         max_chain_per_segment: 128,
-        frees_on_send: true,
+        idle: IdleReclaim::Nudge(1),
         ..UNKNOWN
     },
     // Copied by the CPU.
-    Profile { driver: "net_vhost", max_chain: 128, max_chain_per_segment: 128, ..UNKNOWN },
-    Profile { driver: "net_null", max_chain: 128, max_chain_per_segment: 128, ..UNKNOWN },
-    Profile { driver: "net_ring", max_chain: 128, max_chain_per_segment: 128, ..UNKNOWN },
+    Profile { driver: "net_vhost", max_chain: 128, max_chain_per_segment: 128, ..AT_ONCE },
+    Profile { driver: "net_null", max_chain: 128, max_chain_per_segment: 128, ..AT_ONCE },
+    Profile { driver: "net_af_packet", ..AT_ONCE },
+    Profile { driver: "net_memif", ..AT_ONCE },
+    // Whoever receives a frame has it.
+    Profile { driver: "net_ring", max_chain: 128, max_chain_per_segment: 128, ..AT_ONCE },
+    // Asks for a completion once in 32 frames, and looks for it when it sends (`MLX5_TX_COMP_THRESH`).
+    Profile { driver: "mlx5*", idle: IdleReclaim::Nudge(33), ..UNKNOWN },
     // Longer chains vanish without an error (seen on an emulated 82576); reports 255.
     Profile { driver: "net_e1000_igb*", max_chain: 64, max_chain_per_segment: 64, ..UNKNOWN },
     // `IXGBE_TX_MAX_SEG`.
@@ -82,7 +100,13 @@ const PROFILES: &[Profile] = &[
     // `ICE_MIN_TSO_MSS`.
     Profile { driver: "net_ice*", tso_min_mss: 64, max_chain: 128, ..UNKNOWN },
     // `VMXNET3_MAX_TXD_PER_PKT`.
-    Profile { driver: "net_vmxnet3", max_chain: 255, max_chain_per_segment: 16, ..UNKNOWN },
+    Profile {
+        driver: "net_vmxnet3",
+        max_chain: 255,
+        max_chain_per_segment: 16,
+        idle: IdleReclaim::Nudge(1),
+        ..UNKNOWN
+    },
 ];
 
 /// What is known of `driver`.
@@ -196,6 +220,22 @@ mod tests {
         for unknown in [0, 65535] {
             let l = limits(&info("net_brand_new", unknown, unknown), ALL, &SETUP);
             assert_eq!((l.max_chain, l.max_chain_per_segment), (18, 8));
+        }
+    }
+
+    #[test]
+    fn s29_each_driver_lets_go_in_its_own_way() {
+        for (driver, idle) in [
+            ("net_i40e", IdleReclaim::Cleanup),
+            ("net_ice", IdleReclaim::Cleanup),
+            ("net_brand_new", IdleReclaim::Cleanup),
+            ("mlx5_pci", IdleReclaim::Nudge(33)),
+            ("mlx5_auxiliary", IdleReclaim::Nudge(33)),
+            ("net_virtio_user", IdleReclaim::Nudge(1)),
+            ("net_vmxnet3", IdleReclaim::Nudge(1)),
+            ("net_tap", IdleReclaim::AtOnce),
+        ] {
+            assert_eq!(profile(driver).idle, idle, "{driver}");
         }
     }
 

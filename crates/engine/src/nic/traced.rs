@@ -157,6 +157,10 @@ impl<N: Nic, S: FrameSink> Nic for Traced<N, S> {
         self.inner.reclaim();
     }
 
+    fn nudges(&self) -> u64 {
+        self.inner.nudges()
+    }
+
     fn alloc_tail(&mut self) -> Option<N::Tail> {
         self.inner.alloc_tail()
     }

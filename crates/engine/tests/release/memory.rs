@@ -172,6 +172,9 @@ fn play(hold: Hold, ack: Ack) {
         matches!(ack, Ack::Early | Ack::Partly) && hold != Hold::Short && hold != Hold::Repeats(LONG / 3)
             || ack == Ack::Repeats && hold == Hold::Repeats(LONG / 3);
     assert!(!early || acknowledged_in_device > 0, "{case}: acknowledged before the device let go");
+    if matches!((hold, ack), (Hold::Until(_), Ack::Early)) {
+        assert!(engine.counters().tx_reclaims > 0, "{case}: the port is asked for what is waited for");
+    }
     if ack == Ack::Repeats {
         assert!(engine.nic().repeated > 0, "{case}: something was repeated");
     }

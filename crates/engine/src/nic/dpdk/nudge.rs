@@ -1,8 +1,12 @@
 //! When to nudge a driver that lets go of finished frames only while it sends others.
 
+use crate::nic::profile::IdleReclaim;
+
 /// How often a driver is nudged.
 #[derive(Debug, Default)]
 pub(super) struct Nudge {
+    /// Frames that one takes.
+    frames: u16,
     /// Frames that were done at the last one.
     done: u64,
     /// Nudges since that number changed.
@@ -19,6 +23,23 @@ impl Nudge {
     const IN_VAIN: u32 = 8;
     /// Then it is tried this much more seldom: peers come back.
     const PATIENCE: u64 = 1000;
+
+    /// `None` for a driver that needs none.
+    pub(super) fn new(idle: IdleReclaim) -> Option<Nudge> {
+        match idle {
+            IdleReclaim::Nudge(frames) => Some(Nudge { frames, ..Nudge::default() }),
+            IdleReclaim::AtOnce | IdleReclaim::Cleanup => None,
+        }
+    }
+
+    /// One for another queue of the same port.
+    pub(super) fn another(&self) -> Nudge {
+        Nudge { frames: self.frames, ..Nudge::default() }
+    }
+
+    pub(super) fn frames(&self) -> u16 {
+        self.frames
+    }
 
     /// Whether one is due, when `done` frames are done and the cycle counter is at `now`; if so, it counts as given.
     pub(super) fn due(&mut self, done: u64, now: u64) -> bool {
