@@ -2,10 +2,13 @@
 //!
 //! In memory: no device, no receiver. Real mbuf chains, real ACK frames, a virtual clock, and nobody reads the payload.
 //!
-//!     copying large|small [SECONDS] [FRAMES]
+//!     copying large|small|threshold [SECONDS] [FRAMES]
+//!     copying count copy|reference BYTES SENDS
 //!
 //! `large`: sends of 4 KiB to 1 MiB, copied ordinarily, copied past the cache, and referenced, while the device holds the
 //! newest `FRAMES` frames. `small`: sends of 64 to 1448 bytes in a frame each, referenced and copied behind the header.
+//! `threshold`: sends of 64 bytes to 64 KiB as an application chooses between them, `send_copy` or `send`, all else as it is by
+//! default. `count` does `SENDS` of one of these inside [`measured`], for callgrind: `scripts/copy-threshold`.
 //! Nanoseconds of a send, its ACKs included: the median of batches, since that does not mind that somebody else had the core
 //! now and then. The ways take turns.
 
@@ -113,42 +116,103 @@ impl Bench {
     }
 }
 
+/// What callgrind counts: `--toggle-collect` names it.
+#[inline(never)]
+fn measured(bench: &mut Bench, sends: u32) {
+    for _ in 0..sends {
+        bench.send();
+    }
+}
+
+/// Sends before counting: the ring is full and every pool's cache warm by then.
+const WARM_UP: u32 = 4_096;
+
+fn count(mut args: impl Iterator<Item = String>) -> Result<(), Failure> {
+    const USAGE: &str = "usage: copying count copy|reference BYTES SENDS";
+    let copy = match args.next().as_deref() {
+        Some("copy") => true,
+        Some("reference") => false,
+        _ => return Err(USAGE.into()),
+    };
+    let size = args.next().ok_or(USAGE)?.parse()?;
+    let sends = args.next().ok_or(USAGE)?.parse()?;
+    let eal = Eal::start(EalConfig { no_huge: true, memory_mib: Some(512), ..EalConfig::default() })?;
+    let mut bench = Bench::new(&eal, size, 64, copy, |_| ())?;
+    for _ in 0..WARM_UP {
+        bench.send();
+    }
+    measured(&mut bench, sends);
+    Ok(())
+}
+
 fn median(nanos: &mut [u64]) -> u64 {
     nanos.sort_unstable();
     nanos[nanos.len() / 2] / BATCH
 }
 
+/// What is compared.
+#[derive(Copy, Clone)]
+enum What {
+    Large,
+    Small,
+    Threshold,
+}
+
+impl What {
+    fn sizes(self) -> &'static [usize] {
+        match self {
+            What::Large => &[4_096, 16_384, 65_536, 262_144, 1 << 20],
+            What::Small => &[64, 128, 192, 256, 384, 512, 768, 1_024, 1_448],
+            What::Threshold => {
+                &[64, 128, 256, 384, 512, 768, 1_024, 1_448, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536]
+            }
+        }
+    }
+
+    fn titles(self) -> &'static str {
+        match self {
+            What::Large => "   bytes     copied  past the cache  referenced",
+            What::Small => "   bytes  referenced  behind the header",
+            What::Threshold => "   bytes      copied      referenced",
+        }
+    }
+
+    fn ways(self, eal: &Eal, size: usize, frames: u16) -> Result<Vec<Bench>, Failure> {
+        Ok(match self {
+            What::Large => vec![
+                Bench::new(eal, size, frames, true, |_| {})?,
+                Bench::new(eal, size, frames, true, |c| c.streaming = Streaming { least: 1, out: 0 })?,
+                Bench::new(eal, size, frames, false, |_| {})?,
+            ],
+            What::Small => vec![
+                Bench::new(eal, size, frames, false, |c| c.copy_break = 0)?,
+                Bench::new(eal, size, frames, false, |c| c.copy_break = u32::MAX)?,
+            ],
+            What::Threshold => vec![
+                Bench::new(eal, size, frames, true, |_| {})?,
+                Bench::new(eal, size, frames, false, |_| {})?,
+            ],
+        })
+    }
+}
+
 fn run() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
-    let large = match args.next().as_deref() {
-        Some("large") => true,
-        Some("small") => false,
-        _ => return Err("usage: copying large|small [SECONDS] [FRAMES]".into()),
+    let what = match args.next().as_deref() {
+        Some("large") => What::Large,
+        Some("small") => What::Small,
+        Some("threshold") => What::Threshold,
+        Some("count") => return count(args),
+        _ => return Err("usage: copying large|small|threshold [SECONDS] [FRAMES]".into()),
     };
     let seconds: f64 = args.next().map_or(Ok(20.0), |text| text.parse())?;
     let frames: u16 = args.next().map_or(Ok(64), |text| text.parse())?;
-    let sizes: &[usize] = match large {
-        true => &[4_096, 16_384, 65_536, 262_144, 1 << 20],
-        false => &[64, 128, 192, 256, 384, 512, 768, 1_024, 1_448],
-    };
+    let sizes = what.sizes();
     let eal = Eal::start(EalConfig { no_huge: true, memory_mib: Some(2048), ..EalConfig::default() })?;
     println!("nanoseconds of a send; {}", MemoryNic::CAVEAT);
-    match large {
-        true => println!("   bytes     copied  past the cache  referenced"),
-        false => println!("   bytes  referenced  behind the header"),
-    }
+    println!("{}", what.titles());
     for &size in sizes {
-        let mut ways = match large {
-            true => vec![
-                Bench::new(&eal, size, frames, true, |_| {})?,
-                Bench::new(&eal, size, frames, true, |c| c.streaming = Streaming { least: 1, out: 0 })?,
-                Bench::new(&eal, size, frames, false, |_| {})?,
-            ],
-            false => vec![
-                Bench::new(&eal, size, frames, false, |c| c.copy_break = 0)?,
-                Bench::new(&eal, size, frames, false, |c| c.copy_break = u32::MAX)?,
-            ],
-        };
+        let mut ways = what.ways(&eal, size, frames)?;
         let length = Duration::from_secs_f64(seconds) / (TURNS * (sizes.len() * ways.len()) as u32);
         for _ in 0..TURNS {
             ways.iter_mut().for_each(|way| way.turn(length));
