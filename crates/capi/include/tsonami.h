@@ -34,6 +34,9 @@
 // Flag of sends: a record ends here. No later byte joins its last segment.
 #define TSONAMI_SEND_EOR 2
 
+// Flag of sends: tell when the device took the last byte, and when the peer acknowledged it.
+#define TSONAMI_SEND_TIMESTAMP 4
+
 // Version of this interface. It grows by one when something that was there changes; additions leave it.
 #define TSONAMI_ABI_VERSION 2
 
@@ -55,6 +58,8 @@ typedef enum TsonamiEventKind {
   TSONAMI_EVENT_KIND_FINISHED = 7,
   // The connection is over. `error` says why; `TSONAMI_ERROR_OK` when it ended in good order.
   TSONAMI_EVENT_KIND_CLOSED = 8,
+  // A time that a send asked for by `TSONAMI_SEND_TIMESTAMP`: `time`.
+  TSONAMI_EVENT_KIND_SEND_TIME = 9,
 } TsonamiEventKind;
 
 // Why a call failed. Functions return these as they are: negative numbers.
@@ -94,6 +99,14 @@ typedef enum TsonamiError {
   // A defect in tsonami. What the call was about can no longer be used; it can be given up.
   TSONAMI_ERROR_PANIC = -16,
 } TsonamiError;
+
+// What became of the last byte of a send.
+typedef enum TsonamiSendTimeKind {
+  // The device took it, for the first time.
+  TSONAMI_SEND_TIME_KIND_SENT = 1,
+  // The peer acknowledged it.
+  TSONAMI_SEND_TIME_KIND_ACKED = 2,
+} TsonamiSendTimeKind;
 
 // What can be changed while a connection is open. Everything else is told at its start, by the options.
 typedef enum TsonamiSetting {
@@ -164,6 +177,16 @@ typedef struct TsonamiMarks {
   uint64_t reclaimed;
 } TsonamiMarks;
 
+// A time that a send asked for by `TSONAMI_SEND_TIMESTAMP`.
+typedef struct TsonamiSendTime {
+  // Offset in the stream behind the send's last byte.
+  uint64_t end;
+  // Nanoseconds of the engine's clock, which begins anywhere: for differences.
+  uint64_t at;
+  // What happened then.
+  enum TsonamiSendTimeKind kind;
+} TsonamiSendTime;
+
 // Something that happened.
 typedef struct TsonamiEvent {
   // The connection it happened to.
@@ -172,6 +195,8 @@ typedef struct TsonamiEvent {
   enum TsonamiEventKind kind;
   // With `TSONAMI_EVENT_KIND_CLOSED`: why. `tsonami_last_error` says more.
   enum TsonamiError error;
+  // With `TSONAMI_EVENT_KIND_SEND_TIME`: what happened when.
+  struct TsonamiSendTime time;
 } TsonamiEvent;
 
 // What a connection counted, and how it stands. Times are nanoseconds, rates bits per second; what is not known is 0.
@@ -238,6 +263,8 @@ typedef struct TsonamiStats {
   uint64_t unsent;
   // What the send queue may hold now, bytes of memory.
   uint64_t send_buffer;
+  // Payload bytes sent by reference that were copied after all, because the device does not take them as they are.
+  uint64_t bytes_copied_after_all;
 } TsonamiStats;
 
 // Something an engine counts.
@@ -312,15 +339,20 @@ ptrdiff_t tsonami_connection_send_pieces(const struct TsonamiConnection *connect
                                          size_t number,
                                          uint32_t flags);
 
-// Sends payloads in order, as many as there is room for, in one go. `flags` are those of the last of them all. How many
-// payloads were taken, the first ones, or an error when none. It does not wait. The handles stay the caller's.
+// Sends payloads in order, in one go where there is room, waiting for it `timeout` nanoseconds at most: 0 takes those there is
+// room for now, `TSONAMI_FOREVER` waits until all are taken. `flags` are those of the last of them all. How many payloads were
+// taken, the first ones, or an error when none. The handles stay the caller's.
 //
 // # Safety
 // `payloads` is null or points to `number` handles that do not change during the call.
 ptrdiff_t tsonami_connection_send_batch(const struct TsonamiConnection *connection,
                                         const struct TsonamiPayload *const *payloads,
                                         size_t number,
-                                        uint32_t flags);
+                                        uint32_t flags,
+                                        int64_t timeout);
+
+// Lets out what is held back, by cork, by `TSONAMI_SEND_MORE` or by Nagle's algorithm. What is not held back needs no flush.
+int32_t tsonami_connection_flush(const struct TsonamiConnection *connection);
 
 // How far the stream has come. What was sent, acknowledged and reclaimed is as of the last ACK.
 //
@@ -457,6 +489,30 @@ const char *tsonami_last_error(void);
 
 // What a code means in general, in English, never null and valid for ever. `tsonami_last_error` says more.
 const char *tsonami_strerror(int32_t code);
+
+// Sends up to `length` bytes of the open file `file` from `offset` on, read straight into memory that the device reads. Waits
+// for room for `timeout` nanoseconds at most: 0 takes what there is room for now, `TSONAMI_FOREVER` waits until all are
+// taken. How many were; 0 at the end of the file; or an error when none. The file's own position stays. The calling thread
+// reads the file, and waits as long as the disk does.
+//
+// # Safety
+// `file` is a descriptor that stays open during the call, or negative.
+ptrdiff_t tsonami_connection_send_file(const struct TsonamiConnection *connection,
+                                       int32_t file,
+                                       uint64_t offset,
+                                       size_t length,
+                                       uint32_t flags,
+                                       int64_t timeout);
+
+// Sends on `to` up to `length` bytes that `from` receives and that were not read, without copying them. Waits for bytes and
+// for room for `timeout` nanoseconds at most: 0 takes what is there now, `TSONAMI_FOREVER` waits until all were sent or `from`
+// is at its end. How many were; 0 at the end of `from`; or an error when none. What was not sent is still to be read. It uses
+// the receiving half of `from` and the sending half of `to`, which may be the same connection.
+ptrdiff_t tsonami_connection_splice(const struct TsonamiConnection *from,
+                                    const struct TsonamiConnection *to,
+                                    size_t length,
+                                    uint32_t flags,
+                                    int64_t timeout);
 
 // The next connection that a peer opened; waits for one for `timeout` nanoseconds at most: 0 looks whether there is one,
 // `TSONAMI_FOREVER` waits. `TSONAMI_ERROR_WOULD_BLOCK` when there is none. Close it with `tsonami_connection_close`.
@@ -650,6 +706,9 @@ ptrdiff_t tsonami_local_splice(const struct TsonamiLocal *engine,
                                size_t length,
                                uint32_t flags);
 
+// Lets out what is held back, as `tsonami_connection_flush`.
+int32_t tsonami_local_flush(const struct TsonamiLocal *engine, uint64_t connection);
+
 // From now on payload comes back by `tsonami_local_pop_reclaimed` when it is acknowledged and no device reads it any more.
 // Without this it goes home to its pool by itself.
 int32_t tsonami_local_keep_reclaimed(const struct TsonamiLocal *engine,
@@ -787,6 +846,17 @@ ptrdiff_t tsonami_engine_counts_of(const struct TsonamiEngine *engine,
                                    uint32_t worker,
                                    struct TsonamiCount *counts,
                                    size_t number);
+
+// Keeps the times that sends ask for, from now on: call it before the first send with `TSONAMI_SEND_TIMESTAMP`. At most 64
+// such sends may be under way, and a thousand times wait to be taken; more are lost.
+int32_t tsonami_connection_keep_send_times(const struct TsonamiConnection *connection);
+
+// The next time at which the end of a send left for the device or was acknowledged. 1 when there is one, 0 when not.
+//
+// # Safety
+// `time` is null or points to memory for one.
+int32_t tsonami_connection_pop_send_time(const struct TsonamiConnection *connection,
+                                         struct TsonamiSendTime *time);
 
 #ifdef __cplusplus
 }  // extern "C"

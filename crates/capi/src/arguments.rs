@@ -18,6 +18,8 @@ pub const TSONAMI_FOREVER: i64 = -1;
 pub const TSONAMI_SEND_MORE: u32 = 1;
 /// Flag of sends: a record ends here. No later byte joins its last segment.
 pub const TSONAMI_SEND_EOR: u32 = 2;
+/// Flag of sends: tell when the device took the last byte, and when the peer acknowledged it.
+pub const TSONAMI_SEND_TIMESTAMP: u32 = 4;
 
 /// Runs what a function does; what it says, unless it panics: unwinding must not reach C.
 pub(crate) fn caught<T>(call: impl FnOnce() -> Result<T, TsonamiError>) -> Result<T, TsonamiError> {
@@ -141,12 +143,13 @@ pub(crate) fn time(nanoseconds: i64, what: &str) -> Result<Duration, TsonamiErro
 
 /// How a send differs from others.
 pub(crate) fn flags(bits: u32) -> Result<SendFlags, TsonamiError> {
-    if bits & !(TSONAMI_SEND_MORE | TSONAMI_SEND_EOR) != 0 {
+    if bits & !(TSONAMI_SEND_MORE | TSONAMI_SEND_EOR | TSONAMI_SEND_TIMESTAMP) != 0 {
         return Err(note(TsonamiError::Invalid, format_args!("{bits:#x} has flags that are not known")));
     }
     Ok(SendFlags {
         more: bits & TSONAMI_SEND_MORE != 0,
         eor: bits & TSONAMI_SEND_EOR != 0,
+        timestamp: bits & TSONAMI_SEND_TIMESTAMP != 0,
         ..SendFlags::default()
     })
 }
@@ -204,7 +207,7 @@ mod tests {
             assert!(options(c"no_delay = true".as_ptr()).unwrap().unwrap().no_delay);
             assert_eq!(options(std::ptr::null()), Ok(None));
         }
-        assert_eq!(flags(4), Err(TsonamiError::Invalid));
+        assert_eq!(flags(8), Err(TsonamiError::Invalid));
         assert_eq!(time(-1, "drain"), Err(TsonamiError::Invalid));
         assert_eq!(flags(3), Ok(SendFlags { more: true, eor: true, ..SendFlags::default() }));
     }

@@ -274,8 +274,9 @@ pub unsafe extern "C" fn tsonami_connection_send_pieces(
     })
 }
 
-/// Sends payloads in order, as many as there is room for, in one go. `flags` are those of the last of them all. How many
-/// payloads were taken, the first ones, or an error when none. It does not wait. The handles stay the caller's.
+/// Sends payloads in order, in one go where there is room, waiting for it `timeout` nanoseconds at most: 0 takes those there is
+/// room for now, `TSONAMI_FOREVER` waits until all are taken. `flags` are those of the last of them all. How many payloads were
+/// taken, the first ones, or an error when none. The handles stay the caller's.
 ///
 /// # Safety
 /// `payloads` is null or points to `number` handles that do not change during the call.
@@ -285,14 +286,27 @@ pub unsafe extern "C" fn tsonami_connection_send_batch(
     payloads: *const *const TsonamiPayload,
     number: usize,
     flags: u32,
+    timeout: i64,
 ) -> isize {
     count(|| {
         // SAFETY: by the contract.
         let names = unsafe { slice(payloads, number, "payloads")? };
         let flags = self::flags(flags)?;
         let mut known = names.iter().map(|name| PAYLOADS.get(*name)).collect::<Result<Vec<_>, _>>()?;
-        self::connection(connection)?.sending(|half| half.try_send_batch(&mut known, flags).map_err(failed))
+        self::connection(connection)?.sending(|half| {
+            let sent = match timeout {
+                0 => half.try_send_batch(&mut known, flags),
+                _ => half.send_batch(&mut known, flags).wait(&wait(timeout)),
+            };
+            sent.map_err(failed)
+        })
     })
+}
+
+/// Lets out what is held back, by cork, by `TSONAMI_SEND_MORE` or by Nagle's algorithm. What is not held back needs no flush.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_connection_flush(connection: *const TsonamiConnection) -> i32 {
+    code(|| self::connection(connection)?.sending(|half| half.flush().map_err(failed)))
 }
 
 /// How far the stream has come. What was sent, acknowledged and reclaimed is as of the last ACK.

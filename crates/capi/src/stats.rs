@@ -103,6 +103,8 @@ pub struct TsonamiStats {
     pub unsent: u64,
     /// What the send queue may hold now, bytes of memory.
     pub send_buffer: u64,
+    /// Payload bytes sent by reference that were copied after all, because the device does not take them as they are.
+    pub bytes_copied_after_all: u64,
 }
 
 impl From<&ConnStats> for TsonamiStats {
@@ -139,6 +141,7 @@ impl From<&ConnStats> for TsonamiStats {
             delivery_rate: stats.delivery_rate.map_or(0, Rate::as_bps),
             unsent: stats.unsent,
             send_buffer: stats.send_buffer,
+            bytes_copied_after_all: stats.bytes_copied_after_all,
         }
     }
 }

@@ -13,6 +13,8 @@
 
 #define SECOND INT64_C(1000000000)
 #define PATIENCE (60 * SECOND)
+/* Bytes that everything_that_sends sends. */
+#define TOTAL 82
 
 /* Ends the program unless `is` is `expected`. */
 #define IS(is, expected) equal((int64_t)(is), (int64_t)(expected), #is, __LINE__)
@@ -132,7 +134,12 @@ static void nulls(TsonamiEngine *engine, const char *peer) {
     IS(tsonami_connection_send(NULL, NULL, 0, 0, NULL), TSONAMI_ERROR_HANDLE);
     IS(tsonami_connection_send_copy(NULL, "x", 1, 0, 0), TSONAMI_ERROR_HANDLE);
     IS(tsonami_connection_send_pieces(NULL, NULL, 0, 0), TSONAMI_ERROR_HANDLE);
-    IS(tsonami_connection_send_batch(NULL, NULL, 0, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_send_batch(NULL, NULL, 0, 0, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_send_file(NULL, 0, 0, 1, 0, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_splice(NULL, NULL, 1, 0, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_flush(NULL), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_keep_send_times(NULL), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_pop_send_time(NULL, NULL), TSONAMI_ERROR_INVALID);
     IS(tsonami_connection_marks(NULL, NULL), TSONAMI_ERROR_INVALID);
     IS(tsonami_connection_capacity(NULL), TSONAMI_ERROR_HANDLE);
     IS(tsonami_connection_wait_acked(NULL, 0, 0), TSONAMI_ERROR_HANDLE);
@@ -169,7 +176,7 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
     IS(strcmp(text, "10.7"), 0);
 
     IS(tsonami_connection_keep_reclaimed(connection), 0);
-    IS(tsonami_connection_send(connection, first, 4, 0, NULL), TSONAMI_ERROR_INVALID);
+    IS(tsonami_connection_send(connection, first, 8, 0, NULL), TSONAMI_ERROR_INVALID);
     SAYS("flags that are not known");
     IS(tsonami_connection_send(connection, (TsonamiPayload *)connection, 0, 0, NULL), TSONAMI_ERROR_HANDLE);
     SAYS("a handle of a connection stands where one of a payload is wanted");
@@ -205,20 +212,23 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
     batch[0] = part;
     batch[1] = second;
     batch[2] = part;
-    IS(tsonami_connection_send_batch(connection, batch, 3, 0), 3);
+    IS(tsonami_connection_send_batch(connection, batch, 3, 0, 0), 3);
     batch[1] = NULL;
-    IS(tsonami_connection_send_batch(connection, batch, 3, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_send_batch(connection, batch, 3, 0, 0), TSONAMI_ERROR_HANDLE);
     read_exactly(connection, "copytwice; copy");
+    batch[1] = second;
+    IS(tsonami_connection_send_batch(connection, batch, 2, 0, PATIENCE), 2);
+    read_exactly(connection, "copytwice; ");
     IS(tsonami_payload_free(part), 0);
 
     IS(tsonami_connection_wait_acked(connection, UINT64_MAX, PATIENCE), 0);
     IS(tsonami_connection_marks(connection, &marks), 0);
-    IS(marks.accepted, 71);
-    IS(marks.acked, 71);
+    IS(marks.accepted, TOTAL);
+    IS(marks.acked, TOTAL);
     IS(tsonami_connection_capacity(connection) > 0, 1);
 
-    /* Copies are none of the application's: three references to the first payload come back, and two to the second. */
-    for (number = 0; number < 6;) {
+    /* Copies are none of the application's: five references to the first payload come back, and three to the second. */
+    for (number = 0; number < 8;) {
         int rc = tsonami_connection_pop_reclaimed(connection, &back, &offset);
         IS(rc >= 0, 1);
         if (rc == 0)
@@ -237,11 +247,13 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
 
     memset(&stats, 0xff, sizeof stats);
     IS(tsonami_connection_stats(connection, PATIENCE, &stats, 16), 0);
-    IS(stats.bytes_sent, 71);
+    IS(stats.bytes_sent, TOTAL);
     IS(stats.bytes_retransmitted, UINT64_MAX);
     IS(tsonami_connection_stats(connection, PATIENCE, &stats, 15), TSONAMI_ERROR_INVALID);
     IS(tsonami_connection_stats(connection, PATIENCE, &stats, sizeof stats), 0);
-    IS(stats.bytes_received, 71);
+    IS(stats.bytes_received, TOTAL);
+    /* The TAP's driver sums some short pieces wrongly, so they are copied for it. */
+    IS(stats.bytes_copied_after_all <= TOTAL, 1);
     IS(stats.srtt > 0 && stats.mss > 0 && stats.cwnd > 0, 1);
 
     IS(tsonami_connection_set(connection, TSONAMI_SETTING_CORK, 1), 0);
@@ -264,6 +276,57 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
         found += counts[i].value > 0 && strlen(counts[i].name) > 0 && strlen(counts[i].meaning) > 0;
     IS(found > 3, 1);
     free(counts);
+}
+
+/* A file, what a connection receives, and when it left. */
+static void forwarding(TsonamiEngine *engine, const char *peer) {
+    TsonamiConnection *connection;
+    TsonamiSendTime time;
+    FILE *file = tmpfile();
+    char byte;
+    ptrdiff_t n;
+    size_t spliced = 0;
+
+    fputs("from a file; ", file);
+    fflush(file);
+    IS(tsonami_engine_connect(engine, peer, NULL, PATIENCE, &connection), 0);
+    IS(tsonami_connection_send_file(connection, -1, 0, 1, 0, 0), TSONAMI_ERROR_INVALID);
+    SAYS("the file is no descriptor");
+    IS(tsonami_connection_send_file(connection, 1000000, 0, 1, 0, 0), TSONAMI_ERROR_DEVICE);
+    SAYS("Bad file descriptor");
+    IS(tsonami_connection_send_file(connection, fileno(file), 5, 100, 0, 0), 8);
+    IS(tsonami_connection_send_file(connection, fileno(file), 13, 100, 0, PATIENCE), 0);
+    IS(tsonami_connection_send_file(connection, fileno(file), 7, 4, 0, PATIENCE), 4);
+    read_exactly(connection, "a file; file");
+    fclose(file);
+
+    /* What comes back goes out again, once; the first of it was begun to be read. */
+    IS(tsonami_connection_splice(connection, connection, 100, 0, 0), TSONAMI_ERROR_WOULD_BLOCK);
+    IS(tsonami_connection_keep_send_times(connection), 0);
+    IS(tsonami_connection_send_copy(connection, "again", 5, TSONAMI_SEND_TIMESTAMP, 0), 5);
+    IS(tsonami_connection_read(connection, &byte, 1, PATIENCE), 1);
+    IS(byte, 'a');
+    while (spliced < 4) {
+        n = tsonami_connection_splice(connection, connection, 4 - spliced, 0, PATIENCE);
+        IS(n > 0, 1);
+        spliced += (size_t)n;
+    }
+    read_exactly(connection, "gain");
+    IS(tsonami_connection_wait_acked(connection, UINT64_MAX, PATIENCE), 0);
+    IS(tsonami_connection_pop_send_time(connection, &time), 1);
+    IS(time.kind, TSONAMI_SEND_TIME_KIND_SENT);
+    IS(time.end, 17);
+    IS(tsonami_connection_pop_send_time(connection, &time), 1);
+    IS(time.kind, TSONAMI_SEND_TIME_KIND_ACKED);
+    IS(tsonami_connection_pop_send_time(connection, &time), 0);
+    IS(tsonami_connection_pop_send_time(connection, NULL), TSONAMI_ERROR_INVALID);
+
+    IS(tsonami_connection_send_copy(connection, "flushed", 7, TSONAMI_SEND_MORE, 0), 7);
+    IS(tsonami_connection_flush(connection), 0);
+    read_exactly(connection, "flushed");
+    IS(tsonami_connection_finish(connection, PATIENCE), 0);
+    IS(tsonami_connection_splice(connection, connection, 100, 0, PATIENCE), 0);
+    IS(tsonami_connection_close(connection), 0);
 }
 
 struct reader {
@@ -314,7 +377,7 @@ static void the_end_of_a_connection(TsonamiConnection *connection) {
     IS(tsonami_connection_send_copy(connection, "x", 1, 0, 0), TSONAMI_ERROR_ABORTED);
     IS(tsonami_connection_abort(connection), 0);
     IS(tsonami_connection_marks(connection, &marks), 0);
-    IS(marks.accepted, 71);
+    IS(marks.accepted, TOTAL);
     IS(tsonami_connection_close(connection), 0);
     IS(tsonami_connection_close(connection), TSONAMI_ERROR_HANDLE);
     SAYS("this handle of a connection was given up before");
@@ -414,6 +477,7 @@ int main(int argc, char **argv) {
     IS(tsonami_engine_connect(engine, argv[2], NULL, TSONAMI_FOREVER, &connection), 0);
     everything_that_sends(engine, pool, connection);
     the_end_of_a_connection(connection);
+    forwarding(engine, argv[2]);
     in_good_order(engine, argv[2]);
     listeners(engine);
     regions(engine);

@@ -3,6 +3,7 @@
 use tsonami::{ConnId, Event};
 
 use crate::error::{TsonamiError, failed};
+use crate::times::{TsonamiSendTime, TsonamiSendTimeKind};
 
 /// What happened to a connection.
 #[repr(C)]
@@ -24,6 +25,8 @@ pub enum TsonamiEventKind {
     Finished = 7,
     /// The connection is over. `error` says why; `TSONAMI_ERROR_OK` when it ended in good order.
     Closed = 8,
+    /// A time that a send asked for by `TSONAMI_SEND_TIMESTAMP`: `time`.
+    SendTime = 9,
 }
 
 /// Something that happened.
@@ -36,11 +39,17 @@ pub struct TsonamiEvent {
     pub kind: TsonamiEventKind,
     /// With `TSONAMI_EVENT_KIND_CLOSED`: why. `tsonami_last_error` says more.
     pub error: TsonamiError,
+    /// With `TSONAMI_EVENT_KIND_SEND_TIME`: what happened when.
+    pub time: TsonamiSendTime,
 }
 
 impl TsonamiEvent {
     /// The library's event in C; `None` for one that this interface has no word for.
     pub(crate) fn new(id: ConnId, event: Event) -> Option<TsonamiEvent> {
+        let time = match event {
+            Event::SendTime(time) => Some(time),
+            _ => None,
+        };
         let (kind, error) = match event {
             Event::Connected => (TsonamiEventKind::Connected, TsonamiError::Ok),
             Event::Accepted(_) => (TsonamiEventKind::Accepted, TsonamiError::Ok),
@@ -51,8 +60,13 @@ impl TsonamiEvent {
             Event::Finished => (TsonamiEventKind::Finished, TsonamiError::Ok),
             Event::Closed(Ok(())) => (TsonamiEventKind::Closed, TsonamiError::Ok),
             Event::Closed(Err(e)) => (TsonamiEventKind::Closed, failed(e)),
+            Event::SendTime(_) => (TsonamiEventKind::SendTime, TsonamiError::Ok),
             _ => return None,
         };
-        Some(TsonamiEvent { connection: id.to_bits(), kind, error })
+        let time = match time {
+            Some(time) => TsonamiSendTime::new(time)?,
+            None => TsonamiSendTime { end: 0, at: 0, kind: TsonamiSendTimeKind::Sent },
+        };
+        Some(TsonamiEvent { connection: id.to_bits(), kind, error, time })
     }
 }

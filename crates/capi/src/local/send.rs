@@ -1,16 +1,15 @@
 //! Sending with an engine that its caller polls.
 
 use std::ffi::c_void;
-use std::fs::File;
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::FromRawFd;
+use std::mem::MaybeUninit;
 
 use tsonami::{ConnId, Piece, SendFlags};
 
 use super::{Local, TsonamiLocal, with};
 use crate::arguments::{bytes, code, count, flags, out, yes};
 use crate::connection::TsonamiPiece;
-use crate::error::{TsonamiError, failed, note};
+use crate::error::{TsonamiError, failed};
+use crate::forward::{file_failed, opened};
 use crate::memory::{PAYLOADS, TsonamiPayload, tell_payload};
 
 /// Sends payload without a copy: all of it or nothing. `flags`, `offset` and what becomes of the handle: as in
@@ -105,22 +104,8 @@ pub unsafe extern "C" fn tsonami_local_send_file(
         // SAFETY: by the contract.
         let file = unsafe { opened(file)? };
         let id = ConnId::from_bits(connection);
-        with(engine, |local| {
-            local.engine.send_file(id, &file, offset, length, flags).map_err(|e| note(e.kind().into(), e))
-        })
+        with(engine, |local| local.engine.send_file(id, &file, offset, length, flags).map_err(file_failed))
     })
-}
-
-/// A file that is not ours to close.
-///
-/// # Safety
-/// `file` is a descriptor that stays open while the result is used, or negative.
-pub(crate) unsafe fn opened(file: i32) -> Result<ManuallyDrop<File>, TsonamiError> {
-    if file < 0 {
-        return Err(note(TsonamiError::Invalid, "the file is no descriptor"));
-    }
-    // SAFETY: open by the contract, and never closed by us.
-    Ok(ManuallyDrop::new(unsafe { File::from_raw_fd(file) }))
 }
 
 /// Sends on `to` up to `length` bytes that `from` received and `tsonami_local_read` has not read, without copying them; how
@@ -159,6 +144,17 @@ fn splice(
         false => local.rests.insert(from, rest.slice(sent..)),
     };
     Ok(sent)
+}
+
+/// Lets out what is held back, as `tsonami_connection_flush`.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_local_flush(engine: *const TsonamiLocal, connection: u64) -> i32 {
+    code(|| {
+        with(engine, |local| {
+            local.engine.flush(ConnId::from_bits(connection));
+            Ok(())
+        })
+    })
 }
 
 /// From now on payload comes back by `tsonami_local_pop_reclaimed` when it is acknowledged and no device reads it any more.
