@@ -8,6 +8,7 @@ mod namespace;
 mod scene;
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
@@ -136,4 +137,54 @@ fn what_was_sent_before_the_engine_was_told_to_end_is_delivered() {
     assert_eq!(reads.recv_timeout(PATIENCE).unwrap().unwrap(), vec![7; MANY * 64]);
     ends.recv_timeout(PATIENCE).unwrap().unwrap();
     assert!(pool.is_full());
+}
+
+/// Of two workers this one panics. The other one goes on.
+fn one_of_two_panics(gone: u16) {
+    let engine = Engine::builder(scene::config()).workers(2).build().unwrap();
+    let pool = engine.make_pool(8, 64).unwrap();
+    let accept = TcpListener::bind(KERNEL).unwrap();
+    let mut at = [0, 1].map(|worker| {
+        let connecting = engine.connect_at(worker, KERNEL.parse().unwrap(), None);
+        (connecting.wait(&patient()).unwrap(), accept.accept().unwrap().0)
+    });
+    let mut listener = engine.listen("10.77.0.2:6001".parse().unwrap(), 1, None).unwrap();
+    let desk = &engine.inner.workers[usize::from(gone)].desk;
+    assert!(desk.place(Order::Core(Box::new(|_| panic!("as it should")))));
+    let said = Error::WorkerGone { worker: gone, acked: Offset::ZERO };
+    assert_eq!(listener.accept().wait(&patient()).map(drop), Err(said.clone()));
+    let (connection, _peer) = &mut at[usize::from(gone)];
+    assert_eq!(connection.read().wait(&patient()).map(drop), Err(said));
+    assert!(engine.counts_of(gone).is_empty() && !engine.counts_of(1 - gone).is_empty());
+    let (connection, peer) = &mut at[usize::from(1 - gone)];
+    for _ in 0..100 {
+        let piece = loop {
+            // Eight buffers: they come home.
+            match payload(&pool, 64) {
+                Some(piece) => break piece,
+                None => thread::yield_now(),
+            }
+        };
+        connection.send(piece, PLAIN).wait(&patient()).unwrap();
+    }
+    connection.finish().wait(&patient()).unwrap();
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all, vec![7; 6400]);
+    // The peers close too.
+    drop(at);
+    panicked(engine, "as it should");
+    assert!(pool.is_full());
+}
+
+#[test]
+fn p8_when_the_first_worker_panics_the_other_goes_on() {
+    enter_namespace("workers::tests::p8_when_the_first_worker_panics_the_other_goes_on");
+    one_of_two_panics(0);
+}
+
+#[test]
+fn p8_when_another_worker_panics_the_first_goes_on() {
+    enter_namespace("workers::tests::p8_when_another_worker_panics_the_first_goes_on");
+    one_of_two_panics(1);
 }
