@@ -20,7 +20,7 @@ pub enum Event {
     Writable,
     /// The acknowledged mark moved.
     Acked,
-    /// A time that a send asked for ([`SendFlags::timestamp`](crate::SendFlags::timestamp)).
+    /// `S33`: a time that a send asked for ([`SendFlags::timestamp`](crate::SendFlags::timestamp)).
     SendTime(SendTime),
     /// The peer finished its direction; everything before that can be read.
     PeerFinished,

@@ -1,5 +1,19 @@
 //! A TCP sender in userspace, over DPDK, to be embedded.
 //!
+//! There are two forms of the same thing. An [`Engine`] has threads of its own, and gives out connections that any thread or
+//! task may use; every call of theirs does what can be done at once (`try_…`), is a future, or blocks, by that future's `wait`:
+//!
+//! ```no_run
+//! use tsonami::{Config, Engine, SendFlags, Wait};
+//!
+//! let config = Config::new("tap:tsonami0,host=10.77.0.1/24", "10.77.0.2/24".parse()?);
+//! let engine = Engine::builder(config).build()?;
+//! let mut connection = engine.connect("10.77.0.1:5001".parse()?, None).wait(&Wait::forever())?;
+//! connection.send_copy(b"hello", SendFlags::default()).wait(&Wait::forever())?;
+//! connection.finish().wait(&Wait::forever())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [`LocalEngine`] is one core's worth of TCP: a device, its connections, and a loop that the caller turns by calling
 //! [`LocalEngine::poll`]. It belongs to the thread that built it.
 //!
@@ -48,9 +62,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Bytes go in by copy ([`LocalEngine::send_copy`], which may take a part) or by reference
-//! ([`LocalEngine::send`], all or nothing; a refused payload comes back inside the error). How far they came is told by
-//! [`Marks`]: accepted ≥ sent ≥ acked ≥ reclaimed.
+//! Bytes go in by copy ([`SendHalf::send_copy`], [`LocalEngine::send_copy`], which may take a part, `S3`) or by reference
+//! ([`SendHalf::send`], [`LocalEngine::send`], all or nothing, `S29`; a refused payload comes back inside the error), piece by
+//! piece as each says, in batches, from files and from other connections (`S1`). How far they came is told by [`Marks`]:
+//! accepted ≥ sent ≥ acked ≥ reclaimed; and when, by [`SendTime`] (`S33`). `S1` and its like are rows of COMPLIANCE.md, which names
+//! the tests of each.
 #![deny(unsafe_code)]
 
 // Tests in here and beside share what they see of the library.

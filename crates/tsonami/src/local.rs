@@ -188,7 +188,7 @@ impl LocalEngine {
         on!(&mut self.stack, engine => engine.read(id)).map(Payload)
     }
 
-    /// Whether payloads of [`send`](LocalEngine::send) come back by
+    /// `S29`: whether payloads of [`send`](LocalEngine::send) come back by
     /// [`pop_reclaimed`](LocalEngine::pop_reclaimed) (`true`), or go home to their pool by themselves (`false`, as it
     /// is at first).
     pub fn keep_reclaimed(&mut self, id: ConnId, keep: bool) {
@@ -238,7 +238,7 @@ impl LocalEngine {
         on!(&self.stack, engine => engine.capacity(id))
     }
 
-    /// How far the stream has come; `None` for a stale handle.
+    /// How far the stream has come, in bytes from its beginning (`S29`); `None` for a stale handle.
     pub fn marks(&self, id: ConnId) -> Option<Marks> {
         on!(&self.stack, engine => engine.marks(id))
     }

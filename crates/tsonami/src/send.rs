@@ -16,7 +16,7 @@ use crate::stack::on;
 use crate::{Error, LocalEngine, Payload, TrySendError};
 
 impl LocalEngine {
-    /// Sends registered memory without a copy: all of it or nothing. Returns the offset of its first byte in the
+    /// Sends registered memory without a copy (`S29`): all of it or nothing (`S3`). Returns the offset of its first byte in the
     /// stream. It must not be changed until it is reclaimed, which the types see to.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl LocalEngine {
             .map_err(|e| TrySendError { payload: Payload(e.payload), reason: e.reason.into() })
     }
 
-    /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty.
+    /// Copies bytes into the send buffer; returns how many it took, at least one unless `bytes` is empty (`S3`).
     ///
     /// A long send is on its way while it is copied: after every 64 KiB the engine has a turn, as by
     /// [`poll`](LocalEngine::poll).

@@ -63,7 +63,7 @@ impl SendHalf {
         self.held.link.tuple().map_or(UNKNOWN, |tuple| tuple.remote)
     }
 
-    /// Sends registered memory without a copy: all of it or nothing. Returns the offset of its first byte in the stream.
+    /// Sends registered memory without a copy (`S29`): all of it or nothing (`S3`). Returns the offset of its first byte in the stream.
     /// It goes home to its pool when the peer acknowledged it and no device reads it any more.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl SendHalf {
         }
     }
 
-    /// Copies bytes and sends them; returns how many it took, at least one unless `bytes` is empty.
+    /// Copies bytes and sends them; returns how many it took, at least one unless `bytes` is empty (`S3`).
     ///
     /// # Errors
     /// When it takes none: [`Error::Full`] and [`Error::PoolExhausted`]: later; else as [`try_send`](SendHalf::try_send).
@@ -290,7 +290,7 @@ impl SendHalf {
         }
     }
 
-    /// Sends pieces in order, as one send: each is copied or referred to as it says, the flags are those of the end. Returns
+    /// Sends pieces in order, as one send: each is copied or referred to as it says (`S1`), the flags are those of the end. Returns
     /// how many bytes were taken, more than 0 unless there are none, and takes them out of `pieces`, so that the same slice
     /// may be passed again for the rest.
     ///
@@ -357,7 +357,8 @@ impl SendHalf {
         }
     }
 
-    /// How far the stream has come. What was sent, acknowledged and reclaimed is as of the last ACK.
+    /// How far the stream has come, in bytes from its beginning (`S29`). What was sent, acknowledged and reclaimed is as of the
+    /// last ACK.
     pub fn marks(&self) -> Marks {
         self.held.link.marks(self.accepted)
     }
@@ -384,7 +385,7 @@ impl SendHalf {
         Finish::new(self.held.link.clone())
     }
 
-    /// Payload of [`send`](SendHalf::send) comes back by [`pop_reclaimed`](SendHalf::pop_reclaimed) from now on, instead of
+    /// `S29`: payload of [`send`](SendHalf::send) comes back by [`pop_reclaimed`](SendHalf::pop_reclaimed) from now on, instead of
     /// going home to its pool.
     pub fn keep_reclaimed(&mut self) {
         if self.reclaimed.is_none() {
@@ -399,7 +400,7 @@ impl SendHalf {
         self.reclaimed.as_mut()?.pop()
     }
 
-    /// Times that sends ask for ([`SendFlags::timestamp`]) are kept from now on, for
+    /// `S33`: times that sends ask for ([`SendFlags::timestamp`]) are kept from now on, for
     /// [`pop_send_time`](SendHalf::pop_send_time): call it before the first such send.
     pub fn keep_send_times(&mut self) {
         if self.times.is_none() {
