@@ -113,8 +113,9 @@ pub use workers::{
 };
 
 pub use dpdk::{
-    BufMut, BufPool, DeviceSpec, Eal, EalError, Errno, LogLevel, ParseDeviceError, PoolError, PortError,
-    PortInfo, Region, RegionError, RxOffloads, TxOffloads,
+    BufMut, BufPool, DeviceSpec, Eal, EalError, Errno, HostError, KernelOwnsAddress, LogLevel, Needs,
+    ParseDeviceError, PoolError, PortError, PortInfo, Region, RegionError, RxOffloads, TapInUse,
+    ThreadRegistration, TxOffloads,
 };
 pub use engine::nic::dpdk::OpenError;
 pub use engine::nic::{NicLimits, SteeringReport};
@@ -122,6 +123,7 @@ pub use engine::{
     ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
 };
 pub use hdrhistogram::Histogram;
+pub use ipnet::IpNet;
 pub use tcp::conn::cc::ControllerKind;
 pub use tcp::conn::{ConnStats, Linger, LossState, SendFlags, Setting, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
