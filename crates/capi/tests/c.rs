@@ -277,16 +277,38 @@ fn every_call_does_what_it_says_and_misuse_is_an_error() {
 }
 
 #[test]
+fn every_call_of_a_polled_engine_does_what_it_says_and_misuse_is_an_error() {
+    in_namespace("every_call_of_a_polled_engine_does_what_it_says_and_misuse_is_an_error", || {
+        let installed = Installed::new();
+        let mut command = installed.command(&installed.c("tests/local.c"));
+        command.args([TAP, PEER]);
+        make_every_call(command);
+    });
+}
+
+/// The program under valgrind's memcheck, which finds wrong accesses and leaks.
+fn under_memcheck(source: &str) {
+    let installed = Installed::new();
+    let program = installed.c(source);
+    let mut command = installed.command(Path::new("valgrind"));
+    // The engine's thread and ours take turns: without that one of them may have all of valgrind's time.
+    command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9"]);
+    command.args(["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]);
+    command.arg(format!("--suppressions={}", here("tests/memcheck.supp").display()));
+    command.arg(program).args([TAP, PEER]);
+    make_every_call(command);
+}
+
+#[test]
 fn memcheck_finds_nothing_in_a_c_program_that_makes_every_call() {
     in_namespace("memcheck_finds_nothing_in_a_c_program_that_makes_every_call", || {
-        let installed = Installed::new();
-        let program = installed.c("tests/engine.c");
-        let mut command = installed.command(Path::new("valgrind"));
-        // The engine's thread and ours take turns: without that one of them may have all of valgrind's time.
-        command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9"]);
-        command.args(["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]);
-        command.arg(format!("--suppressions={}", here("tests/memcheck.supp").display()));
-        command.arg(program).args([TAP, PEER]);
-        make_every_call(command);
+        under_memcheck("tests/engine.c");
+    });
+}
+
+#[test]
+fn memcheck_finds_nothing_in_a_c_program_that_polls() {
+    in_namespace("memcheck_finds_nothing_in_a_c_program_that_polls", || {
+        under_memcheck("tests/local.c");
     });
 }
