@@ -76,10 +76,15 @@ impl LocalEngine {
     /// The device is closed whatever happens; the error says what was not in order.
     pub fn shutdown(mut self, drain: Duration) -> Result<(), ShutdownError> {
         if !drain.is_zero() {
-            self.close_all();
-            self.turn_until_idle(drain.into());
+            self.drain(drain);
         }
         self.end(!drain.is_zero())
+    }
+
+    /// Finishes every connection, and turns the loop until they have ended, for so long at most. True when they have.
+    pub fn drain(&mut self, at_most: Duration) -> bool {
+        self.close_all();
+        self.turn_until_idle(at_most.into())
     }
 
     /// Ends an engine whose connections had their time to finish, if `drained`.

@@ -133,7 +133,19 @@ fn p8_one_queue_for_all_workers() {
             assert_eq!(count("rx_taken_over") > 0, worker != 0);
             assert_eq!(count("tx_relayed") > 0, worker == 0);
         }
+        // The first has nothing left to do, and goes on for the others until they are through.
+        let listener = TcpListener::bind(kernel()).unwrap();
+        let mut connection = engine.connect_at(2, kernel(), None).wait(&patient()).unwrap();
+        let mut peer = listener.accept().unwrap().0;
+        let data = pattern(9, 1_000_000);
+        let sent = connection.send_copy(&data, PLAIN).wait(&patient()).unwrap();
+        drop(connection);
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            peer.read_to_end(&mut read).map(|_| read)
+        });
         engine.shutdown(PATIENCE).unwrap();
+        assert!(reader.join().unwrap().unwrap() == data[..sent], "{sent} bytes");
     });
 }
 

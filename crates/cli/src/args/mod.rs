@@ -9,6 +9,7 @@ mod rr;
 mod send;
 mod serve;
 mod sim;
+mod workers;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +25,7 @@ pub(crate) use rr::{AskArgs, CloseArg, CommonArgs, CrrArgs, RrArgs};
 pub(crate) use send::SendArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use sim::SimArgs;
+pub(crate) use workers::WorkerArgs;
 
 /// The port that is used when none is given, by `send` and `serve` alike.
 pub(crate) const DEFAULT_PORT: u16 = 5001;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs};
+use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs, WorkerArgs};
 use crate::target::Target;
 use crate::units::{BitRate, Size, parse_duration, parse_positive_duration};
 
@@ -70,20 +70,8 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
 
-    /// Workers, 1 to 64: threads that share the device's queues and the connections [default: 1, or as many as --cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64),
-          help_heading = "Memory, rings and cores")]
-    pub(crate) workers: Option<u16>,
-
-    /// The CPU of each worker, e.g. 2,3 [default: where the scheduler puts them]
-    #[arg(
-        long,
-        value_name = "CPUS",
-        value_delimiter = ',',
-        conflicts_with = "core",
-        help_heading = "Memory, rings and cores"
-    )]
-    pub(crate) cores: Option<Vec<usize>>,
+    #[command(flatten)]
+    pub(crate) workers: WorkerArgs,
 
     /// Time between interval lines; 0 for none [default: 1 on a terminal, none elsewhere]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, help_heading = "Output")]

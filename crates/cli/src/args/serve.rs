@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DEFAULT_PORT, DeviceArgs, LogArgs, ReceivingArgs, TuningArgs, WatchArgs};
+use super::{DEFAULT_PORT, DeviceArgs, LogArgs, ReceivingArgs, TuningArgs, WatchArgs, WorkerArgs};
 use crate::serve::Lengths;
 
 /// Receives: accepts connections, counts and hashes what arrives.
@@ -56,6 +56,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
+
+    #[command(flatten)]
+    pub(crate) workers: WorkerArgs,
 
     /// Print one JSON object per connection and one at the end instead of text
     #[arg(short = 'J', long, help_heading = "Output")]

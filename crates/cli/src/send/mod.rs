@@ -30,7 +30,12 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     settings::check_peer(peer, &config)?;
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
     let write = write_length(args)?;
-    let workers = workers(args, &mut config)?;
+    let workers = settings::set_workers(&mut config, &args.workers);
+    if args.parallel < u32::from(workers) {
+        let what =
+            format!("{workers} workers need as many connections at least: {} asked for", args.parallel);
+        return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {workers}")));
+    }
     settings::connection::set_sending(&mut config, &args.connection)?;
     if let Some(total) = args.bitrate {
         bitrate::share(&mut config, total, args.parallel)?;
@@ -82,24 +87,6 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
         }
         (None, exit) => closed.map(|()| exit.unwrap_or(Exit::Success)),
     }
-}
-
-/// How many workers there are, of which each must have a connection.
-fn workers(args: &SendArgs, config: &mut Config) -> Result<u16, Failure> {
-    let workers = &mut config.workers;
-    workers.count = args.workers.or(workers.count);
-    if let Some(cores) = &args.cores {
-        workers.cores = cores.clone();
-        if args.workers.is_none() {
-            workers.count = None;
-        }
-    }
-    let count = workers.count.unwrap_or_else(|| workers.cores.len().try_into().unwrap_or(u16::MAX)).max(1);
-    if args.parallel < u32::from(count) {
-        let what = format!("{count} workers need as many connections at least: {} asked for", args.parallel);
-        return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {count}")));
-    }
-    Ok(count)
 }
 
 /// Bytes of each write.

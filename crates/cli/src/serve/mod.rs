@@ -6,6 +6,8 @@ mod sink;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tsonami::{ConnId, Event, LocalEngine, Nanos, Time};
@@ -18,8 +20,8 @@ use crate::failure::Failure;
 use crate::signals::{Asked, Signals};
 use crate::verdict::Verdict;
 use crate::{settings, start};
-use answer::Answerer;
 pub(crate) use answer::Lengths;
+use answer::{Answered, Answerer};
 use report::{Cut, Received, Total};
 use sink::Sink;
 
@@ -39,44 +41,89 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     if let Some(out) = &args.out {
         Sink::try_out(out)?;
     }
-    let mut engine = start::engine(&config, console)?;
+    let workers = settings::set_workers(&mut config, &args.workers);
+    if workers > 1 && args.answer.is_some() {
+        return Err(Failure::new(Exit::Usage, "--answer is served by one worker").mend("--workers 1"));
+    }
     let local = SocketAddr::new(config.address.addr(), args.port);
-    engine
-        .listen(local, args.backlog as usize, None)
-        .map_err(|e| Failure::new(Exit::Usage, format!("cannot listen on {local}: {e}")))?;
-    if !args.json {
-        console.print(&format!("listening on {local}, {}\n", config.device))?;
-    }
     let wanted = if args.once { Some(1) } else { args.connections };
-    if let Some(lengths) = args.answer {
-        let answered = Answerer::new(lengths, args.close, wanted).go(&mut engine, &signals);
-        let closed = engine.shutdown(CLOSE_GRACE).map_err(|e| engine_errors::shutdown(&e));
-        let text = if args.json { answered.json(signals.exit()) } else { answered.to_string() };
-        console.print(&text)?;
-        return Ok(Verdict { signal: signals.exit(), failure: None, unclean: closed.err() }.announce());
-    }
-    let mut server = Server {
-        args,
-        console,
-        wanted,
-        readers: HashMap::new(),
-        accepted: 0,
-        total: Total::default(),
-        patience: config.connection.user_timeout,
-        silent: None,
-        failure: None,
+    let tally = Tally::default();
+    let listening = Barrier::new(workers.into());
+    let work = |worker: u16, engine: &mut LocalEngine| {
+        let listens = engine.listen(local, args.backlog as usize, None);
+        listening.wait();
+        // They listen on the same, so either all do or none.
+        listens.map_err(|e| Failure::new(Exit::Usage, format!("cannot listen on {local}: {e}")))?;
+        if worker == 0 {
+            start::announce(engine, &config);
+            if !args.json {
+                console.print(&format!("listening on {local}, {}\n", config.device))?;
+            }
+        }
+        let served = match args.answer {
+            Some(lengths) => {
+                Served::Answered(Answerer::new(lengths, args.close, wanted).go(engine, &signals))
+            }
+            None => {
+                let mut server = Server {
+                    args,
+                    console,
+                    wanted,
+                    tally: &tally,
+                    readers: HashMap::new(),
+                    total: Total::default(),
+                    patience: config.connection.user_timeout,
+                    silent: None,
+                    failure: None,
+                };
+                server.go(engine, &signals);
+                Served::Read { total: server.total, failure: server.failure.or(server.silent) }
+            }
+        };
+        // Connections that sent us their all may still owe the peer an acknowledgement of its FIN, or wait for one.
+        if signals.asked() == Asked::Nothing || args.answer.is_some() {
+            engine.drain(CLOSE_GRACE);
+        }
+        Ok(served)
     };
-    server.go(&mut engine, &signals);
-    // Connections that sent us their all may still owe the peer an acknowledgement of its FIN, or wait for one.
-    let drain = if signals.asked() == Asked::Nothing { CLOSE_GRACE } else { Duration::ZERO };
-    let closed = engine.shutdown(drain).map_err(|e| engine_errors::shutdown(&e));
-    let Server { total, failure, silent, .. } = server;
+    let built = start::builder(&config, console)?.build_each(work);
+    let (served, closed) = built.map_err(|e| start::failure(&e, &config))?;
+    let closed = closed.map_err(|e| engine_errors::shutdown(&e));
+    let (mut total, mut failure) = (Total::default(), None);
+    for served in served {
+        match served? {
+            Served::Answered(answered) => {
+                let text = if args.json { answered.json(signals.exit()) } else { answered.to_string() };
+                console.print(&text)?;
+                let verdict = Verdict { signal: signals.exit(), failure: None, unclean: closed.err() };
+                return Ok(verdict.announce());
+            }
+            Served::Read { total: part, failure: failed } => {
+                total += part;
+                failure = failure.or(failed);
+            }
+        }
+    }
     if args.json {
         console.print(&total.json(signals.exit()))?;
     } else {
         console.print(&total.to_string())?;
     }
-    Ok(Verdict { signal: signals.exit(), failure: failure.or(silent), unclean: closed.err() }.announce())
+    Ok(Verdict { signal: signals.exit(), failure, unclean: closed.err() }.announce())
+}
+
+/// What one worker did.
+enum Served {
+    Answered(Answered),
+    Read { total: Total, failure: Option<Failure> },
+}
+
+/// What all workers did together.
+#[derive(Default)]
+struct Tally {
+    accepted: AtomicU64,
+    read: AtomicU64,
+    failed: AtomicBool,
 }
 
 struct Server<'a> {
@@ -84,8 +131,8 @@ struct Server<'a> {
     console: &'a Console,
     /// Connections to take, if there is a number.
     wanted: Option<u64>,
+    tally: &'a Tally,
     readers: HashMap<ConnId, Reader>,
-    accepted: u64,
     total: Total,
     /// How long a connection may bring neither bytes nor its end.
     patience: Duration,
@@ -117,12 +164,19 @@ impl Server<'_> {
                 busy = true;
                 self.event(engine, id, event, now);
             }
-            if self.failure.is_some() || self.wanted.is_some_and(|n| self.total.connections >= n) {
+            if self.failure.is_some() {
+                self.tally.failed.store(true, Ordering::Relaxed);
+                return;
+            }
+            if self.wanted.is_some_and(|n| self.tally.read.load(Ordering::Relaxed) >= n) {
                 return;
             }
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.give_up_on_the_silent(engine, now);
+                if self.tally.failed.load(Ordering::Relaxed) {
+                    return;
+                }
                 match signals.asked() {
                     Asked::Nothing => {}
                     Asked::Stop if !self.readers.is_empty() => {
@@ -156,16 +210,15 @@ impl Server<'_> {
 
     fn accept(&mut self, engine: &mut LocalEngine, id: ConnId, now: Time) {
         let Some(tuple) = engine.tuple(id) else { return };
-        if self.wanted.is_some_and(|n| self.accepted >= n) {
+        let number = self.tally.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.wanted.is_some_and(|n| number > n) {
             engine.abort(id);
             engine.release(id);
             return;
         }
-        self.accepted += 1;
-        match Sink::open(self.args.out.as_deref(), self.accepted, !self.args.no_hash) {
+        match Sink::open(self.args.out.as_deref(), number, !self.args.no_hash) {
             Ok(sink) => {
-                let reader =
-                    Reader { number: self.accepted, remote: tuple.remote, began: now, newest: now, sink };
+                let reader = Reader { number, remote: tuple.remote, began: now, newest: now, sink };
                 self.readers.insert(id, reader);
             }
             Err(failure) => {
@@ -200,6 +253,7 @@ impl Server<'_> {
         engine.release(id);
         let text = if self.args.json { received.json() } else { received.to_string() };
         self.total.add(&received);
+        self.tally.read.fetch_add(1, Ordering::Relaxed);
         if let Err(failure) = self.console.print(&text) {
             self.failure.get_or_insert(failure);
         }

@@ -112,6 +112,14 @@ pub(super) struct Total {
     failed_connections: u64,
 }
 
+impl std::ops::AddAssign for Total {
+    fn add_assign(&mut self, other: Total) {
+        self.connections += other.connections;
+        self.received_bytes += other.received_bytes;
+        self.failed_connections += other.failed_connections;
+    }
+}
+
 impl Total {
     pub(super) fn add(&mut self, received: &Received) {
         self.connections += 1;

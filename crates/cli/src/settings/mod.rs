@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net};
 use tsonami::{Config, ConfigFileError, DeviceSpec, Hugepages, ParseDeviceError, WaitStrategy};
 
-use crate::args::{DeviceArgs, HugepagesArg, MemoryArgs, TuningArgs, WaitArg, WatchArgs};
+use crate::args::{DeviceArgs, HugepagesArg, MemoryArgs, TuningArgs, WaitArg, WatchArgs, WorkerArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -76,6 +76,17 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     config.check_tx |= watch.check_tx;
     config.pcap = watch.pcap.clone().or(config.pcap);
     Ok(config)
+}
+
+/// How many workers there are, by the command line or the file.
+pub(crate) fn set_workers(config: &mut Config, args: &WorkerArgs) -> u16 {
+    let workers = &mut config.workers;
+    if let Some(cores) = &args.cores {
+        workers.cores.clone_from(cores);
+        workers.count = None;
+    }
+    workers.count = args.workers.or(workers.count);
+    workers.count.unwrap_or_else(|| workers.cores.len().try_into().unwrap_or(u16::MAX)).max(1)
 }
 
 /// Settings for a device that is only looked at, and never sends.

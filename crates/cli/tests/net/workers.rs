@@ -44,3 +44,23 @@ fn a_worker_without_a_connection_is_refused() {
     let outcome = lab.send(&format!("{KERNEL}:{PORT} --workers 3 -P 2")).ends_with(2, PATIENCE);
     assert!(outcome.stderr.contains("--parallel 3"), "{}", outcome.stderr);
 }
+
+#[test]
+fn p8_workers_serve_as_one() {
+    let lab = Lab::new();
+    let mut server = lab.serve("--workers 2 -n 12");
+    let script = "import socket, threading, hashlib
+def send(n):
+    data = bytes([n]) * 300000
+    c = socket.create_connection(('10.77.0.2', 5001)); c.sendall(data); c.shutdown(socket.SHUT_WR)
+    c.recv(1); print(hashlib.sha256(data).hexdigest())
+all = [threading.Thread(target=send, args=(n,)) for n in range(12)]
+[t.start() for t in all]; [t.join() for t in all]";
+    let client = lab.spawn("/usr/bin/python3", ["-c", script]).ends_with(0, PATIENCE);
+    let outcome = server.ends_with(0, PATIENCE);
+    for hash in client.stdout.lines() {
+        assert!(outcome.stdout.contains(hash), "{}", outcome.stdout);
+    }
+    assert_eq!(client.stdout.lines().count(), 12);
+    assert!(outcome.stdout.contains("12 connections, 3 600 000 bytes"), "{}", outcome.stdout);
+}
