@@ -106,6 +106,8 @@ typedef enum TsonamiSendTimeKind {
   TSONAMI_SEND_TIME_KIND_SENT = 1,
   // The peer acknowledged it.
   TSONAMI_SEND_TIME_KIND_ACKED = 2,
+  // It had its turn, and the device was to take it: before the others.
+  TSONAMI_SEND_TIME_KIND_SCHEDULED = 3,
 } TsonamiSendTimeKind;
 
 // What can be changed while a connection is open. Everything else is told at its start, by the options.

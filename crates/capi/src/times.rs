@@ -13,6 +13,8 @@ pub enum TsonamiSendTimeKind {
     Sent = 1,
     /// The peer acknowledged it.
     Acked = 2,
+    /// It had its turn, and the device was to take it: before the others.
+    Scheduled = 3,
 }
 
 /// A time that a send asked for by `TSONAMI_SEND_TIMESTAMP`.
@@ -31,6 +33,7 @@ impl TsonamiSendTime {
     /// The library's time in C; `None` for one that this interface has no word for.
     pub(crate) fn new(time: SendTime) -> Option<TsonamiSendTime> {
         let kind = match time.kind {
+            SendTimeKind::Scheduled => TsonamiSendTimeKind::Scheduled,
             SendTimeKind::Sent => TsonamiSendTimeKind::Sent,
             SendTimeKind::Acked => TsonamiSendTimeKind::Acked,
             _ => return None,

@@ -314,6 +314,8 @@ static void forwarding(TsonamiEngine *engine, const char *peer) {
     read_exactly(connection, "gain");
     IS(tsonami_connection_wait_acked(connection, UINT64_MAX, PATIENCE), 0);
     IS(tsonami_connection_pop_send_time(connection, &time), 1);
+    IS(time.kind, TSONAMI_SEND_TIME_KIND_SCHEDULED);
+    IS(tsonami_connection_pop_send_time(connection, &time), 1);
     IS(time.kind, TSONAMI_SEND_TIME_KIND_SENT);
     IS(time.end, 17);
     IS(tsonami_connection_pop_send_time(connection, &time), 1);

@@ -23,7 +23,7 @@ pub enum Event {
     Closed(Result<(), ConnError>),
 }
 
-/// When something became of a send (`S1`). Software time: that of the call which learned of it.
+/// When something became of a send (`S1`, `S33`). Software time: that of the call which learned of it.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct SendTime {
     /// Offset in the stream behind the send's last byte.
@@ -38,6 +38,8 @@ pub struct SendTime {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SendTimeKind {
+    /// It had its turn: no window, pace or rule held it back any more, and the device was to take it.
+    Scheduled,
     /// The device took it, for the first time.
     Sent,
     /// The peer acknowledged it.

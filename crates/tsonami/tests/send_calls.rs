@@ -128,11 +128,14 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
             Ok(n) => at += n as u64,
             Err(e) => assert!(e.kind() == std::io::ErrorKind::WouldBlock, "{e}"),
         }
-        times.len() == 2
+        times.len() == 3
     });
     assert_eq!(engine.send_file(sink, &file, at, 1_000, ask).expect("the end of the file"), 0);
     let end = (taken + through.len() + filed.len()) as u64;
-    assert_eq!(times, [(SendTimeKind::Sent, end), (SendTimeKind::Acked, end)]);
+    assert_eq!(
+        times,
+        [SendTimeKind::Scheduled, SendTimeKind::Sent, SendTimeKind::Acked].map(|kind| (kind, end))
+    );
     // And where that is known only when it has been read: the length of this one is 0.
     let unsized_file = std::fs::File::open("/proc/version").expect("a kernel");
     let version = std::fs::read("/proc/version").expect("a kernel");
@@ -143,10 +146,13 @@ fn s1_pieces_a_splice_and_a_file_arrive_at_the_kernel() {
         if let Some((_, Event::SendTime(time))) = event {
             times.push((time.kind, time.end.0));
         }
-        times.len() == 2
+        times.len() == 3
     });
     let end = end + version.len() as u64;
-    assert_eq!(times, [(SendTimeKind::Sent, end), (SendTimeKind::Acked, end)]);
+    assert_eq!(
+        times,
+        [SendTimeKind::Scheduled, SendTimeKind::Sent, SendTimeKind::Acked].map(|kind| (kind, end))
+    );
     engine.shutdown_write(sink);
     engine.shutdown_write(source);
     run(&mut engine, "the end", |_, event| matches!(event, Some((id, Event::Finished)) if id == sink));

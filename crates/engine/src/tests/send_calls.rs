@@ -72,11 +72,12 @@ fn s1_the_flags_of_a_vectored_send_are_those_of_its_end() {
         assert_eq!(sent.iter().map(pushes).collect::<Vec<_>>(), pushed, "the end of a piece pushes nothing");
         let times: Vec<_> = std::iter::from_fn(|| net.a.poll_event())
             .filter_map(|(_, e)| match e {
-                EngineEvent::Conn(Event::SendTime(t)) => Some(t.end),
+                EngineEvent::Conn(Event::SendTime(t)) => Some((t.end, t.kind)),
                 _ => None,
             })
             .collect();
-        assert_eq!(times, [Offset(3 * 1_448)], "one send, one time");
+        let one = [SendTimeKind::Scheduled, SendTimeKind::Sent].map(|kind| (Offset(3 * 1_448), kind));
+        assert_eq!(times, one, "one send, one time of each kind");
         net.finish();
     }
 }
@@ -285,7 +286,7 @@ fn s1_what_the_sink_of_a_splice_does_not_take_stays_where_it_is() {
 }
 
 #[test]
-fn s1_a_send_tells_when_the_port_took_it_and_when_the_peer_had_it() {
+fn s33_a_send_tells_when_it_had_its_turn_when_the_port_took_it_and_when_the_peer_had_it() {
     let mut net = Net::new(limits());
     let (a, b) = net.connected(&cfg());
     net.a.fake().verdict = crate::fake::Verdict::Room(0);
@@ -305,10 +306,12 @@ fn s1_a_send_tells_when_the_port_took_it_and_when_the_peer_had_it() {
         });
         times.collect()
     };
-    assert_eq!(times(&net), [], "a full ring is not sent");
+    let [turn] = times(&net)[..] else { panic!("a full ring is not sent: {:?}", times(&net)) };
+    assert_eq!((turn.end, turn.kind), (Offset(5_000), SendTimeKind::Scheduled));
+    assert!(turn.at < asked + Nanos::from_millis(1), "it had its turn, and was refused");
     net.a.fake().verdict = crate::fake::Verdict::Take;
-    net.run(Nanos::from_secs(1), |n| times(n).len() == 2);
-    let [sent, acked] = times(&net)[..] else { panic!() };
+    net.run(Nanos::from_secs(1), |n| times(n).len() == 3);
+    let [_, sent, acked] = times(&net)[..] else { panic!() };
     assert_eq!((sent.end, sent.kind), (Offset(5_000), SendTimeKind::Sent));
     assert_eq!((acked.end, acked.kind), (Offset(5_000), SendTimeKind::Acked));
     assert!(sent.at >= asked + Nanos::from_millis(3));

@@ -98,6 +98,7 @@ impl<P: Payload> Connection<P> {
         self.proposed.bursts += 1;
         self.proposed.ack |= burst.flags.has(TcpFlags::ACK);
         self.proposed.cwr |= burst.flags.has(TcpFlags::CWR);
+        self.send_times.schedule(burst.offset + u64::from(burst.len), now);
         Some(burst)
     }
 

@@ -104,7 +104,7 @@ fn s1_a_send_of_unknown_length_ends_when_it_is_known_to() {
     s.write_quietly(1100, part).flush().expect(". 1:1001(1000) ack 1").nothing();
     s.conn.end_send(last, s.now);
     s.flush().expect("P. 1001:1101(100) ack 1").nothing();
-    assert_eq!(s.events().len(), 1, "it left");
+    assert_eq!(s.events().len(), 2, "it had its turn and left");
     s.inject(". 1:1(0) ack 1101");
     assert!(matches!(s.events()[..], [Event::SendTime(_), ..]));
     // Nothing joins the record.
@@ -113,11 +113,11 @@ fn s1_a_send_of_unknown_length_ends_when_it_is_known_to() {
     s.write_quietly(100, SendFlags::default()).flush();
     s.expect("P. 1101:1201(100) ack 1").expect("P. 1201:1301(100) ack 1");
     s.inject(". 1:1(0) ack 1301").events();
-    // All of it is acknowledged already: both times are told.
+    // All of it is acknowledged already: all times are told.
     s.write_quietly(1000, part).flush().expect(". 1301:2301(1000) ack 1");
     s.inject(". 1:1(0) ack 2301").events();
     s.conn.end_send(last, s.now);
-    assert_eq!((s.flush().events().len(), s.sent.len()), (2, 0));
+    assert_eq!((s.flush().events().len(), s.sent.len()), (3, 0));
     // A send that has its end keeps it.
     s.write_quietly(100, MORE);
     s.conn.end_send(last, s.now);
