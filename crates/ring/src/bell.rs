@@ -11,12 +11,14 @@ use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{Arc, AtomicBool, Ordering, Thread, current, fence, park};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Thread, current, fence, park};
 
 struct Shared {
     /// The sleeper sleeps, or is about to.
     asleep: CachePadded<AtomicBool>,
     sleeper: Thread,
+    /// How often a bell woke it.
+    woken: AtomicUsize,
 }
 
 /// The thread that may be woken; it stays that thread's.
@@ -35,12 +37,18 @@ impl Sleeper {
     /// The calling thread.
     pub fn new() -> Sleeper {
         let asleep = CachePadded::new(AtomicBool::new(false));
-        Sleeper { shared: Arc::new(Shared { asleep, sleeper: current() }), _not_send: PhantomData }
+        let shared = Shared { asleep, sleeper: current(), woken: AtomicUsize::new(0) };
+        Sleeper { shared: Arc::new(shared), _not_send: PhantomData }
     }
 
     /// A bell that wakes it.
     pub fn bell(&self) -> Bell {
         Bell { shared: self.shared.clone() }
+    }
+
+    /// How often it was woken, each time by a system call.
+    pub fn woken(&self) -> usize {
+        self.shared.woken.load(Ordering::Relaxed)
     }
 
     /// Sleeps until somebody rings, for this long at most, or not at all when `idle` finds that there is something to do;
@@ -79,6 +87,7 @@ impl Bell {
         // Of several at the same time one wakes it.
         let asleep = self.shared.asleep.swap(false, Ordering::AcqRel);
         if asleep {
+            self.shared.woken.fetch_add(1, Ordering::Relaxed);
             self.shared.sleeper.unpark();
         }
         asleep
@@ -107,7 +116,9 @@ mod tests {
     #[test]
     fn a_bell_beside_somebody_awake_wakes_nobody() {
         let sleeper = Sleeper::new();
-        assert!(!sleeper.bell().ring());
+        let bell = sleeper.bell();
+        assert!((0..100_000).all(|_| !bell.ring()));
+        assert_eq!(sleeper.woken(), 0, "not one system call");
     }
 
     #[test]
@@ -132,14 +143,17 @@ mod tests {
                     n => taken += n,
                 }
             }
+            sleeper.woken()
         });
         let bell = bell.recv().expect("a bell");
+        let mut woke = 0;
         for i in 0..1_000 {
             while tx.push(i).is_err() {
                 std::thread::yield_now();
             }
-            bell.ring();
+            woke += usize::from(bell.ring());
         }
-        sleeping.join().expect("it was woken each time");
+        let woken = sleeping.join().expect("it was woken each time");
+        assert!(woken <= woke && woke <= woken + 1, "all but the last are counted: {woken} of {woke}");
     }
 }

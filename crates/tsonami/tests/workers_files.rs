@@ -13,7 +13,7 @@ use std::net::{Shutdown, TcpStream};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tsonami::{Error, Offset, SendFileReason, SpliceError, Wait};
+use tsonami::{Error, Offset, SendFileReason, SendFlags, SendTimeKind, SpliceError, Wait};
 
 use self::namespace::enter_namespace;
 use self::scene::{EVERY_WAY, How, PATIENCE, PLAIN, connected, engine, in_thread, patient, payload, pool};
@@ -78,7 +78,8 @@ fn s1_a_file_that_is_cut_short_while_it_is_sent_is_an_error_that_says_where() {
     let engine = engine();
     let (file, data) = file(8_000_000);
     let (mut connection, peer) = connected(&engine);
-    let mut sending = connection.send_file(&file, 0, u64::MAX, PLAIN);
+    connection.sends().keep_send_times();
+    let mut sending = connection.send_file(&file, 0, u64::MAX, SendFlags { timestamp: true, ..PLAIN });
     // Nobody reads: more than the buffers hold waits in the file.
     assert!(std::pin::pin!(&mut sending).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     const CUT: u64 = 6_000_003;
@@ -88,6 +89,11 @@ fn s1_a_file_that_is_cut_short_while_it_is_sent_is_an_error_that_says_where() {
     assert!(matches!(error.reason, SendFileReason::CutShort), "{error}");
     assert_eq!(error.sent, CUT);
     assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::UnexpectedEof);
+    // The send ended there, as who asked for its times is told.
+    connection.acked(Offset(CUT)).wait(&patient()).unwrap();
+    let times: Vec<_> = std::iter::from_fn(|| connection.sends().pop_send_time()).collect();
+    let ends: Vec<_> = times.iter().map(|time| (time.kind, time.end.0)).collect();
+    assert_eq!(ends, [(SendTimeKind::Sent, CUT), (SendTimeKind::Acked, CUT)]);
     // What was there is delivered, and the connection goes on.
     connection.send_copy(b"more", PLAIN).wait(&patient()).unwrap();
     connection.finish().wait(&patient()).unwrap();

@@ -157,6 +157,18 @@ impl Core {
         &mut self.engine
     }
 
+    /// What it counted, and its engine.
+    pub(crate) fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
+        let woken = self.sleeper.woken() as u64;
+        let mut counts = self.engine.every_count();
+        counts.push((
+            "worker_woken",
+            woken,
+            "times a thread woke the worker, which slept: each is a system call",
+        ));
+        counts
+    }
+
     /// Ends every connection, properly if that takes no longer than `drain`.
     pub(crate) fn stop(&mut self, drain: Duration) {
         self.stop.get_or_insert(self.engine.now() + drain.into());

@@ -248,7 +248,7 @@ impl Engine {
     /// When there are not so many [`workers`](Engine::workers).
     pub fn counts_of(&self, worker: u16) -> Vec<(&'static str, u64, &'static str)> {
         let desk = &self.inner.workers[usize::from(worker)].desk;
-        desk.ask(|core| core.engine().every_count()).unwrap_or_default()
+        desk.ask(|core| core.every_count()).unwrap_or_default()
     }
 
     /// Whether connections arrive at their workers' queues, as the first received segments show; `None` where there is one
