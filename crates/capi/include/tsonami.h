@@ -9,9 +9,9 @@
  *   names. A handle is no address. One that was given up, or that is of something else, is TSONAMI_ERROR_HANDLE.
  * - Any thread may use any handle, unless its type says otherwise. Two threads that meet where one at a time may be get
  *   TSONAMI_ERROR_BUSY.
- * - Times are nanoseconds. A timeout of 0 does what can be done at once, TSONAMI_FOREVER waits. Only what takes a timeout
- *   waits, apart from tsonami_engine_open, tsonami_engine_shutdown, tsonami_local_open, tsonami_local_close and
- *   tsonami_local_rest.
+ * - Times are nanoseconds. A timeout of 0 does what can be done at once, TSONAMI_FOREVER waits. Without a timeout wait: what
+ *   opens or ends an engine, tsonami_local_rest, and, for a turn of the engine that answers, what makes a listener, a pool or
+ *   an arena, closes a listener, or asks an engine what it counts.
  * - Texts are UTF-8 and end with NUL. Nothing that is passed in is kept when the function returns, payload apart, which
  *   is counted.
  * - "Safety" says what a pointer must point to, which nobody can check.
@@ -392,12 +392,14 @@ int32_t tsonami_connection_shutdown_write(const struct TsonamiConnection *connec
 int32_t tsonami_connection_finish(const struct TsonamiConnection *connection,
                                   int64_t timeout);
 
-// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told. The handle
-// is still to be given up by `tsonami_connection_close`.
+// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told; while one
+// waits to send it is `TSONAMI_ERROR_BUSY`, and nothing is reset. The handle is still to be given up by
+// `tsonami_connection_close`.
 int32_t tsonami_connection_abort(const struct TsonamiConnection *connection);
 
 // Gives the handle up. What was sent is still delivered, then the connection ends as a kernel's socket would.
-// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, or let the wait there end.
+// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, which ends a wait to receive. A wait
+// to send ends by its own timeout.
 int32_t tsonami_connection_close(struct TsonamiConnection *connection);
 
 // Starts DPDK and the device, on threads of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
@@ -639,8 +641,8 @@ int32_t tsonami_local_make_arena(const struct TsonamiLocal *engine,
 //
 // # Safety
 // `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over
-// them, until the region, every pool over it and every buffer of these are gone. `region` is null or points to memory for a
-// handle.
+// them, until the region, every pool over it and every buffer of these are gone. Each was written to at least once, if only by
+// the kernel that made the page. `region` is null or points to memory for a handle.
 int32_t tsonami_local_register(const struct TsonamiLocal *engine,
                                void *bytes,
                                size_t length,
@@ -725,8 +727,8 @@ int32_t tsonami_local_pop_reclaimed(const struct TsonamiLocal *engine,
                                     struct TsonamiPayload **payload,
                                     uint64_t *offset);
 
-// Where the region is: its first byte, and how many there are. The program may write there what it likes, except to what is
-// in payload that still exists.
+// Where the region is: its first byte, and how many there are. The program may write there what it likes, except to what was
+// frozen and is not home again: a send needs its bytes until they are reclaimed, whether or not there is still a handle on them.
 //
 // # Safety
 // `bytes` and `length` are null or point to memory for one each.

@@ -403,8 +403,9 @@ pub extern "C" fn tsonami_connection_finish(connection: *const TsonamiConnection
     })
 }
 
-/// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told. The handle
-/// is still to be given up by `tsonami_connection_close`.
+/// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told; while one
+/// waits to send it is `TSONAMI_ERROR_BUSY`, and nothing is reset. The handle is still to be given up by
+/// `tsonami_connection_close`.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_abort(connection: *const TsonamiConnection) -> i32 {
     code(|| {
@@ -421,7 +422,8 @@ pub extern "C" fn tsonami_connection_abort(connection: *const TsonamiConnection)
 }
 
 /// Gives the handle up. What was sent is still delivered, then the connection ends as a kernel's socket would.
-/// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, or let the wait there end.
+/// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, which ends a wait to receive. A wait
+/// to send ends by its own timeout.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_close(connection: *mut TsonamiConnection) -> i32 {
     code(|| {

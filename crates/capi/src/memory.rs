@@ -37,8 +37,8 @@ pub(crate) fn tell_payload(
     Ok(())
 }
 
-/// Where the region is: its first byte, and how many there are. The program may write there what it likes, except to what is
-/// in payload that still exists.
+/// Where the region is: its first byte, and how many there are. The program may write there what it likes, except to what was
+/// frozen and is not home again: a send needs its bytes until they are reclaimed, whether or not there is still a handle on them.
 ///
 /// # Safety
 /// `bytes` and `length` are null or point to memory for one each.

@@ -148,7 +148,7 @@ impl Region {
     ///
     /// # Safety
     /// It stays mapped and where it is, and is written only through the result, until that, its clones and every buffer of a
-    /// pool over it are gone. Its pages are as large as `page` says.
+    /// pool over it are gone. Its pages are as large as `page` says, and all its bytes are initialised.
     pub unsafe fn register(eal: &Eal, memory: NonNull<[u8]>, page: usize) -> Result<Region, RegionError> {
         let page = page.max(PAGE);
         if !page.is_power_of_two()

@@ -293,7 +293,7 @@ impl LocalEngine {
     ///
     /// # Safety
     /// It stays mapped and where it is, and is written only through the result, until that, its clones and every buffer of a
-    /// pool over it are gone. Its pages are as large as `page` says.
+    /// pool over it are gone. Its pages are as large as `page` says, and all its bytes are initialised.
     #[allow(unsafe_code)] // passes the caller's promise on
     pub unsafe fn register(&self, memory: NonNull<[u8]>, page: usize) -> Result<Region, RegionError> {
         self.reachable()?;

@@ -1,7 +1,7 @@
 //! Whatever ends, and whoever waits then, in whatever way: it is told what happened and how far the stream came, and every
 //! buffer comes home. Over a TAP to the kernel's TCP, each test in a network namespace of its own.
 //!
-//! What happens when a worker panics is tried beside the worker, which alone can be made to: `src/workers/panics.rs`.
+//! What happens when a worker panics is tried beside the worker, which alone can be made to: `src/workers/tests.rs`.
 
 #[path = "../../dpdk/tests/common/namespace.rs"]
 mod namespace;

@@ -375,8 +375,8 @@ pub unsafe extern "C" fn tsonami_local_make_arena(
 ///
 /// # Safety
 /// `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over
-/// them, until the region, every pool over it and every buffer of these are gone. `region` is null or points to memory for a
-/// handle.
+/// them, until the region, every pool over it and every buffer of these are gone. Each was written to at least once, if only by
+/// the kernel that made the page. `region` is null or points to memory for a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tsonami_local_register(
     engine: *const TsonamiLocal,

@@ -263,7 +263,8 @@ impl Engine {
     }
 
     /// Ends every connection, properly within `drain`, closes the device and counts the buffers. Other handles on the engine
-    /// and its connections are told that it is gone.
+    /// and its connections are told that it is gone. Of several calls at the same time one waits for the end and says how it went;
+    /// the others return at once, and so does one in a waker.
     ///
     /// # Errors
     /// The device is closed whatever happens; the error says what was not in order.
