@@ -307,7 +307,7 @@ static void forwarding(TsonamiEngine *engine, const char *peer) {
     IS(tsonami_connection_read(connection, &byte, 1, PATIENCE), 1);
     IS(byte, 'a');
     while (spliced < 4) {
-        n = tsonami_connection_splice(connection, connection, 4 - spliced, 0, PATIENCE);
+        n = tsonami_connection_splice(connection, connection, spliced == 0 ? 1 : 4 - spliced, 0, PATIENCE);
         IS(n > 0, 1);
         spliced += (size_t)n;
     }
