@@ -473,7 +473,7 @@ impl Core {
             return;
         };
         let mut batch = client.received.batch();
-        let mut left = true;
+        let (mut left, mut any) = (true, false);
         while batch.room() > 0 {
             let Some(payload) = self.engine.read(id) else {
                 left = false;
@@ -481,6 +481,7 @@ impl Core {
             };
             // There is room.
             let _ = batch.push(payload);
+            any = true;
         }
         drop(batch);
         if left {
@@ -491,7 +492,11 @@ impl Core {
             client.unread = false;
             if self.engine.state(id).is_none_or(|state| state.has_peer_finished() || state == State::Closed) {
                 client.link.read_out();
+                any = true;
             }
+        }
+        if any {
+            self.touch(id);
         }
     }
 
@@ -500,9 +505,6 @@ impl Core {
         for id in mem::take(&mut self.unread) {
             let Some(client) = self.client(id) else { continue };
             client.unread = false;
-            if client.received.room() > 0 {
-                self.touch(id);
-            }
             self.read(id);
         }
     }
