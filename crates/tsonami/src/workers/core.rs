@@ -502,11 +502,15 @@ impl Core {
 
     /// Looks after readers that were behind.
     fn read_on(&mut self) {
-        for id in mem::take(&mut self.unread) {
+        // Those still behind come again behind these. The list keeps its memory: this is where bytes pass.
+        let behind = self.unread.len();
+        for at in 0..behind {
+            let id = self.unread[at];
             let Some(client) = self.client(id) else { continue };
             client.unread = false;
             self.read(id);
         }
+        self.unread.drain(..behind);
     }
 
     /// Gives back payload that was reclaimed, as far as the application has room for it.
@@ -547,11 +551,15 @@ impl Core {
             }
         }
         fence(Ordering::SeqCst);
-        for id in mem::take(&mut self.touched) {
+        // As in `read_on`.
+        let told = self.touched.len();
+        for at in 0..told {
+            let id = self.touched[at];
             if self.client(id).is_some_and(|client| !client.link.wake()) {
                 self.touch(id);
             }
         }
+        self.touched.drain(..told);
         self.left.retain(|link| !link.wake());
     }
 
