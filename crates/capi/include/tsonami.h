@@ -10,7 +10,7 @@
  * - Any thread may use any handle, unless its type says otherwise. Two threads that meet where one at a time may be get
  *   TSONAMI_ERROR_BUSY.
  * - Times are nanoseconds. A timeout of 0 does what can be done at once, TSONAMI_FOREVER waits. Without a timeout wait: what
- *   opens or ends an engine, tsonami_local_rest, and, for a turn of the engine that answers, what makes a listener, a pool or
+ *   opens, drains or ends an engine, tsonami_local_rest, and, for a turn of the engine that answers, what makes a listener, a pool or
  *   an arena, closes a listener, or asks an engine what it counts.
  * - Texts are UTF-8 and end with NUL. Nothing that is passed in is kept when the function returns, payload apart, which
  *   is counted.
@@ -543,6 +543,11 @@ int32_t tsonami_local_open(uint32_t version,
 // is gone then, whatever the result. 0, or `TSONAMI_ERROR_UNCLEAN` when something was not in order.
 int32_t tsonami_local_close(struct TsonamiLocal *engine,
                             int64_t drain);
+
+// Finishes every connection, and turns the loop until they have ended, for `at_most` nanoseconds: payload comes home, and what is
+// then missing is known before the engine is closed. 1 when they have ended, 0 when the time was over.
+int32_t tsonami_local_drain(const struct TsonamiLocal *engine,
+                            int64_t at_most);
 
 // One bounded turn of the loop: receives, lets timers fire, sends, returns buffers. 1 when it did something, 0 when not.
 int32_t tsonami_local_poll(const struct TsonamiLocal *engine);

@@ -149,6 +149,8 @@ static void everything(TsonamiLocal *engine, const char *peer) {
     IS(tsonami_local_send(engine, connection, payload, TSONAMI_SEND_TIMESTAMP, &offset), 0);
     IS(offset, 0);
     turn_until(engine, TSONAMI_EVENT_KIND_SEND_TIME, &event);
+    IS(event.time.kind, TSONAMI_SEND_TIME_KIND_SCHEDULED);
+    turn_until(engine, TSONAMI_EVENT_KIND_SEND_TIME, &event);
     IS(event.time.kind, TSONAMI_SEND_TIME_KIND_SENT);
     IS(event.time.end, strlen(text));
     read_exactly(engine, connection, text);
@@ -224,6 +226,9 @@ int main(int argc, char **argv) {
     IS(tsonami_local_shutdown_write(engine, connection), 0);
     turn_until(engine, TSONAMI_EVENT_KIND_FINISHED, &event);
     IS(tsonami_local_release(engine, connection), 0);
+    IS(tsonami_local_drain(NULL, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_local_drain(engine, -1), TSONAMI_ERROR_INVALID);
+    IS(tsonami_local_drain(engine, 60 * SECOND), 1);
     IS(tsonami_local_close(engine, SECOND), 0);
     IS(tsonami_local_close(engine, SECOND), TSONAMI_ERROR_HANDLE);
     IS(tsonami_local_poll(engine), TSONAMI_ERROR_HANDLE);

@@ -28,7 +28,7 @@ fn s29_memory_is_refused_with_the_reason_or_read_where_it_is() {
         let at = unsafe { memory.cast::<u8>().add(range.start) };
         NonNull::slice_from_raw_parts(at, range.len())
     };
-    // SAFETY, of all that follow: the memory is never freed; pages are the smallest there are.
+    // SAFETY: the memory is never freed; pages are the smallest there are.
     let register = |range, page| unsafe { Region::register(&eal, part(range), page) };
 
     // Whole pages only, and each once.

@@ -103,6 +103,16 @@ pub extern "C" fn tsonami_local_close(engine: *mut TsonamiLocal, drain: i64) -> 
     })
 }
 
+/// Finishes every connection, and turns the loop until they have ended, for `at_most` nanoseconds: payload comes home, and what is
+/// then missing is known before the engine is closed. 1 when they have ended, 0 when the time was over.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_local_drain(engine: *const TsonamiLocal, at_most: i64) -> i32 {
+    yes(|| {
+        let at_most = time(at_most, "time")?;
+        with(engine, |local| Ok(local.engine.drain(at_most)))
+    })
+}
+
 /// One bounded turn of the loop: receives, lets timers fire, sends, returns buffers. 1 when it did something, 0 when not.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_local_poll(engine: *const TsonamiLocal) -> i32 {
