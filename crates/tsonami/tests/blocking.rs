@@ -1,9 +1,11 @@
 //! Waiting calls (`S2`) against the kernel's TCP, over a TAP, in a network namespace of each test's own. The kernel's side
 //! is driven by other threads of the same process.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 use tsonami::{
     Cancel, Config, ConnId, ConnectOptions, Error, Event, LocalEngine, SendFlags, State, Wait, WaitStrategy,
 };
+
+use self::namespace::enter_namespace;
 
 const PORT: u16 = 5001;
 /// How long anything may take that is not under test itself.
@@ -29,22 +33,12 @@ fn patient() -> Wait {
 
 /// Runs `body` in a fresh network namespace: this test again, in a process of its own.
 fn in_namespace(test: &str, body: impl FnOnce(LocalEngine)) {
-    const INSIDE: &str = "TSONAMI_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        let mut config = Config::new("tap:ts0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
-        config.wait = WaitStrategy::Park;
-        config.check_tx = true;
-        config.connection.send_buffer = Some(256 << 10);
-        return body(LocalEngine::builder(config).build_local().unwrap());
-    }
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let myself = std::env::current_exe().unwrap();
-    let status =
-        command.arg("--net").arg("--").arg(myself).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    assert!(status.status().expect("unshare (util-linux) runs").success(), "{test} failed inside");
+    enter_namespace(test);
+    let mut config = Config::new("tap:ts0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
+    config.wait = WaitStrategy::Park;
+    config.check_tx = true;
+    config.connection.send_buffer = Some(256 << 10);
+    body(LocalEngine::builder(config).build_local().unwrap());
 }
 
 /// A receiver in the kernel: accepts one connection, and does as it is told with it.

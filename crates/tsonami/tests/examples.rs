@@ -1,6 +1,9 @@
 //! The example programs, against software nobody here wrote: the kernel's TCP, curl, nginx. Each in a network namespace of
 //! its own, over a TAP.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,25 +12,17 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::namespace::enter_namespace;
+
 const DEVICE: [&str; 2] = ["tap:ts0,host=10.77.0.1/24", "10.77.0.2/24"];
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs `body` in a fresh network namespace: this test again, in a process of its own.
 fn in_namespace(test: &str, body: impl FnOnce(&Path)) {
-    const INSIDE: &str = "TSONAMI_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        let folder = tempfile::tempdir().unwrap();
-        return body(folder.path());
-    }
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let myself = std::env::current_exe().unwrap();
-    let status =
-        command.arg("--net").arg("--").arg(myself).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    assert!(status.status().expect("unshare (util-linux) runs").success(), "{test} failed inside");
+    enter_namespace(test);
+    let folder = tempfile::tempdir().unwrap();
+    body(folder.path());
 }
 
 /// An example that runs. Killed when it is dropped.

@@ -1,9 +1,11 @@
 //! An engine on a thread of its own, used from other threads, against the kernel's TCP over a TAP, in a network namespace of
 //! each test's own.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use tsonami::{
     Cancel, Config, Connection, Engine, Error, Offset, Payload, SendFlags, SendHalf, Wait, WaitStrategy,
 };
+
+use self::namespace::enter_namespace;
 
 const OURS: &str = "10.77.0.2:6001";
 /// How long anything may take that is not under test itself.
@@ -27,21 +31,11 @@ fn patient() -> Wait {
 
 /// Runs `body` in a fresh network namespace: this test again, in a process of its own.
 fn in_namespace(test: &str, body: impl FnOnce(Engine)) {
-    const INSIDE: &str = "TSONAMI_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        let mut config = Config::new("tap:ts0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
-        config.wait = WaitStrategy::Park;
-        config.check_tx = true;
-        return body(Engine::builder(config).build().unwrap());
-    }
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let myself = std::env::current_exe().unwrap();
-    let status =
-        command.arg("--net").arg("--").arg(myself).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    assert!(status.status().expect("unshare (util-linux) runs").success(), "{test} failed inside");
+    enter_namespace(test);
+    let mut config = Config::new("tap:ts0,host=10.77.0.1/24", "10.77.0.2/24".parse().unwrap());
+    config.wait = WaitStrategy::Park;
+    config.check_tx = true;
+    body(Engine::builder(config).build().unwrap());
 }
 
 /// A kernel's socket that accepts once, and what is done with the connection.
