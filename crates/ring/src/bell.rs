@@ -11,14 +11,14 @@ use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Thread, current, fence, park};
+use crate::sync::{Arc, AtomicBool, Ordering, Thread, current, fence, park};
 
 struct Shared {
     /// The sleeper sleeps, or is about to.
     asleep: CachePadded<AtomicBool>,
     sleeper: Thread,
-    /// How often a bell woke it.
-    woken: AtomicUsize,
+    /// How often a bell woke it. The standard library's, always: nothing depends on it, so loom need not try its orders.
+    woken: std::sync::atomic::AtomicUsize,
 }
 
 /// The thread that may be woken; it stays that thread's.
@@ -37,7 +37,7 @@ impl Sleeper {
     /// The calling thread.
     pub fn new() -> Sleeper {
         let asleep = CachePadded::new(AtomicBool::new(false));
-        let shared = Shared { asleep, sleeper: current(), woken: AtomicUsize::new(0) };
+        let shared = Shared { asleep, sleeper: current(), woken: Default::default() };
         Sleeper { shared: Arc::new(shared), _not_send: PhantomData }
     }
 
@@ -48,7 +48,7 @@ impl Sleeper {
 
     /// How often it was woken, each time by a system call.
     pub fn woken(&self) -> usize {
-        self.shared.woken.load(Ordering::Relaxed)
+        self.shared.woken.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Sleeps until somebody rings, for this long at most, or not at all when `idle` finds that there is something to do;
@@ -87,7 +87,7 @@ impl Bell {
         // Of several at the same time one wakes it.
         let asleep = self.shared.asleep.swap(false, Ordering::AcqRel);
         if asleep {
-            self.shared.woken.fetch_add(1, Ordering::Relaxed);
+            self.shared.woken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             self.shared.sleeper.unpark();
         }
         asleep
