@@ -48,7 +48,7 @@ impl Sleeper {
 
     /// How often it was woken, each time by a system call.
     pub fn woken(&self) -> usize {
-        self.shared.woken.load(std::sync::atomic::Ordering::Relaxed)
+        self.shared.woken.load(Ordering::Relaxed)
     }
 
     /// Sleeps until somebody rings, for this long at most, or not at all when `idle` finds that there is something to do;
@@ -87,7 +87,7 @@ impl Bell {
         // Of several at the same time one wakes it.
         let asleep = self.shared.asleep.swap(false, Ordering::AcqRel);
         if asleep {
-            self.shared.woken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.shared.woken.fetch_add(1, Ordering::Relaxed);
             self.shared.sleeper.unpark();
         }
         asleep
