@@ -102,9 +102,12 @@ impl<N: Nic> Engine<N> {
         let Some(slot) = self.slots.find_mut(id) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
+        // Copied by who hands it over, on another thread perhaps.
+        let copied = if buf.is_copy() { buf.len() as u64 } else { 0 };
         match slot.conn.write(buf, flags) {
             Ok(offset) => {
                 slot.wants_memory = false;
+                self.counters.copied_bytes += copied;
                 self.used(id.index);
                 Ok(offset)
             }

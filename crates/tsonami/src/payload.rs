@@ -13,6 +13,11 @@ use engine::nic::Buf;
 pub struct Payload(pub(crate) Buf);
 
 impl Payload {
+    /// What a copying send made: counted as that.
+    pub(crate) fn copied(slice: dpdk::Slice) -> Payload {
+        Payload(Buf::Copied(slice))
+    }
+
     /// A handle on a part of the same bytes.
     ///
     /// # Panics

@@ -297,3 +297,24 @@ fn a_listener_that_goes_gives_up_however_many_nobody_took() {
         engine.shutdown(PATIENCE).unwrap();
     });
 }
+
+/// What the application's thread copied is counted as what the core copies is, and is nobody's promise that was broken.
+#[test]
+fn s29_what_is_copied_is_counted_as_copied_and_what_is_referred_to_is_not() {
+    in_namespace("s29_what_is_copied_is_counted_as_copied_and_what_is_referred_to_is_not", |engine| {
+        let peer = peer(read_all);
+        let mut connection = connected(&engine);
+        connection.send_copy(&pattern(100), PLAIN).wait(&patient()).unwrap();
+        connection.send_copy(&pattern(20_000), PLAIN).wait(&patient()).unwrap();
+        let filled = connection.try_send_with(50, |part| Ok::<_, ()>((part.len(), PLAIN)));
+        assert_eq!(filled.unwrap(), 50);
+        let pool = engine.make_pool(4, 4096).unwrap();
+        connection.try_send(Payload::from(pool.try_alloc().unwrap().freeze(4096)), PLAIN).unwrap();
+        connection.finish().wait(&patient()).unwrap();
+        assert_eq!(peer.join().unwrap().len(), 100 + 20_000 + 50 + 4096);
+        let count = |wanted| engine.every_count().into_iter().find(|(name, ..)| *name == wanted).unwrap().1;
+        assert_eq!((count("copied_bytes"), count("copied_after_all")), (20_150, 0));
+        drop((connection, pool));
+        engine.shutdown(PATIENCE).unwrap();
+    });
+}

@@ -187,7 +187,7 @@ impl SendHalf {
             let spare = tail.spare_mut();
             let n = left.len().min(room.max(1)).min(spare.len());
             spare[..n].copy_from_slice(&left[..n]);
-            let payload = Payload::from(tail.freeze(n));
+            let payload = Payload::copied(tail.freeze(n));
             let flags = if n == left.len() { flags } else { flags.of_a_part() };
             let order = Order::Send { conn, number: *number, payload, flags };
             *number = number.wrapping_add(1);
@@ -283,7 +283,7 @@ impl SendHalf {
         if n == 0 {
             return Ok(0);
         }
-        let payload = Payload::from(tail.freeze(n));
+        let payload = Payload::copied(tail.freeze(n));
         match self.try_send(payload, flags) {
             Ok(_) => Ok(n),
             Err(error) => Err(SendWithError::Refused(error.reason)),
