@@ -122,7 +122,7 @@ impl fmt::Display for SteeringReport {
             (true, _) => write!(
                 f,
                 "the device does not spread connections by the hash key and table that it reports: of {} segments {astray} \
-                 arrived at another queue than computed. Workers hand them over: nothing is lost, and it costs time",
+                 arrived at another queue than computed. Workers hand them over, which costs time",
                 landed + astray
             ),
             (false, _) => write!(
@@ -188,34 +188,23 @@ impl<B: Payload> Seat<B> {
         }
     }
 
-    /// Takes frames that others received, whole ones, as many as there is room for.
+    /// Takes frames that others received, whole ones, as many as there is room for. What was too much for the burst before comes
+    /// first, then the rings behind its own have their turn: none of them keeps another waiting.
     fn take_over(&mut self, out: &mut Vec<RxPiece<B>>) -> usize {
         let before = out.len();
-        let room = |out: &Vec<_>| out.capacity() - out.len();
-        for (n, ring) in self.from.iter_mut().enumerate() {
-            loop {
-                let first = match self.carry.take() {
-                    Some((whose, first)) if whose == n => first,
-                    other => {
-                        self.carry = other;
-                        match ring.pop() {
-                            Some(first) => first,
-                            None => break,
-                        }
-                    }
-                };
-                if room(out) <= usize::from(first.follow) {
-                    // It came in by a burst as large as this, so the next one has room.
-                    self.carry = Some((n, first));
-                    break;
-                }
-                let follow = usize::from(first.follow);
-                out.push(first.piece);
-                // They were put in together with the first.
-                out.extend(ring.take(follow).map(|handed| handed.piece));
+        let rings = self.from.len();
+        let begin = match self.carry.take() {
+            Some((n, first)) => {
+                self.carry = take_frame(out, &mut self.from[n], first).map(|first| (n, first));
+                n + 1
             }
-            if self.carry.is_some() || room(out) == 0 {
-                break;
+            None => 0,
+        };
+        for n in (begin..begin + rings).map(|n| n % rings) {
+            while self.carry.is_none()
+                && let Some(first) = self.from[n].pop()
+            {
+                self.carry = take_frame(out, &mut self.from[n], first).map(|first| (n, first));
             }
         }
         self.counters.rx_taken_over += (out.len() - before) as u64;
@@ -236,6 +225,23 @@ impl<B: Payload> Seat<B> {
             let _ = batch.push(Handed { piece, follow: (frame.len() - 1 - n) as u16 });
         }
     }
+}
+
+/// Adds the frame that begins with this piece and goes on in the ring. The piece comes back when there is no room for all of it: a
+/// burst of nothing else has some, as the frame came in by one that is as large.
+fn take_frame<B>(
+    out: &mut Vec<RxPiece<B>>,
+    ring: &mut Consumer<Handed<B>>,
+    first: Handed<B>,
+) -> Option<Handed<B>> {
+    let follow = usize::from(first.follow);
+    if out.capacity() - out.len() <= follow {
+        return Some(first);
+    }
+    out.push(first.piece);
+    // They were put in together with the first.
+    out.extend(ring.take(follow).map(|handed| handed.piece));
+    None
 }
 
 /// Who talks to whom in a received frame; `None` when it is no TCP segment whose ports can be seen.

@@ -324,6 +324,31 @@ fn what_is_handed_over_is_whole_frames_in_order_and_a_full_ring_drops_and_counts
 }
 
 #[test]
+fn rings_that_hold_more_than_a_burst_are_emptied_whosever_they_are() {
+    let steering = Steering::new(None, 2, 3);
+    let mut workers: Vec<_> = Seat::for_all(steering.clone())
+        .into_iter()
+        .map(|seat| Shared::new(FakeNic::new(limits(), 1), seat))
+        .collect();
+    let tuple = tuple_of(2, &steering);
+    let mut to = workers.pop().unwrap();
+    for (n, from) in workers.iter_mut().enumerate() {
+        let buf = from.inner().buf(&[n as u8]);
+        let good = RxChecksum::Good;
+        let frame = [RxPiece { buf, more: false, ip_checksum: good, l4_checksum: good }];
+        (0..20).for_each(|_| assert!(from.pass_on(&tuple, &frame)));
+    }
+    // Of whom each burst is, until no more comes.
+    let (mut out, mut whose) = (Vec::with_capacity(4), Vec::new());
+    while to.rx_burst(&mut out) > 0 {
+        whose.extend(out.drain(..).map(|piece| piece.buf.as_slice()[0]));
+        assert!(whose.len() <= 40);
+    }
+    assert_eq!(whose.len(), 40, "{whose:?}");
+    assert!(whose[..10].contains(&0) && whose[..10].contains(&1), "by turns: {whose:?}");
+}
+
+#[test]
 fn what_a_worker_has_lies_in_cache_lines_of_its_own() {
     // Two lines: neighbours are fetched in pairs.
     assert!(align_of::<Seat<Buf>>() >= 128);
