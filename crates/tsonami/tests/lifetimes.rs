@@ -65,7 +65,9 @@ fn a_peer_that_resets_is_told_to_all_who_wait() {
 #[test]
 fn a_peer_that_falls_silent_is_told_to_all_who_wait() {
     enter_namespace("a_peer_that_falls_silent_is_told_to_all_who_wait");
-    let engine = engine();
+    let mut config = config();
+    config.connection.user_timeout = Duration::from_secs(1);
+    let engine = Engine::builder(config).build().unwrap();
     let pool = pool(&engine);
     let told = waiting_in_every_way(engine.clone(), &pool, |_, _| silence());
     all_told(&told, |acked| Error::TimedOut { acked });
@@ -296,6 +298,22 @@ fn a_connection_that_is_dropped_makes_room_for_another() {
             Err(error) => panic!("{error}"),
         }
     }
+    engine.shutdown(PATIENCE).unwrap();
+}
+
+#[test]
+fn connections_that_sent_a_little_hold_no_memory_that_others_need() {
+    enter_namespace("connections_that_sent_a_little_hold_no_memory_that_others_need");
+    let mut config = config();
+    // Four small buffers and three large ones.
+    config.pools.send_bytes = Some(64 << 10);
+    let engine = Engine::builder(config).build().unwrap();
+    let mut all: Vec<_> = (0..20).map(|_| connected(&engine)).collect();
+    for (connection, _) in &mut all {
+        assert_eq!(connection.send_copy(b"a little", PLAIN).wait(&patient()), Ok(8));
+        connection.acked(Offset(8)).wait(&patient()).unwrap();
+    }
+    drop(all);
     engine.shutdown(PATIENCE).unwrap();
 }
 

@@ -36,6 +36,14 @@ impl Copies {
         first.try_alloc().or_else(|| second.try_alloc())
     }
 
+    /// Whether no more than half of such buffers are there: then who has one keeps none for later. So those that never send again
+    /// hold half of them at most.
+    pub(crate) fn is_short_of(&self, buffer: &BufMut) -> bool {
+        let small = buffer.filled() + buffer.spare().len() <= SMALL as usize;
+        let pool = if small { &self.small } else { &self.large };
+        pool.available() <= pool.count() / 2
+    }
+
     /// Whether there is one.
     pub(crate) fn any(&self) -> bool {
         self.small.available() > 0 || self.large.available() > 0

@@ -204,6 +204,11 @@ impl Desk {
         self.copies.buffer(bytes)
     }
 
+    /// Whether such a buffer is not to be kept for later.
+    pub(crate) fn is_short_of(&self, buffer: &BufMut) -> bool {
+        self.copies.is_short_of(buffer)
+    }
+
     /// Has somebody woken when there is a buffer to copy into. Whoever waits tries again after this.
     pub(crate) fn wait_for_buffer(&self, waker: &Waker) {
         let mut copiers = self.copiers.lock().unwrap_or_else(PoisonError::into_inner);

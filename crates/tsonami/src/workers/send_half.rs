@@ -195,6 +195,7 @@ impl SendHalf {
             taken += n;
             Some(order)
         });
+        self.keep_tail();
         match taken {
             0 if exhausted => Err(Error::PoolExhausted),
             0 if there => Err(Error::Full),
@@ -284,6 +285,7 @@ impl SendHalf {
             return Ok(0);
         }
         let payload = Payload::copied(tail.freeze(n));
+        self.keep_tail();
         match self.try_send(payload, flags) {
             Ok(_) => Ok(n),
             Err(error) => Err(SendWithError::Refused(error.reason)),
@@ -385,8 +387,8 @@ impl SendHalf {
         Finish::new(self.held.link.clone())
     }
 
-    /// `S29`: payload of [`send`](SendHalf::send) comes back by [`pop_reclaimed`](SendHalf::pop_reclaimed) from now on, instead of
-    /// going home to its pool.
+    /// `S29`: payload comes back by [`pop_reclaimed`](SendHalf::pop_reclaimed) from now on, instead of going home to its pool. That of
+    /// copying sends is among it, and may be dropped.
     pub fn keep_reclaimed(&mut self) {
         if self.reclaimed.is_none() {
             let (producer, consumer) = ring::ring(PIECES);
@@ -471,6 +473,12 @@ impl SendHalf {
         if self.held.desk.place(Order::Conn { conn: self.held.id, number: self.number, call }) {
             self.number = self.number.wrapping_add(1);
         }
+    }
+
+    /// Keeps what is left of the buffer that was copied to, unless others need it more.
+    fn keep_tail(&mut self) {
+        let desk = &self.held.desk;
+        self.tail.take_if(|tail| desk.is_short_of(tail));
     }
 
     /// Whether so many bytes may be sent now.

@@ -39,7 +39,7 @@ pub(crate) fn patient() -> Wait {
     Wait::at_most(PATIENCE)
 }
 
-/// An engine over a TAP, whose peers may be silent for a second.
+/// An engine over a TAP.
 pub(crate) fn engine() -> Engine {
     Engine::builder(config()).build().unwrap()
 }
@@ -49,7 +49,6 @@ pub(crate) fn config() -> Config {
     config.wait = WaitStrategy::Park;
     config.check_tx = true;
     config.connection.send_buffer = Some(1 << 20);
-    config.connection.user_timeout = Duration::from_secs(1);
     config.connection.max_rto = Duration::from_millis(200);
     config
 }
