@@ -430,11 +430,13 @@ impl Core {
                     }
                 }
                 Event::Finished => {
+                    self.reach(id);
                     if let Some(client) = self.client(id) {
                         client.link.finished();
                     }
                 }
                 Event::Closed(end) => {
+                    self.reach(id);
                     if let Some(client) = self.client(id) {
                         client.link.close(end);
                     }
@@ -451,9 +453,18 @@ impl Core {
         }
     }
 
+    /// Says how far a stream came, before it is said that it is over: whoever waits for an acknowledgement and sees the one sees
+    /// the other.
+    fn reach(&mut self, id: ConnId) {
+        if let Some(marks) = self.engine.marks(id)
+            && let Some(client) = self.client(id)
+        {
+            client.link.reach(marks);
+        }
+    }
+
     fn accept(&mut self, id: ConnId, listener: ListenerId) {
-        let taken_by = self.listeners.get(&listener).filter(|arrivals| Arc::strong_count(arrivals) > 1);
-        let Some(arrivals) = taken_by.cloned() else {
+        let Some(arrivals) = self.listeners.get(&listener).cloned() else {
             // Nobody will ever take it.
             self.engine.abort(id);
             self.engine.release(id);
@@ -463,7 +474,9 @@ impl Core {
         let (received, pieces) = ring::ring(PIECES);
         self.adopt(id, link.clone(), received);
         link.open(self.engine.tuple(id));
-        arrivals.push(Connection::new(self.desk.clone(), link, id, pieces));
+        if let Some(unwanted) = arrivals.push(Connection::new(self.desk.clone(), link, id, pieces)) {
+            unwanted.abort();
+        }
     }
 
     /// Hands received bytes over, as many pieces as the application has room for. The rest stays where it is, and closes the

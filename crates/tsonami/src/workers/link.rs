@@ -126,15 +126,20 @@ impl Link {
     /// How far the stream has come, and how many bytes behind what was accepted there is room for. The grant is never
     /// taken back: what was granted may be under way already.
     pub(crate) fn publish(&self, marks: Marks, capacity: usize) {
+        self.reach(marks);
         let p = &self.published;
-        p.sent.store(marks.sent.0, Ordering::Relaxed);
-        p.acked.store(marks.acked.0, Ordering::Relaxed);
         // Release: whoever sees that it passed what is acknowledged sees that the connection is over.
         p.reclaimed.store(marks.reclaimed.0, Ordering::Release);
         let grant = marks.accepted.0 + capacity as u64;
         if grant > p.grant.load(Ordering::Relaxed) {
             p.grant.store(grant, Ordering::Release);
         }
+    }
+
+    /// How far the stream has come, apart from what is reclaimed: at the end of a connection that passes what is acknowledged.
+    pub(crate) fn reach(&self, marks: Marks) {
+        self.published.sent.store(marks.sent.0, Ordering::Relaxed);
+        self.published.acked.store(marks.acked.0, Ordering::Relaxed);
     }
 
     /// Everything there will ever be to read was handed over.

@@ -25,17 +25,31 @@ struct Queue {
     waiting: VecDeque<Connection>,
     /// No more will come from this worker; who is left accepts only its own share.
     closed: Option<u16>,
+    /// The listener is gone: nobody takes any more.
+    deserted: bool,
     waker: Option<Waker>,
 }
 
 impl Arrivals {
-    /// One more. Accepting is no part of the path of a byte: a lock is good enough.
-    pub(crate) fn push(&self, connection: Connection) {
+    /// One more; it comes back when nobody will take it. Accepting is no part of the path of a byte: a lock is good enough.
+    #[must_use]
+    pub(crate) fn push(&self, connection: Connection) -> Option<Connection> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.deserted {
+            return Some(connection);
+        }
         queue.waiting.push_back(connection);
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
+        None
+    }
+
+    /// Nobody takes any more; those that nobody took.
+    fn desert(&self) -> VecDeque<Connection> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.deserted = true;
+        std::mem::take(&mut queue.waiting)
     }
 
     /// A worker is gone.
@@ -128,8 +142,8 @@ impl Drop for Listener {
                 desk.ask(move |core| core.unlisten(id));
             }
         }
-        // No more come. They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
-        while let Poll::Ready(Ok(connection)) = self.arrivals.take() {
+        // They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
+        for connection in self.arrivals.desert() {
             connection.abort();
         }
     }
