@@ -372,7 +372,7 @@ int32_t tsonami_connection_wait_acked(const struct TsonamiConnection *connection
                                       int64_t timeout);
 
 // From now on payload comes back by `tsonami_connection_pop_reclaimed` when it is acknowledged and no device reads it any
-// more. Without this it goes home to its pool by itself.
+// more, that of copying sends too. Without this it goes home to its pool by itself.
 int32_t tsonami_connection_keep_reclaimed(const struct TsonamiConnection *connection);
 
 // The next payload that is acknowledged and that no device reads any more: a handle of its own, to be freed, and, unless
@@ -478,7 +478,8 @@ int32_t tsonami_engine_make_arena(const struct TsonamiEngine *engine,
                                   size_t length,
                                   struct TsonamiRegion **region);
 
-// A pool over a region: as many buffers of `size` bytes as fit into it. Free it with `tsonami_pool_free`.
+// A pool over a region, which has one at a time: as many buffers of `size` bytes as fit into it. Free it with
+// `tsonami_pool_free`.
 //
 // # Safety
 // `pool` is null or points to memory for a handle.

@@ -347,7 +347,7 @@ pub extern "C" fn tsonami_connection_wait_acked(
 }
 
 /// From now on payload comes back by `tsonami_connection_pop_reclaimed` when it is acknowledged and no device reads it any
-/// more. Without this it goes home to its pool by itself.
+/// more, that of copying sends too. Without this it goes home to its pool by itself.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_keep_reclaimed(connection: *const TsonamiConnection) -> i32 {
     code(|| {

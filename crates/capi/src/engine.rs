@@ -182,7 +182,8 @@ pub unsafe extern "C" fn tsonami_engine_make_arena(
     })
 }
 
-/// A pool over a region: as many buffers of `size` bytes as fit into it. Free it with `tsonami_pool_free`.
+/// A pool over a region, which has one at a time: as many buffers of `size` bytes as fit into it. Free it with
+/// `tsonami_pool_free`.
 ///
 /// # Safety
 /// `pool` is null or points to memory for a handle.

@@ -436,7 +436,7 @@ static void listeners(TsonamiEngine *engine) {
 /* Memory of the program's own: what is sent lies in it. */
 static void regions(TsonamiEngine *engine) {
     TsonamiRegion *region;
-    TsonamiPool *pool;
+    TsonamiPool *pool, *other;
     TsonamiBuffer *buffer, *second, *third;
     void *start, *bytes;
     size_t length, room;
@@ -445,6 +445,8 @@ static void regions(TsonamiEngine *engine) {
     IS(tsonami_region_bytes(region, &start, &length), 0);
     IS(length >= 4096, 1);
     IS(tsonami_engine_make_pool_over(engine, region, (uint32_t)length / 2, &pool), 0);
+    IS(tsonami_engine_make_pool_over(engine, region, 64, &other), TSONAMI_ERROR_NO_MEMORY);
+    SAYS("There is another pool over this memory");
     IS(tsonami_region_free(region), 0);
     IS(tsonami_region_free(region), TSONAMI_ERROR_HANDLE);
     IS(tsonami_pool_available(pool), 2);

@@ -19,7 +19,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::free_list::FreeList;
 use crate::mempool::unique_name;
@@ -135,10 +135,11 @@ impl BufPool {
     }
 
     /// Makes a pool of as many buffers of `size` bytes as fit into a region; rounded up to a multiple of 64, at least 64.
-    /// Where devices use physical addresses, bytes that are not in one piece for them are left out.
+    /// Where devices use physical addresses, bytes that are not in one piece for them are left out. A region has one pool at a
+    /// time: another can be made when that, its clones and its buffers are gone.
     ///
     /// # Errors
-    /// [`PoolError`] when not one fits.
+    /// [`PoolError`] when not one fits, or there is a pool over the region.
     pub fn over(eal: &Eal, region: &Region, size: u32) -> Result<BufPool, PoolError> {
         let error = PoolError { name: "region", count: 1, size, errno: Errno(libc::EINVAL) };
         if !(64..=u32::MAX - 63).contains(&size) {
@@ -158,6 +159,9 @@ impl BufPool {
         }
         if places.is_empty() {
             return Err(error);
+        }
+        if !region.claim() {
+            return Err(PoolError { errno: Errno(libc::EBUSY), ..error });
         }
         let inner = Inner {
             free: FreeList::full(places.len() as u32),
@@ -269,8 +273,27 @@ impl Drop for Inner {
             // SAFETY: reserved by us, freed once, and nothing refers to it any more.
             unsafe { dpdk_sys::rte_memzone_free(zone.as_ptr()) };
         }
+        if let Some(region) = &self.region {
+            region.give_up();
+        }
         // SAFETY: dropped once, here, after the memory that needs it.
         unsafe { ManuallyDrop::drop(&mut self.eal) }
+    }
+}
+
+/// A pool that may be gone, for whoever is not to keep it.
+#[derive(Clone, Debug)]
+pub struct WeakPool(Weak<Inner>);
+
+impl WeakPool {
+    /// A handle that does not keep the pool.
+    pub fn of(pool: &BufPool) -> WeakPool {
+        WeakPool(Arc::downgrade(&pool.inner))
+    }
+
+    /// The pool, unless the last handle on it and its last buffer are gone.
+    pub fn upgrade(&self) -> Option<BufPool> {
+        self.0.upgrade().map(|inner| BufPool { inner })
     }
 }
 

@@ -37,7 +37,7 @@ pub use copy::copy_streaming;
 pub use device::{DeviceSpec, Needs, ParseDeviceError};
 pub use eal::{Eal, EalConfig, EalError, ThreadRegistration};
 pub use errno::Errno;
-pub use ext::{BufMut, BufPool, BufPoolConfig, MAX_DEVICE_REFERENCES, Slice};
+pub use ext::{BufMut, BufPool, BufPoolConfig, MAX_DEVICE_REFERENCES, Slice, WeakPool};
 pub use host::{HostError, KernelOwnsAddress, TapHost, TapInUse, refuse_kernel_address, refuse_used_tap};
 pub use log::LogLevel;
 pub use mbuf::{Mbuf, MbufStash};

@@ -100,8 +100,9 @@ impl Drop for Mbuf {
 /// A few buffers taken from a pool ahead of need, so that most frames cost no call.
 #[derive(Debug)]
 pub struct MbufStash {
-    pool: Mempool,
+    /// Dropped before the pool, which is freed only with every buffer at home.
     have: Vec<Mbuf>,
+    pool: Mempool,
 }
 
 /// Buffers taken at once.

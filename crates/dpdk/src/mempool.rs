@@ -43,6 +43,7 @@ fn advice(errno: Errno) -> &'static str {
             "Give DPDK more memory (EAL's -m in MiB, or more hugepages: \
              `echo 1024 | sudo tee /proc/sys/vm/nr_hugepages`) or ask for fewer buffers"
         }
+        libc::EBUSY => "There is another pool over this memory, or buffers of one are still out",
         _ => "",
     }
 }

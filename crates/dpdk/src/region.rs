@@ -8,7 +8,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::alloc::{self, Layout};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,6 +51,8 @@ struct Inner {
     mapped: Mutex<Vec<(WeakPort, *mut dpdk_sys::rte_device)>>,
     /// The ports of those, by their serial numbers, for whoever sends; 0: none.
     serials: [AtomicU64; MOST_PORTS],
+    /// There is a pool over it.
+    pooled: AtomicBool,
     eal: ManuallyDrop<Eal>,
 }
 
@@ -187,6 +189,7 @@ impl Region {
             arena,
             mapped: Mutex::default(),
             serials: [const { AtomicU64::new(0) }; MOST_PORTS],
+            pooled: AtomicBool::new(false),
             eal: ManuallyDrop::new(eal.clone()),
         };
         // SAFETY: reads what EAL was started with.
@@ -241,6 +244,18 @@ impl Region {
     #[inline]
     pub(crate) fn is_mapped(&self, port: u64) -> bool {
         self.inner.serials.iter().any(|serial| serial.load(Ordering::Acquire) == port)
+    }
+
+    /// Takes it for a pool. False while there is another one, of which every buffer begins where one of this would: two could
+    /// write to the same bytes.
+    pub(crate) fn claim(&self) -> bool {
+        // Acquire: whoever used the last pool's buffers is done.
+        !self.inner.pooled.swap(true, Ordering::Acquire)
+    }
+
+    /// The pool over it is gone.
+    pub(crate) fn give_up(&self) {
+        self.inner.pooled.store(false, Ordering::Release);
     }
 
     /// Bytes in it.

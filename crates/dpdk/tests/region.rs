@@ -48,6 +48,9 @@ fn s29_memory_is_refused_with_the_reason_or_read_where_it_is() {
     assert!(BufPool::over(&eal, &region, LEN as u32 + 64).is_err());
     let buffers = BufPool::over(&eal, &region, 65_536).expect("a pool");
     assert_eq!(buffers.count(), 16);
+    // One at a time: each byte is in one buffer.
+    let error = BufPool::over(&eal, &region, 4_096).expect_err("there is one");
+    assert!(error.to_string().contains("another pool"), "{error}");
     let slice = buffers.try_alloc().expect("a buffer").freeze(1_000);
     let inside = |at: usize| region.addresses().contains(&at);
     assert!(inside(slice.as_slice().as_ptr().addr()));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dpdk::{
     BufPool, BufPoolConfig, Clock, Eal, PoolError, PortInfo, Reads, Region, RegionError, ThreadRegistration,
+    WeakPool,
 };
 use engine::nic::dpdk::DpdkConfig;
 use engine::nic::{NicLimits, SMALL_TAIL, Shared, SteeringReport};
@@ -62,8 +63,8 @@ pub struct LocalEngine {
     pub(crate) info: DeviceInfo,
     /// Connections of ours whose handshake is under way.
     pub(crate) opening: HashSet<ConnId>,
-    /// Pools of registered memory that were handed out, to be found full in the end.
-    pub(crate) pools: Vec<BufPool>,
+    /// Pools of registered memory that were handed out, to be found full in the end. One that is gone was.
+    pub(crate) pools: Vec<WeakPool>,
     /// Of a thread that DPDK did not make, nor was started on.
     pub(crate) _registration: Option<ThreadRegistration>,
     /// Dropped last: what is above refers to it.
@@ -264,8 +265,14 @@ impl LocalEngine {
     /// Mostly when there is not memory enough.
     pub fn make_pool(&mut self, count: u32, size: u32) -> Result<BufPool, PoolError> {
         let pool = self.new_pool("application", count, size)?;
-        self.pools.push(pool.clone());
+        self.remember(&pool);
         Ok(pool)
+    }
+
+    /// Looks after a pool in the end, without keeping it until then.
+    fn remember(&mut self, pool: &BufPool) {
+        self.pools.retain(|pool| pool.upgrade().is_some());
+        self.pools.push(WeakPool::of(pool));
     }
 
     /// A pool that need not be full in the end.
@@ -306,10 +313,10 @@ impl LocalEngine {
     /// A pool over a region of the application's: as many buffers of `size` bytes as fit into it.
     ///
     /// # Errors
-    /// When not one fits.
+    /// When not one fits, or there is a pool over the region.
     pub fn make_pool_over(&mut self, region: &Region, size: u32) -> Result<BufPool, PoolError> {
         let pool = BufPool::over(&self.eal, region, size)?;
-        self.pools.push(pool.clone());
+        self.remember(&pool);
         Ok(pool)
     }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::time::Duration;
 
-use dpdk::BufPool;
+use dpdk::WeakPool;
 use engine::nic::CheckReport;
 use engine::nic::dpdk::{DpdkNic, PoolReport};
 use tcp::Nanos;
@@ -132,7 +132,7 @@ impl LocalEngine {
 pub(crate) struct Wreck {
     remains: Remains,
     /// Pools that were handed out.
-    pools: Vec<BufPool>,
+    pools: Vec<WeakPool>,
     /// Connections that were reset, and bytes that their peers had not acknowledged.
     undelivered: (usize, u64),
 }
@@ -151,7 +151,8 @@ pub(crate) fn close(wrecks: impl IntoIterator<Item = Wreck>) -> Result<(), Shutd
         }
     }
     let mut report = DpdkNic::close(nics);
-    report.pools.extend(pools.iter().map(|pool| ("application", pool.available(), pool.count())));
+    let pools = pools.iter().filter_map(WeakPool::upgrade);
+    report.pools.extend(pools.map(|pool| ("application", pool.available(), pool.count())));
     leak(&report)?;
     for (checks, capture) in rest {
         faults(checks.as_ref())?;

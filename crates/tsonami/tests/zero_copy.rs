@@ -221,6 +221,10 @@ fn s29_what_the_device_is_handed_lies_in_the_applications_memory() {
             assert_eq!(region.addresses(), start..start + BUFFERS * SIZE);
             let pool = engine.make_pool_over(&region, SIZE as u32).unwrap();
             send(&mut engine, &seen, what, &pool, Some(region.addresses()));
+            drop((pool, region));
+            // SAFETY: as above.
+            let again = unsafe { engine.register(memory, 4096) };
+            assert!(again.is_ok(), "nobody has it any more, the engine neither: {again:?}");
         }
         engine.shutdown(Duration::from_secs(60)).unwrap();
     });

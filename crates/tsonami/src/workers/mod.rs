@@ -216,7 +216,7 @@ impl Engine {
     /// A pool over a region of the application's: as many buffers of `size` bytes as fit into it.
     ///
     /// # Errors
-    /// When not one fits.
+    /// When not one fits, or there is a pool over the region.
     pub fn make_pool_over(&self, region: &Region, size: u32) -> Result<BufPool, RequestError<PoolError>> {
         let region = region.clone();
         let pool = self.first().ask(move |core| core.engine().make_pool_over(&region, size));
@@ -380,14 +380,15 @@ impl Future for Connecting {
         if this.link.poll_open(cx.waker()).is_pending() {
             return Poll::Pending;
         }
-        let error = match (this.link.end(), this.link.id(), this.pieces.take()) {
-            (Some(Err(error)), _, _) => error.clone(),
-            (_, Some(id), Some(pieces)) => {
+        // Polled again it does not give up what it gave out.
+        let Some(pieces) = this.pieces.take() else { return Poll::Ready(Err(Error::Gone)) };
+        let error = match (this.link.end(), this.link.id()) {
+            (Some(Err(error)), _) => error.clone(),
+            (_, Some(id)) => {
                 return Poll::Ready(Ok(Connection::new(this.desk.clone(), this.link.clone(), id, pieces)));
             }
-            (_, _, _) => Error::Gone,
+            (_, None) => Error::Gone,
         };
-        this.pieces = None;
         this.give_up();
         Poll::Ready(Err(error))
     }
