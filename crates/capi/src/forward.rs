@@ -6,7 +6,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::FromRawFd;
 
-use tsonami::{Error, SendFileReason, SendFlags, SendHalf, SpliceError};
+use tsonami::{Error, SendFileError, SendFileReason, SendFlags, SendHalf, SpliceError};
 
 use crate::arguments::{count, flags, wait};
 use crate::connection::{Receives, TsonamiConnection, connection};
@@ -60,10 +60,8 @@ pub unsafe extern "C" fn tsonami_connection_send_file(
                 Ok(sent) => Ok(sent as usize),
                 // What is wrong now is so at the next call.
                 Err(error) if error.sent > 0 => Ok(error.sent as usize),
-                Err(error) => Err(match error.reason {
-                    SendFileReason::Connection(error) => failed(error),
-                    reason => note(TsonamiError::Device, format_args!("the file: {reason:?}")),
-                }),
+                Err(SendFileError { reason: SendFileReason::Connection(error), .. }) => Err(failed(error)),
+                Err(error) => Err(note(TsonamiError::Device, error)),
             }
         })
     })

@@ -15,9 +15,10 @@
 //!     let mut sum = 0;
 //!     while !from_app.is_abandoned() {
 //!         sum += from_app.take(32).sum::<u32>();
-//!         sleeper.rest(Duration::from_secs(1), || from_app.is_empty());
+//!         // What it is rung for: values, or that no more come.
+//!         sleeper.rest(Duration::from_secs(1), || from_app.is_empty() && !from_app.is_abandoned());
 //!     }
-//!     sum + from_app.take(64).sum::<u32>()
+//!     sum
 //! });
 //! let bell = bell_in.recv().unwrap();
 //! let mut batch = to_worker.batch();

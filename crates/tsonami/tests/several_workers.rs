@@ -285,9 +285,9 @@ fn p8_two_workers_on_two_queues_of_a_vhost_user_wire_and_none_misdirected() {
         thread::yield_now();
     }
     let engine = over_vhost(format!("virtio-user:{socket}"), "10.77.0.2/24");
-    // It may not listen yet.
-    let connect = || loop {
-        match engine.connect(kernel(), None).wait(&patient()) {
+    // It may not listen yet, or not yet at both workers.
+    let connect = |worker| loop {
+        match engine.connect_at(worker, kernel(), None).wait(&patient()) {
             Err(Error::Refused) => {
                 assert!(Instant::now() < deadline, "refused");
                 thread::yield_now();
@@ -297,7 +297,7 @@ fn p8_two_workers_on_two_queues_of_a_vhost_user_wire_and_none_misdirected() {
     };
     thread::scope(|scope| {
         for n in 0..8 {
-            let connection = connect();
+            let connection = connect(n as u16 % 2);
             scope.spawn(move || there_and_back(connection, &pattern(n, 1_000_000)));
         }
     });

@@ -1,6 +1,6 @@
 //! Connections as the standard library's and futures' readers and writers: bytes are copied both ways.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +10,7 @@ use tcp::conn::SendFlags;
 use super::connection::Connection;
 use super::recv_half::RecvHalf;
 use super::send_half::SendHalf;
+use super::wait::block_on;
 use crate::{Error, Payload, Wait};
 
 impl RecvHalf {
@@ -46,8 +47,8 @@ impl io::Write for SendHalf {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.try_send_copy(bytes, SendFlags::default()) {
             Err(Error::Full | Error::PoolExhausted) => {
-                let first = &bytes[..bytes.len().min(1)];
-                Ok(self.send_copy(first, SendFlags::default()).wait(&Wait::forever())?)
+                let taken = poll_fn(|cx| self.poll_send_copy(cx, bytes, SendFlags::default()));
+                Ok(block_on(taken, &Wait::forever())??)
             }
             done => Ok(done?),
         }

@@ -27,7 +27,8 @@ impl Wake for Unpark {
 /// In a waker, which runs on the worker's thread: what it would wait for would never come.
 pub(crate) fn block_on<F: Future>(future: F, wait: &Wait) -> Result<F::Output, Error> {
     assert!(!is_worker(), "a waker may not wait for the worker on whose thread it runs");
-    let deadline = wait.timeout().map(|timeout| Instant::now() + timeout);
+    // One that no clock will ever show is none.
+    let deadline = wait.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
