@@ -91,9 +91,9 @@ pub enum RegionError {
         /// The reason.
         errno: Errno,
     },
-    /// Devices here use physical addresses, and nobody knows those of this memory.
+    /// Devices here use physical addresses, and nobody knows those of this memory, or the kernel may change them.
     #[error(
-        "where the memory is for a device is not known: devices use physical addresses here; lock the memory (mlock), run as root, or use vfio with an IOMMU"
+        "where the memory is for a device is not known, or may change: devices use physical addresses here; take hugepages and run as root, or use vfio with an IOMMU"
     )]
     NoAddress,
     /// The device cannot map it: an IOMMU has no addresses or no entries for it, or its driver cannot.
@@ -202,8 +202,12 @@ impl Region {
     /// Lets a device read it. What is sent through a port for which this was not done is copied first.
     ///
     /// # Errors
-    /// [`RegionError::Map`], [`RegionError::NotReachable`].
+    /// [`RegionError::Map`], [`RegionError::NotReachable`], [`RegionError::NoAddress`].
     pub fn map(&self, port: &PortHandle) -> Result<(), RegionError> {
+        // The kernel moves normal pages as it likes, locked ones too: the device would read, and send, somebody else's.
+        if self.inner.places.is_some() && !self.is_huge() && matches!(port.reads(), Reads::Mapped(_)) {
+            return Err(RegionError::NoAddress);
+        }
         if port.reads() == Reads::Eal {
             return Err(RegionError::NotReachable { port: port.info().name.clone() });
         }
