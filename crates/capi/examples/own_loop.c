@@ -21,7 +21,8 @@ int main(int argc, char **argv) {
     TsonamiEvent event;
     TsonamiMarks marks;
     uint64_t connection;
-    int over = 0, failed = 0;
+    size_t sent = 0;
+    int open = 0, over = 0, failed = 0;
 
     if (argc != 3) {
         fprintf(stderr, "usage: own_loop CONFIG PEER:PORT\n");
@@ -40,9 +41,7 @@ int main(int argc, char **argv) {
             busy = true;
             switch (event.kind) {
             case TSONAMI_EVENT_KIND_CONNECTED:
-                if (tsonami_local_send_copy(engine, connection, line, strlen(line), 0) < 0)
-                    failed = fail("send");
-                tsonami_local_shutdown_write(engine, connection);
+                open = 1;
                 break;
             case TSONAMI_EVENT_KIND_FINISHED:
                 over = 1;
@@ -55,6 +54,17 @@ int main(int argc, char **argv) {
             default:
                 break;
             }
+        }
+        /* A copying send takes what there is room for; the rest has its turn later. */
+        if (open && !over && sent < strlen(line)) {
+            ptrdiff_t took = tsonami_local_send_copy(engine, connection, line + sent, strlen(line) - sent, 0);
+            if (took < 0 && took != TSONAMI_ERROR_WOULD_BLOCK) {
+                failed = fail("send");
+                break;
+            }
+            sent += took > 0 ? (size_t)took : 0;
+            if (sent == strlen(line))
+                tsonami_local_shutdown_write(engine, connection);
         }
         tsonami_local_rest(engine, busy);
     }

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use tsonami::{Config, ConnId, Event, LocalEngine, SendFlags};
+use tsonami::{Config, Error as SendError, Event, LocalEngine, SendFlags};
 
 /// Ticks there are.
 const TICKS: u32 = 10;
@@ -17,12 +17,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = LocalEngine::builder(Config::new(&device, address.parse()?)).build_local()?;
     let connection = engine.connect(peer.parse()?, None, engine.now())?;
     let (mut open, mut ticks, mut due) = (false, 0, Instant::now());
+    // What the engine has yet to take: a copying send takes what there is room for.
+    let mut unsent = Vec::new();
     loop {
         // What the service does anyway.
         if open && ticks < TICKS && Instant::now() >= due {
             ticks += 1;
             due += TICK;
-            tick(&mut engine, connection, ticks)?;
+            unsent.extend(format!("tick {ticks}\n").bytes());
+        }
+        if !unsent.is_empty() {
+            match engine.send_copy(connection, &unsent, SendFlags::default()) {
+                Ok(taken) => drop(unsent.drain(..taken)),
+                // Later; the next turn of the loop is soon enough.
+                Err(SendError::Full | SendError::PoolExhausted) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if ticks == TICKS && unsent.is_empty() {
+                engine.shutdown_write(connection);
+            }
         }
         // And its network: one bounded turn.
         let progress = engine.poll(engine.now());
@@ -39,14 +52,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         engine.rest(progress.is_busy());
     }
-}
-
-fn tick(engine: &mut LocalEngine, connection: ConnId, number: u32) -> Result<(), tsonami::Error> {
-    engine.send_copy(connection, format!("tick {number}\n").as_bytes(), SendFlags::default())?;
-    if number == TICKS {
-        engine.shutdown_write(connection);
-    }
-    Ok(())
 }
 
 fn arguments() -> Result<[String; 3], String> {
