@@ -53,9 +53,10 @@ fn p8_workers_serve_as_one() {
 def send(n):
     data = bytes([n]) * 300000
     c = socket.create_connection(('10.77.0.2', 5001)); c.sendall(data); c.shutdown(socket.SHUT_WR)
-    c.recv(1); print(hashlib.sha256(data).hexdigest())
+    c.recv(1); sent.append(hashlib.sha256(data).hexdigest())
+sent = []
 all = [threading.Thread(target=send, args=(n,)) for n in range(12)]
-[t.start() for t in all]; [t.join() for t in all]";
+[t.start() for t in all]; [t.join() for t in all]; print('\\n'.join(sent))";
     let client = lab.spawn("/usr/bin/python3", ["-c", script]).ends_with(0, PATIENCE);
     let outcome = server.ends_with(0, PATIENCE);
     for hash in client.stdout.lines() {
