@@ -1,6 +1,9 @@
 //! What was sent last on a queue comes home though nothing more is sent, on every driver there is here (`S29`). For
 //! virtio-user see `vhost_pair.rs`.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,6 +12,8 @@ use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::profile::{IdleReclaim, profile};
 use engine::nic::{Buf, Nic, RxPiece, TxFrame, TxMeta};
 use tcp::Payload;
+
+use self::namespace::enter_namespace;
 
 /// Sends a few frames that refer to one buffer, then nothing more; `receive` is what the other end does meanwhile.
 fn sent_last(eal: &Eal, nic: &mut DpdkNic, mut receive: impl FnMut(&mut DpdkNic)) {
@@ -43,19 +48,7 @@ fn sent_last(eal: &Eal, nic: &mut DpdkNic, mut receive: impl FnMut(&mut DpdkNic)
 
 #[test]
 fn s29_the_last_frames_of_an_idle_queue_come_home_on_every_driver() {
-    const NAME: &str = "s29_the_last_frames_of_an_idle_queue_come_home_on_every_driver";
-    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_none() {
-        let root =
-            std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-        let status = Command::new("unshare")
-            .arg(if root { "-n" } else { "-Urn" })
-            .arg(std::env::current_exe().expect("our own path"))
-            .args(["--exact", NAME, "--nocapture"])
-            .env("TSONAMI_TEST_NAMESPACE", "1")
-            .status();
-        assert!(status.expect("unshare is there").success());
-        return;
-    }
+    enter_namespace("s29_the_last_frames_of_an_idle_queue_come_home_on_every_driver");
     for arguments in ["link add ve0 type veth peer name ve1", "link set ve0 up", "link set ve1 up"] {
         let ok = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is there");
         assert!(ok.success(), "ip {arguments}");

@@ -1,5 +1,8 @@
 //! Several queues of a TAP; af_packet on a veth pair, and memif between two ports: frames out of one arrive at the other, whole.
 
+#[path = "../../dpdk/tests/common/namespace.rs"]
+mod namespace;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -7,6 +10,8 @@ use dpdk::{DeviceSpec, Eal, EalConfig};
 use engine::nic::dpdk::{DpdkConfig, DpdkNic};
 use engine::nic::{Buf, Nic, RxPiece, TailBuf, TxFrame, TxMeta};
 use tcp::Payload;
+
+use self::namespace::enter_namespace;
 
 fn ip(arguments: &str) {
     let ok = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is there").success();
@@ -52,19 +57,7 @@ fn cross(from: &mut DpdkNic, to: &mut DpdkNic, n: u32) {
 
 #[test]
 fn frames_cross_af_packet_and_memif_whole() {
-    const NAME: &str = "frames_cross_af_packet_and_memif_whole";
-    if std::env::var_os("TSONAMI_TEST_NAMESPACE").is_none() {
-        let root =
-            std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-        let status = Command::new("unshare")
-            .arg(if root { "-n" } else { "-Urn" })
-            .arg(std::env::current_exe().expect("our own path"))
-            .args(["--exact", NAME, "--nocapture"])
-            .env("TSONAMI_TEST_NAMESPACE", "1")
-            .status();
-        assert!(status.expect("unshare is there").success());
-        return;
-    }
+    enter_namespace("frames_cross_af_packet_and_memif_whole");
     ip("link add ve0 type veth peer name ve1");
     ip("link set ve0 up");
     ip("link set ve1 up");
