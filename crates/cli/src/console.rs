@@ -67,6 +67,13 @@ impl Console {
         }
     }
 
+    /// Writes an object as JSON over several lines, as [`print`](Console::print) writes text.
+    pub(crate) fn print_json(&self, object: &impl serde::Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string_pretty(object)
+            .map_err(|e| Failure::new(Exit::File, format!("cannot write JSON: {e}")))?;
+        self.print(&format!("{json}\n"))
+    }
+
     /// Where DPDK's log goes.
     pub(crate) fn chatter(&self) -> Result<File, Failure> {
         self.chatter

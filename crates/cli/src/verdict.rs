@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report::ErrorSummary;
 
 /// Everything that decides how a run ends.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,6 +30,13 @@ impl Verdict {
             Some(signal) => unclean.unwrap_or(signal),
             None => failure.or(unclean).unwrap_or(Exit::Success),
         }
+    }
+
+    /// What a summary says went wrong: the first of it, or that a signal ended the run.
+    pub(crate) fn error(&self) -> Option<ErrorSummary> {
+        let failure = self.failure.as_ref().or(self.unclean.as_ref()).map(ErrorSummary::from);
+        failure
+            .or(self.signal.map(|exit| ErrorSummary { what: "interrupted".into(), exit_code: exit.code() }))
     }
 
     /// Tells what went wrong, and returns the exit code.

@@ -147,8 +147,8 @@ pub(crate) fn error_json(failure: &Failure) -> String {
     format!("{object}\n")
 }
 
-/// Round-trip times.
-#[derive(Clone, Debug, Serialize)]
+/// A distribution of times: of round trips, or of answers.
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub(crate) struct Rtt {
     /// How many were measured.
     pub(crate) samples: u64,

@@ -13,6 +13,7 @@ use tsonami::Nanos;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report::Rtt;
 
 /// Time between two histograms of the log.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -119,31 +120,18 @@ impl<'a> Latencies<'a> {
 /// A distribution, microseconds. Its field names are keys of the JSON.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub(crate) struct LatencySummary {
-    /// How many were measured.
-    pub(crate) samples: u64,
-    pub(crate) min_us: f64,
+    #[serde(flatten)]
+    pub(crate) common: Rtt,
     pub(crate) mean_us: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p90_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p99_9_us: f64,
     pub(crate) p99_99_us: f64,
-    pub(crate) max_us: f64,
 }
 
 impl LatencySummary {
     fn of(histogram: &Histogram<u64>) -> Option<LatencySummary> {
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        (!histogram.is_empty()).then(|| LatencySummary {
-            samples: histogram.len(),
-            min_us: histogram.min() as f64 / 1e3,
+        Some(LatencySummary {
+            common: Rtt::from_histogram(histogram)?,
             mean_us: histogram.mean() / 1e3,
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p99_us: at(0.99),
-            p99_9_us: at(0.999),
-            p99_99_us: at(0.9999),
-            max_us: histogram.max() as f64 / 1e3,
+            p99_99_us: histogram.value_at_quantile(0.9999) as f64 / 1e3,
         })
     }
 }
@@ -169,8 +157,8 @@ mod tests {
         latencies.record(Nanos::from_micros(7));
         latencies.tick(Duration::from_millis(1300), true).unwrap();
         let summary = latencies.summary().unwrap();
-        assert_eq!(summary.samples, 1001);
-        assert!((summary.p50_us - 500.0).abs() < 1.0 && (summary.max_us - 1000.0).abs() < 1.0);
+        assert_eq!(summary.common.samples, 1001);
+        assert!((summary.common.p50_us - 500.0).abs() < 1.0 && (summary.common.max_us - 1000.0).abs() < 1.0);
         drop(latencies);
         drop(file);
         let text = std::fs::read(&path).unwrap();

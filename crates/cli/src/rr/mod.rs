@@ -71,7 +71,7 @@ fn measure(ask: &AskArgs, kind: Kind, common: &CommonArgs, console: &Console) ->
     let verdict = Verdict { signal: signals.exit(), failure, unclean: closed.err() };
     summary.settle(&verdict);
     if common.json {
-        console.print(&summary.json()?)?;
+        console.print_json(&summary)?;
     } else if outcome.connected > 0 || verdict.failure.is_none() {
         // Where not even one connection came about, there is nothing to sum up.
         console.print(&summary.to_string())?;

@@ -9,8 +9,6 @@ use tsonami::{Config, LocalEngine};
 
 use super::client::{Kind, Outcome, Plan};
 use super::latency::LatencySummary;
-use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::report::{Device, ErrorSummary, Options, row};
 use crate::settings;
 use crate::units::{Grouped, Short, Size};
@@ -105,18 +103,8 @@ impl Summary {
 
     /// How the run ended.
     pub(super) fn settle(&mut self, verdict: &Verdict) {
-        let failure = verdict.failure.as_ref().or(verdict.unclean.as_ref());
-        self.error = failure.map(Into::into);
-        if let (None, Some(exit)) = (&self.error, verdict.signal) {
-            self.error = Some(ErrorSummary { what: "interrupted".into(), exit_code: exit.code() });
-        }
+        self.error = verdict.error();
         self.complete = self.error.is_none();
-    }
-
-    pub(super) fn json(&self) -> Result<String, Failure> {
-        serde_json::to_string_pretty(self)
-            .map(|json| format!("{json}\n"))
-            .map_err(|e| Failure::new(Exit::File, format!("cannot write JSON: {e}")))
     }
 }
 
@@ -130,13 +118,13 @@ impl fmt::Display for LatencySummary {
         write!(
             f,
             "min {}, p50 {}, p90 {}, p99 {}, p99.9 {}, p99.99 {}, max {}",
-            us(self.min_us),
-            us(self.p50_us),
-            us(self.p90_us),
-            us(self.p99_us),
-            us(self.p99_9_us),
+            us(self.common.min_us),
+            us(self.common.p50_us),
+            us(self.common.p90_us),
+            us(self.common.p99_us),
+            us(self.common.p99_9_us),
             us(self.p99_99_us),
-            us(self.max_us)
+            us(self.common.max_us)
         )
     }
 }

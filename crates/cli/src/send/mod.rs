@@ -140,20 +140,11 @@ fn finish(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let verdict = Verdict { signal: signals.exit(), failure, unclean: closed.err() };
-    let failure = verdict.failure.as_ref().or(verdict.unclean.as_ref());
-    if summary.error.is_none() {
-        summary.error = failure.map(Into::into);
-    }
-    if let (None, Some(exit)) = (&summary.error, verdict.signal) {
-        summary.error =
-            Some(crate::report::ErrorSummary { what: "interrupted".into(), exit_code: exit.code() });
-    }
+    summary.error = summary.error.or_else(|| verdict.error());
     summary.complete = summary.error.is_none();
     if args.json {
-        let json = serde_json::to_string_pretty(&summary)
-            .map_err(|e| Failure::new(Exit::File, format!("cannot write JSON: {e}")))?;
-        console.print(&format!("{json}\n"))?;
-    } else if summary.accepted_bytes > 0 || failure.is_none() {
+        console.print_json(&summary)?;
+    } else if summary.accepted_bytes > 0 || (verdict.failure.is_none() && verdict.unclean.is_none()) {
         // Where not even one connection came about, there is nothing to sum up.
         console.print(&summary.to_string())?;
     }
