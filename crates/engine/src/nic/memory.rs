@@ -4,6 +4,10 @@
 //! were sent, then frees them as a driver does. A [`Peer`] that keeps no state answers each with real receive
 //! mbufs, to be parsed like any other: ARP, SYN-ACK, ACKs. So an unmodified engine connects, sends and closes.
 //!
+//! What a driver would do on the sender's core is done where it would be: filling the receive ring anew in `rx_burst`,
+//! freeing finished chains in `tx_burst`. What the other end of the wire would do is timed apart, in
+//! [`MemoryCounters::peer_cycles`].
+//!
 //! A figure from it must always say so: [`MemoryNic::CAVEAT`].
 
 mod peer;
@@ -12,9 +16,7 @@ use core::fmt;
 use core::ops::Range;
 use std::collections::VecDeque;
 
-use ::dpdk::{
-    BufPool, BufPoolConfig, Eal, Frame, MbufStash, Mempool, MempoolConfig, PoolError, Reads, cycles,
-};
+use ::dpdk::{BufPool, BufPoolConfig, Eal, Frame, Mbuf, Mempool, MempoolConfig, PoolError, Reads, cycles};
 
 pub use self::peer::{AckPolicy, Peer};
 use super::chain::Builder;
@@ -34,7 +36,7 @@ pub struct MemoryConfig {
     pub acks: AckPolicy,
     /// Frames that stay in the ring after they were sent.
     pub ring: u16,
-    /// Frames that wait to be received, at most; more are lost.
+    /// Buffers of the receive ring: frames that wait to be received, at most; more are lost.
     pub rx_ring: u32,
     /// Header buffers; more than `ring`.
     pub headers: u32,
@@ -74,8 +76,12 @@ pub struct MemoryCounters {
     pub bytes: u64,
     /// Frames the peer answered with.
     pub answers: u64,
-    /// Answers lost because too many were waiting, or no buffer was left.
+    /// Answers lost because the receive ring had no buffer left.
     pub answers_lost: u64,
+    /// Cycles spent on answering: they are the other end's, and lie within what the engine counts as sending.
+    pub peer_cycles: u64,
+    /// Times that was measured, each by reading the cycle counter twice.
+    pub peer_spans: u64,
 }
 
 /// Mbufs of one frame, at most.
@@ -87,6 +93,9 @@ const BATCH: usize = 64;
 /// Frames given out per receive burst, as a driver would.
 const RX_BURST: usize = 32;
 
+/// Buffers put into the receive ring at once, as drivers do.
+const REFILL: usize = 32;
+
 /// Bytes of a receive buffer: answers are short.
 const RX_ROOM: u16 = 256;
 
@@ -94,13 +103,17 @@ const RX_ROOM: u16 = 256;
 pub struct MemoryNic {
     limits: NicLimits,
     builder: Builder,
-    answers: MbufStash,
     tails: BufPool,
     peer: Peer,
     staged: Vec<Frame>,
     ring: VecDeque<Frame>,
+    /// The receive ring: buffers that wait for a frame, and frames that wait to be received.
+    posted: VecDeque<Mbuf>,
     rx: VecDeque<Frame>,
     rx_ring: usize,
+    rx_pool: Mempool,
+    /// On their way from the pool to the ring.
+    fresh: Vec<Mbuf>,
     completed: u64,
     counters: MemoryCounters,
     pools: Vec<(&'static str, Mempool)>,
@@ -135,7 +148,8 @@ impl MemoryNic {
             eal,
             &BufPoolConfig { name: "tail", count: config.tail_buffers, size: config.tail_size, socket: None },
         )?;
-        Ok(MemoryNic {
+        let rx_ring = config.rx_ring.max(1) as usize;
+        let mut nic = MemoryNic {
             limits: NicLimits {
                 mtu: config.mtu,
                 header_room,
@@ -152,17 +166,34 @@ impl MemoryNic {
                 link_bps: None,
             },
             builder: Builder::new(&headers, &links, &tails, MAX_CHAIN, Reads::Everything, false),
-            answers: MbufStash::new(&rx),
             tails,
             peer: Peer::new(config.acks, config.mtu),
             staged: Vec::with_capacity(BATCH),
             ring: VecDeque::with_capacity(usize::from(config.ring) + 1),
-            rx: VecDeque::with_capacity(config.rx_ring as usize),
-            rx_ring: config.rx_ring as usize,
+            posted: VecDeque::with_capacity(rx_ring),
+            rx: VecDeque::with_capacity(rx_ring),
+            rx_ring,
+            rx_pool: rx.clone(),
+            fresh: Vec::with_capacity(REFILL),
             completed: 0,
             counters: MemoryCounters::default(),
             pools: vec![("rx", rx), ("header", headers), ("link", links)],
-        })
+        };
+        nic.refill();
+        Ok(nic)
+    }
+
+    /// Puts buffers into the receive ring, as far as the pool has them, once a batch or half of the ring is missing.
+    #[inline]
+    fn refill(&mut self) {
+        let batch = REFILL.min(self.rx_ring.div_ceil(2));
+        loop {
+            let missing = self.rx_ring - self.rx.len() - self.posted.len();
+            if missing < batch || !self.rx_pool.alloc_bulk(&mut self.fresh, missing.min(REFILL)) {
+                return;
+            }
+            self.posted.extend(self.fresh.drain(..));
+        }
     }
 
     /// What it counted.
@@ -177,8 +208,7 @@ impl MemoryNic {
         let header = frame.segments().next().unwrap_or_default();
         let mut answers = self.peer.answer(header, frame.len(), frame.offload().tso_segsz);
         while !answers.is_empty() {
-            let room = (self.rx.len() < self.rx_ring).then(|| self.answers.take()).flatten();
-            let Some(mut mbuf) = room else {
+            let Some(mut mbuf) = self.posted.pop_front() else {
                 self.counters.answers_lost += 1;
                 answers.skip();
                 continue;
@@ -224,6 +254,7 @@ impl Nic for MemoryNic {
                 });
             }
         }
+        self.refill();
         n
     }
 
@@ -248,10 +279,13 @@ impl Nic for MemoryNic {
     fn tx_burst(&mut self) -> TxOutcome {
         let staged = self.staged.len();
         let mut frames = std::mem::take(&mut self.staged);
+        let before = cycles();
+        frames.iter().for_each(|frame| self.answer(frame));
+        self.counters.peer_cycles += cycles().wrapping_sub(before);
+        self.counters.peer_spans += 1;
         for frame in frames.drain(..) {
             self.counters.frames += 1;
             self.counters.bytes += u64::from(frame.len());
-            self.answer(&frame);
             self.ring.push_back(frame);
             // The oldest is done when the ring is full: a driver frees late.
             if self.ring.len() > usize::from(self.limits.tx_ring)
