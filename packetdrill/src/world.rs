@@ -217,7 +217,7 @@ impl World {
     ) -> Result<LinkId, tcp::endpoint::ConnectError> {
         let links = &self.links;
         let in_use = |tuple: &FourTuple| links.values().any(|l| !l.ended && l.tuple == *tuple);
-        let (_, conn) = self.endpoint.connect(self.now, local, port, remote, cfg, in_use, |_| true)?;
+        let (_, conn) = self.endpoint.connect(self.now, local.into(), port, remote, cfg, in_use, |_| true)?;
         Ok(self.add(conn))
     }
 

@@ -1,6 +1,7 @@
 //! The kernel's side of things: an address for a TAP interface, and addresses that are not ours to use.
 
 use core::mem;
+use core::ops::RangeInclusive;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::IpAddr;
@@ -35,18 +36,21 @@ pub struct KernelOwnsAddress {
     pub interface: String,
 }
 
-/// Refuses `addr` on a device whose frames the kernel sees too, when the kernel owns it.
+/// Refuses `addresses` on a device whose frames the kernel sees too, when the kernel owns one of them.
 ///
 /// # Errors
 /// [`KernelOwnsAddress`].
-pub fn refuse_kernel_address(device: &DeviceSpec, addr: IpAddr) -> Result<(), KernelOwnsAddress> {
+pub fn refuse_kernel_address(
+    device: &DeviceSpec,
+    addresses: RangeInclusive<IpAddr>,
+) -> Result<(), KernelOwnsAddress> {
     let shared = match device {
         DeviceSpec::AfPacket { .. } => true,
         DeviceSpec::Vdev { raw } => raw.starts_with("net_af_") || raw.starts_with("net_pcap"),
         _ => false,
     };
-    match kernel_interface_of(addr) {
-        Some(interface) if shared => Err(KernelOwnsAddress { addr, interface }),
+    match kernel_address_in(&addresses) {
+        Some(owned) if shared => Err(owned),
         _ => Ok(()),
     }
 }
@@ -95,8 +99,8 @@ pub(crate) fn is_tap(name: &str) -> bool {
     known.is_ok() && info[4..].starts_with(b"tun\0") && info[100..].starts_with(b"tap\0")
 }
 
-/// The interface that has `addr`, in this network namespace.
-fn kernel_interface_of(addr: IpAddr) -> Option<String> {
+/// The first of `addresses` that the kernel has in this network namespace, with its interface.
+fn kernel_address_in(addresses: &RangeInclusive<IpAddr>) -> Option<KernelOwnsAddress> {
     let mut list: *mut libc::ifaddrs = core::ptr::null_mut();
     // SAFETY: writes one pointer to a list that is freed below.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
@@ -108,8 +112,9 @@ fn kernel_interface_of(addr: IpAddr) -> Option<String> {
         // SAFETY: an entry of the list; `ifa_addr` is null or an address of its family's type.
         unsafe {
             let e = &*entry;
-            if socket_address(e.ifa_addr) == Some(addr) {
-                found = Some(CStr::from_ptr(e.ifa_name).to_string_lossy().into_owned());
+            if let Some(addr) = socket_address(e.ifa_addr).filter(|addr| addresses.contains(addr)) {
+                let interface = CStr::from_ptr(e.ifa_name).to_string_lossy().into_owned();
+                found = Some(KernelOwnsAddress { addr, interface });
             }
             entry = e.ifa_next;
         }
@@ -398,10 +403,13 @@ mod tests {
         let mine: IpAddr = "127.0.0.1".parse().expect("an address");
         let other: IpAddr = "192.0.2.77".parse().expect("an address");
         let shared: DeviceSpec = "af_packet:lo".parse().expect("a device");
-        let e = refuse_kernel_address(&shared, mine).expect_err("the kernel owns it");
+        let e = refuse_kernel_address(&shared, mine..=mine).expect_err("the kernel owns it");
         assert_eq!(e.interface, "lo");
         assert!(e.to_string().contains("ip addr del 127.0.0.1 dev lo"), "{e}");
-        assert_eq!(refuse_kernel_address(&shared, other), Ok(()));
-        assert_eq!(refuse_kernel_address(&DeviceSpec::Null, mine), Ok(()));
+        let around =
+            "126.255.255.255".parse().expect("an address")..="127.0.0.9".parse().expect("an address");
+        assert_eq!(refuse_kernel_address(&shared, around).expect_err("it owns one of them").addr, mine);
+        assert_eq!(refuse_kernel_address(&shared, other..=other), Ok(()));
+        assert_eq!(refuse_kernel_address(&DeviceSpec::Null, mine..=mine), Ok(()));
     }
 }

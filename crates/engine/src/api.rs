@@ -1,6 +1,6 @@
 //! What the application calls between two polls.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnConfig, ConnStats, Keepalive, Setting, State};
@@ -16,7 +16,7 @@ use crate::nic::Nic;
 use crate::slot::Slot;
 
 impl<N: Nic> Engine<N> {
-    /// Opens a connection to `remote`, from a port of our choice. The handshake takes place in later polls;
+    /// Opens a connection to `remote`, from a port of our choice, and from each of our addresses in turn where we have several. The handshake takes place in later polls;
     /// [`Event::Connected`] or [`Event::Closed`] says how it went. The MTU in `cfg` is lowered to the engine's.
     ///
     /// # Errors
@@ -55,10 +55,11 @@ impl<N: Nic> Engine<N> {
         let cfg = self.fitting(cfg);
         let (flows, slots) = (&self.flows, &self.slots);
         let in_use = |t: &FourTuple| flows.contains(t, |k| slots.get(k).map(|s| s.conn.tuple()));
-        let source = IpAddr::V4(self.routes.source());
         let nic = &self.nic;
         let made =
-            self.endpoint.connect(now, source, local_port, remote, &cfg, in_use, |tuple| nic.owns(tuple));
+            self.endpoint.connect(now, self.routes.sources(), local_port, remote, &cfg, in_use, |tuple| {
+                nic.owns(tuple)
+            });
         let added = made.map_err(ConnectError::from).and_then(|(tuple, conn)| {
             let slot = Slot::new(conn, neighbour);
             let full = ConnectError::TooManyConnections(self.cfg.max_connections);

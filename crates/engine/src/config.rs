@@ -26,6 +26,9 @@ impl Streaming {
     pub const NEVER: Streaming = Streaming { least: u32::MAX, out: u64::MAX };
 }
 
+/// Addresses that one engine has, at most: the connections that leave from so many fill any table.
+const MAX_ADDRESSES: u32 = 65_536;
+
 /// Payload up to this many bytes is copied behind the header (`S15`).
 const COPY_BREAK: u32 = 256;
 
@@ -33,8 +36,11 @@ const COPY_BREAK: u32 = 256;
 /// a link of 1 to 100 Gbit/s.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Our IPv4 address.
+    /// Our IPv4 address; the first one of several.
     pub address: Ipv4Addr,
+    /// The last one of several addresses, in the same network, at most 65536 with those between. All are answered for, and connections
+    /// leave from them by turns. Default `None`: `address` is the only one.
+    pub last_address: Option<Ipv4Addr>,
     /// Bits of the network part of `address`, 1 to 32: what is inside is reached directly.
     pub prefix: u8,
     /// Where packets for anybody else go. Must itself be reachable directly.
@@ -145,6 +151,7 @@ impl EngineConfig {
     pub fn new(address: Ipv4Addr, prefix: u8, secrets: Secrets) -> EngineConfig {
         EngineConfig {
             address,
+            last_address: None,
             prefix,
             gateway: None,
             mtu: None,
@@ -162,25 +169,38 @@ impl EngineConfig {
         }
     }
 
+    /// Where packets go, and which are for us.
+    pub(crate) fn routes(&self) -> Routes {
+        let last = self.last_address.unwrap_or(self.address);
+        Routes::new(self.address..=last, self.prefix, self.gateway)
+    }
+
     /// Checks what no type can.
     pub(crate) fn check(&self, limits: &NicLimits) -> Result<(), ConfigError> {
         if !(1..=32).contains(&self.prefix) {
             return Err(ConfigError::Prefix(self.prefix));
         }
-        let a = self.address;
-        if a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.is_loopback() {
-            return Err(ConfigError::Address(a));
-        }
-        let routes = Routes::new(a, self.prefix, self.gateway);
-        if routes.is_network_broadcast(a) {
-            return Err(ConfigError::NotAHost { address: a, prefix: self.prefix });
-        }
-        if let Some(gateway) = self.gateway {
-            let mask = u32::MAX << (32 - u32::from(self.prefix));
-            let elsewhere = u32::from(gateway) & mask != u32::from(a) & mask;
-            if elsewhere || gateway == a || routes.is_network_broadcast(gateway) {
-                return Err(ConfigError::Gateway { gateway, address: a, prefix: self.prefix });
+        let routes = self.routes();
+        let (address, prefix, last) = (self.address, self.prefix, self.last_address.unwrap_or(self.address));
+        for a in [address, last] {
+            if a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.is_loopback() {
+                return Err(ConfigError::Address(a));
             }
+            if !routes.is_on_link(a) {
+                return Err(ConfigError::Range { first: address, last, prefix });
+            }
+            if routes.is_network_broadcast(a) {
+                return Err(ConfigError::NotAHost { address: a, prefix });
+            }
+        }
+        let more = u32::from(last).checked_sub(u32::from(address));
+        if more.is_none_or(|more| more >= MAX_ADDRESSES) {
+            return Err(ConfigError::Range { first: address, last, prefix });
+        }
+        if let Some(gateway) = self.gateway
+            && (!routes.is_on_link(gateway) || !routes.is_peer(gateway))
+        {
+            return Err(ConfigError::Gateway { gateway, address, prefix });
         }
         let mtu = self.mtu.unwrap_or(limits.mtu).min(limits.mtu);
         if mtu < MIN_MTU {
@@ -271,10 +291,37 @@ mod tests {
         assert!(wrong(|c| c.address = Ipv4Addr::new(10, 0, 0, 255)).contains("10.0.0.255/24"));
         assert!(wrong(|c| c.gateway = Some(Ipv4Addr::new(10, 0, 0, 255))).contains("10.0.0.255"));
         assert!(wrong(|c| c.gateway = Some(c.address)).contains("gateway"));
+        assert!(wrong(|c| c.last_address = Some(Ipv4Addr::new(10, 0, 0, 0))).contains("10.0.0.0"));
+        assert!(wrong(|c| c.last_address = Some(Ipv4Addr::new(10, 0, 0, 255))).contains("10.0.0.255/24"));
+        assert!(
+            wrong(|c| c.last_address = Some(Ipv4Addr::new(10, 0, 1, 9))).contains("10.0.0.1 to 10.0.1.9")
+        );
+        assert!(
+            wrong(|c| (c.prefix, c.last_address) = (8, Some(Ipv4Addr::new(10, 1, 0, 1)))).contains("65536")
+        );
+        assert!(
+            wrong(|c| {
+                c.last_address = Some(Ipv4Addr::new(10, 0, 0, 9));
+                c.gateway = Some(Ipv4Addr::new(10, 0, 0, 5));
+            })
+            .contains("gateway")
+        );
         assert!(wrong(|c| c.mtu = Some(67)).contains("67"));
         assert!(wrong(|c| c.ttl = 0).contains("ttl"));
         assert!(wrong(|c| c.max_connections = 0).contains("max_connections"));
         assert!(wrong(|c| c.bounds.timers = 0).contains("bounds.timers"));
+    }
+
+    #[test]
+    fn several_addresses_of_the_network_are_ours() {
+        let mut c = config();
+        c.last_address = Some(Ipv4Addr::new(10, 0, 0, 254));
+        assert_eq!(c.check(&limits()), Ok(()));
+        c.prefix = 8;
+        c.last_address = Some(Ipv4Addr::new(10, 1, 0, 0));
+        assert_eq!(c.check(&limits()), Ok(()), "65536 of them");
+        c.last_address = Some(c.address);
+        assert_eq!(c.check(&limits()), Ok(()), "one");
     }
 
     #[test]

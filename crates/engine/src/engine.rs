@@ -109,7 +109,7 @@ pub struct Engine<N: Nic> {
     reclaim_at: Time,
     /// How long after that again, if it helps as little.
     reclaim_pause: Nanos,
-    /// When we last told others that our address is ours.
+    /// When we last told others that an address is ours.
     pub(crate) defended_at: Option<Time>,
 
     /// The cycle counter at the end of the last iteration.
@@ -136,7 +136,7 @@ impl<N: Nic> Engine<N> {
         }
         let max = cfg.max_connections as usize;
         let cutter = Cutter::new(&limits);
-        let routes = Routes::new(cfg.address, cfg.prefix, cfg.gateway);
+        let routes = cfg.routes();
         let mut endpoint = cfg.endpoint.clone();
         endpoint.broadcasts.extend(routes.broadcast());
         Ok(Engine {

@@ -26,6 +26,19 @@ pub enum ConfigError {
         /// Our prefix length.
         prefix: u8,
     },
+    /// Addresses that do not lie in one network, or too many.
+    #[error(
+        "the addresses {first} to {last} cannot all be ours: they must lie in one network of /{prefix}, the smaller one first, and \
+         be at most 65536"
+    )]
+    Range {
+        /// Our first address.
+        first: Ipv4Addr,
+        /// Our last one.
+        last: Ipv4Addr,
+        /// Our prefix length.
+        prefix: u8,
+    },
     /// Outside our network, no host's address, or ourselves.
     #[error(
         "the gateway {gateway} cannot be reached from {address}/{prefix}: it must be another address inside that network"

@@ -28,20 +28,20 @@ impl<N: Nic> Engine<N> {
             self.counters.drop_arp_malformed += 1;
             return;
         };
-        let us = self.routes.source();
-        if arp.sender_ip == us && arp.sender_mac != self.framer.mac() {
-            // Somebody else claims our address: say once in a while whose it is (RFC 5227 §2.4 b), learn nothing.
+        let asked = self.routes.is_ours(arp.target_ip);
+        if self.routes.is_ours(arp.sender_ip) && arp.sender_mac != self.framer.mac() {
+            // Somebody else claims an address of ours: say once in a while whose it is (RFC 5227 §2.4 b), learn nothing.
             self.counters.arp_conflicts += 1;
             if answer && self.defended_at.is_none_or(|t| now.since(t) >= DEFEND_INTERVAL) {
                 self.defended_at = Some(now);
-                self.send_arp(BROADCAST, Op::Request, [0; 6], us);
+                self.send_arp(BROADCAST, Op::Request, arp.sender_ip, [0; 6], arp.sender_ip);
             }
             return;
         }
         // The sender's address can be that of a probe, 0.0.0.0; or of no station that frames can be sent to.
         let station = is_other_station(arp.sender_mac, self.framer.mac());
         if self.routes.is_peer(arp.sender_ip) && station {
-            let asks_us = arp.op == Op::Request && arp.target_ip == us && !arp.is_gratuitous();
+            let asks_us = arp.op == Op::Request && asked && !arp.is_gratuitous();
             let (learned, waited) = self.neighbours.learn(arp.sender_ip, arp.sender_mac, asks_us, now);
             match learned {
                 Learned::Ignored => {}
@@ -50,8 +50,8 @@ impl<N: Nic> Engine<N> {
             }
             self.wake(waited, None);
         }
-        if answer && arp.op == Op::Request && arp.target_ip == us && station {
-            if self.send_arp(arp.sender_mac, Op::Reply, arp.sender_mac, arp.sender_ip) {
+        if answer && arp.op == Op::Request && asked && station {
+            if self.send_arp(arp.sender_mac, Op::Reply, arp.target_ip, arp.sender_mac, arp.sender_ip) {
                 self.counters.arp_replies_sent += 1;
             } else {
                 self.counters.tx_replies_dropped += 1;
@@ -61,12 +61,18 @@ impl<N: Nic> Engine<N> {
 
     /// Asks who has `ip`, everybody or only `to`. False when no buffer was left.
     pub(crate) fn send_arp_request(&mut self, ip: Ipv4Addr, to: Option<[u8; 6]>) -> bool {
-        self.send_arp(to.unwrap_or(BROADCAST), Op::Request, [0; 6], ip)
+        self.send_arp(to.unwrap_or(BROADCAST), Op::Request, self.routes.first(), [0; 6], ip)
     }
 
-    fn send_arp(&mut self, to: [u8; 6], op: Op, target_mac: [u8; 6], target_ip: Ipv4Addr) -> bool {
-        let arp =
-            Arp { op, sender_mac: self.framer.mac(), sender_ip: self.routes.source(), target_mac, target_ip };
+    fn send_arp(
+        &mut self,
+        to: [u8; 6],
+        op: Op,
+        sender_ip: Ipv4Addr,
+        target_mac: [u8; 6],
+        target_ip: Ipv4Addr,
+    ) -> bool {
+        let arp = Arp { op, sender_mac: self.framer.mac(), sender_ip, target_mac, target_ip };
         let framer = self.framer;
         self.stage_reply(false, false, |out| {
             framer.ethernet(to, ETHERTYPE_ARP, out);
@@ -76,8 +82,8 @@ impl<N: Nic> Engine<N> {
         })
     }
 
-    /// Answers an echo request (RFC 1122 §3.2.2.6).
-    pub(crate) fn send_echo_reply(&mut self, to: Ipv4Addr, mac: [u8; 6], reply: &Icmpv4<'_>) {
+    /// Answers an echo request that came in a packet with the header `asked` (RFC 1122 §3.2.2.6).
+    pub(crate) fn send_echo_reply(&mut self, asked: &Ipv4Header, mac: [u8; 6], reply: &Icmpv4<'_>) {
         let Icmpv4::EchoReply { data, .. } = reply else { return };
         let room = usize::from(self.nic.limits().header_room).saturating_sub(ETHERNET_LEN + IPV4_HEADER_LEN);
         let len = ICMP_HEADER_LEN + data.len();
@@ -88,8 +94,8 @@ impl<N: Nic> Engine<N> {
         let framer = self.framer;
         let ip_checksum = self.nic.limits().tx_ip_checksum;
         let header = Ipv4Header {
-            src: self.routes.source(),
-            dst: to,
+            src: asked.dst,
+            dst: asked.src,
             protocol: PROTOCOL_ICMP,
             tos: 0,
             ttl: framer.ttl(),

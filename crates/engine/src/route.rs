@@ -1,29 +1,48 @@
 //! Where a packet goes next: to the host itself, or to the gateway.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::ops::RangeInclusive;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use tcp::endpoint::AddressRange;
 
 use crate::error::ConnectError;
 
 /// The smallest MTU IPv4 knows (RFC 791).
 pub(crate) const MIN_MTU: u16 = 68;
 
-/// One address, its network, and a way out of it.
+/// Our addresses, their network, and a way out of it.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Routes {
-    address: Ipv4Addr,
+    first: Ipv4Addr,
+    /// How many follow the first.
+    more: u32,
     prefix: u8,
     gateway: Option<Ipv4Addr>,
 }
 
 impl Routes {
-    /// `prefix` is 1 to 32.
-    pub(crate) fn new(address: Ipv4Addr, prefix: u8, gateway: Option<Ipv4Addr>) -> Routes {
-        Routes { address, prefix, gateway }
+    /// `prefix` is 1 to 32; all `addresses` lie in one network.
+    pub(crate) fn new(addresses: RangeInclusive<Ipv4Addr>, prefix: u8, gateway: Option<Ipv4Addr>) -> Routes {
+        let (first, last) = addresses.into_inner();
+        Routes { first, more: u32::from(last).saturating_sub(u32::from(first)), prefix, gateway }
     }
 
-    /// Our address: the source of whatever we send.
-    pub(crate) fn source(&self) -> Ipv4Addr {
-        self.address
+    /// Our first address: the one that asks for others.
+    pub(crate) fn first(&self) -> Ipv4Addr {
+        self.first
+    }
+
+    /// Where connections can come from: all our addresses.
+    pub(crate) fn sources(&self) -> AddressRange {
+        let last = Ipv4Addr::from(u32::from(self.first).wrapping_add(self.more));
+        AddressRange::new(self.first.into(), last.into())
+            .unwrap_or(AddressRange::from(IpAddr::V4(self.first)))
+    }
+
+    /// Whether a packet for `a` is for us.
+    #[inline]
+    pub(crate) fn is_ours(&self, a: Ipv4Addr) -> bool {
+        u32::from(a).wrapping_sub(u32::from(self.first)) <= self.more
     }
 
     fn mask(&self) -> u32 {
@@ -31,22 +50,23 @@ impl Routes {
     }
 
     fn network(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.address) & self.mask())
+        Ipv4Addr::from(u32::from(self.first) & self.mask())
     }
 
-    fn on_link(&self, a: Ipv4Addr) -> bool {
-        (u32::from(a) ^ u32::from(self.address)) & self.mask() == 0
+    /// Whether `a` is reached without a gateway.
+    pub(crate) fn is_on_link(&self, a: Ipv4Addr) -> bool {
+        (u32::from(a) ^ u32::from(self.first)) & self.mask() == 0
     }
 
     /// The address that means every host of our network, where there is one.
     pub(crate) fn broadcast(&self) -> Option<Ipv4Addr> {
-        (self.prefix < 31).then(|| Ipv4Addr::from(u32::from(self.address) | !self.mask()))
+        (self.prefix < 31).then(|| Ipv4Addr::from(u32::from(self.first) | !self.mask()))
     }
 
     /// Whether `a` means every host of our network, or the network itself. A /31 and a /32 have neither (RFC 3021).
     pub(crate) fn is_network_broadcast(&self, a: Ipv4Addr) -> bool {
         let host = u32::from(a) & !self.mask();
-        self.prefix < 31 && self.on_link(a) && (host == 0 || host == !self.mask())
+        self.prefix < 31 && self.is_on_link(a) && (host == 0 || host == !self.mask())
     }
 
     /// Whether a host may have `a` as its address and send from it to us (RFC 1122 §3.2.1.3).
@@ -55,7 +75,7 @@ impl Routes {
             || a.is_multicast()
             || a.is_broadcast()
             || a.is_loopback()
-            || a == self.address
+            || self.is_ours(a)
             || self.is_network_broadcast(a))
     }
 
@@ -72,7 +92,7 @@ impl Routes {
 
     /// The neighbour that a packet to `remote` is handed to.
     pub(crate) fn next_hop(&self, remote: Ipv4Addr) -> Result<Ipv4Addr, ConnectError> {
-        if self.on_link(remote) {
+        if self.is_on_link(remote) {
             return Ok(remote);
         }
         self.gateway.ok_or(ConnectError::NoRoute {
@@ -91,24 +111,40 @@ mod tests {
         s.parse().unwrap()
     }
 
+    fn routes(address: &str, prefix: u8, gateway: Option<Ipv4Addr>) -> Routes {
+        Routes::new(ip(address)..=ip(address), prefix, gateway)
+    }
+
+    #[test]
+    fn every_address_of_the_range_is_ours_and_no_peer() {
+        let r = Routes::new(ip("10.1.2.3")..=ip("10.1.3.4"), 16, None);
+        for ours in ["10.1.2.3", "10.1.2.255", "10.1.3.0", "10.1.3.4"] {
+            assert!(r.is_ours(ip(ours)) && !r.is_peer(ip(ours)), "{ours}");
+        }
+        for other in ["10.1.2.2", "10.1.3.5", "9.255.255.255", "10.1.9.9"] {
+            assert!(!r.is_ours(ip(other)) && r.is_peer(ip(other)), "{other}");
+        }
+        assert_eq!((r.sources().first(), r.sources().count()), (ip("10.1.2.3").into(), 258));
+    }
+
     #[test]
     fn on_link_is_reached_directly_and_the_rest_by_the_gateway() {
-        let r = Routes::new(ip("10.1.2.3"), 24, Some(ip("10.1.2.1")));
+        let r = routes("10.1.2.3", 24, Some(ip("10.1.2.1")));
         assert_eq!(r.next_hop(ip("10.1.2.200")), Ok(ip("10.1.2.200")));
         assert_eq!(r.next_hop(ip("10.1.3.1")), Ok(ip("10.1.2.1")));
-        assert_eq!(r.source(), ip("10.1.2.3"));
+        assert_eq!(r.first(), ip("10.1.2.3"));
     }
 
     #[test]
     fn without_a_gateway_the_error_names_the_network() {
-        let r = Routes::new(ip("10.1.2.3"), 24, None);
+        let r = routes("10.1.2.3", 24, None);
         let e = r.next_hop(ip("8.8.8.8")).unwrap_err().to_string();
         assert!(e.contains("8.8.8.8") && e.contains("10.1.2.0/24"), "{e}");
     }
 
     #[test]
     fn only_unicast_hosts_are_peers() {
-        let r = Routes::new(ip("10.1.2.3"), 24, None);
+        let r = routes("10.1.2.3", 24, None);
         for bad in
             ["0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1", "10.1.2.3", "10.1.2.0", "10.1.2.255"]
         {
@@ -126,9 +162,9 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_slash_31_are_hosts() {
-        let r = Routes::new(ip("10.0.0.1"), 31, None);
+        let r = routes("10.0.0.1", 31, None);
         assert!(r.is_peer(ip("10.0.0.0")));
-        let r = Routes::new(ip("10.0.0.1"), 32, None);
+        let r = routes("10.0.0.1", 32, None);
         assert!(r.next_hop(ip("10.0.0.2")).is_err());
     }
 }

@@ -118,7 +118,7 @@ impl<N: Nic> Engine<N> {
             }
         };
         let header = &ip.header;
-        if header.dst != self.routes.source() {
+        if !self.routes.is_ours(header.dst) {
             self.counters.drop_ip_not_ours += 1;
         } else if ip.is_fragment {
             self.counters.drop_ip_fragment += 1;
@@ -227,7 +227,7 @@ impl<N: Nic> Engine<N> {
         };
         if let Icmpv4::EchoRequest { id, seq, data } = message {
             self.counters.rx_echo_requests += 1;
-            self.send_echo_reply(ip.header.src, src_mac, &Icmpv4::EchoReply { id, seq, data });
+            self.send_echo_reply(&ip.header, src_mac, &Icmpv4::EchoReply { id, seq, data });
             return;
         }
         let Some((kind, quoted)) = message.error() else {

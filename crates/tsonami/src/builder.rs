@@ -206,7 +206,7 @@ impl EngineBuilder {
     /// Everything that comes before the device.
     fn start_eal(self, core: Option<usize>) -> Result<(Eal, DeviceSpec), BuildError> {
         let device: DeviceSpec = self.config.device.parse()?;
-        dpdk::refuse_kernel_address(&device, self.config.address.addr())?;
+        dpdk::refuse_kernel_address(&device, self.config.address.all())?;
         dpdk::refuse_used_tap(&device)?;
         run_on(core)?;
         if let Some(eal) = self.eal {

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use dpdk::DeviceSpec;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectOptions, WaitStrategy};
+use crate::{Addresses, ConnectOptions, WaitStrategy};
 
 /// Everything an engine is told at its start.
 ///
@@ -32,8 +31,9 @@ pub struct Config {
     /// The device: `tap[:NAME][,host=ADDR/LEN]`, `virtio-user:SOCKET`, `vhost:SOCKET`, `memif:SOCKET`, `pci:ADDRESS`,
     /// `af_packet:IFACE`, `null`, or `vdev:` followed by DPDK's own words.
     pub device: String,
-    /// Our own address, with the length of its network's prefix. Only IPv4 is sent as yet.
-    pub address: IpNet,
+    /// Our own address, with the length of its network's prefix: `10.0.0.2/24`; or several in a row: `10.0.0.2-10.0.3.254/16`.
+    /// Only IPv4 is sent as yet.
+    pub address: Addresses,
     /// Next hop for peers outside that network. Without it they cannot be reached.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
@@ -177,7 +177,7 @@ pub enum ConfigFileError {
 
 impl Config {
     /// Settings for a device and an address, defaults for everything else.
-    pub fn new(device: impl Into<String>, address: IpNet) -> Config {
+    pub fn new(device: impl Into<String>, address: Addresses) -> Config {
         Config {
             device: device.into(),
             address,
@@ -230,6 +230,7 @@ mod tests {
     #[test]
     fn every_key_can_be_written_and_read_back() {
         let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+        config.address = "10.0.0.2-10.0.0.9/24".parse().unwrap();
         config.gateway = Some("10.0.0.1".parse().unwrap());
         config.mtu = Some(9000);
         config.link_rate = Some(100_000_000);

@@ -73,6 +73,7 @@
 #[cfg(test)]
 extern crate self as tsonami;
 
+mod addresses;
 mod blocking;
 mod builder;
 mod cancel;
@@ -92,6 +93,7 @@ mod stream;
 mod wait;
 mod workers;
 
+pub use addresses::{Addresses, ParseAddressesError};
 pub use blocking::Wait;
 pub use builder::{BuildError, EngineBuilder};
 pub use cancel::Cancel;

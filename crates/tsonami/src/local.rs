@@ -395,7 +395,8 @@ pub(crate) fn engine_config(config: &Config) -> Result<EngineConfig, BuildError>
         streaming: streaming(config, largest_cache()),
         device: DeviceBudget { assumed_bps: config.link_rate.unwrap_or(default.assumed_bps), ..default },
         neighbours,
-        ..EngineConfig::new(v4(config.address.addr())?, config.address.prefix_len(), secrets)
+        last_address: Some(v4(config.address.last())?),
+        ..EngineConfig::new(v4(config.address.first())?, config.address.prefix_len(), secrets)
     })
 }
 

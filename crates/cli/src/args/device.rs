@@ -17,7 +17,8 @@ pub(crate) struct DeviceArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArg,
 
-    /// Our own address and its network [default with a TAP: 10.77.0.2/24]
+    /// Our own address and its network; several as FIRST-LAST/LEN: connections leave from each in turn
+    /// [default with a TAP: 10.77.0.2/24]
     #[arg(long, value_name = "ADDR/LEN")]
     pub(crate) addr: Option<String>,
 

@@ -78,8 +78,8 @@ pub(crate) struct AskArgs {
     #[arg(long, value_name = "SIZE", value_parser = Size::parse_positive, help_heading = "What to ask")]
     pub(crate) response: Option<Size>,
 
-    /// Connections at the same time, up to 28232: a local port for each
-    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=28_232),
+    /// Connections at the same time: up to 28232, a local port each, for each address of ours
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16_777_216),
           help_heading = "What to ask")]
     pub(crate) parallel: u32,
 

@@ -43,8 +43,8 @@ pub(crate) struct SendArgs {
     #[arg(short, long, value_name = "RATE", help_heading = "What to send")]
     pub(crate) bitrate: Option<BitRate>,
 
-    /// Connections at the same time, up to 28232: a local port for each
-    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=28_232),
+    /// Connections at the same time: up to 28232, a local port each, for each address of ours
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16_777_216),
           help_heading = "What to send")]
     pub(crate) parallel: u32,
 

@@ -38,6 +38,7 @@ fn measure(ask: &AskArgs, kind: Kind, common: &CommonArgs, console: &Console) ->
     let mut config = settings::config(&common.device, &common.tuning, &common.watch)?;
     let peer = ask.peer.resolve(ask.port, DEFAULT_PORT).map_err(|e| Failure::new(Exit::Usage, e))?;
     settings::check_peer(peer, &config)?;
+    settings::set_connections(&mut config, ask.parallel)?;
     settings::connection::set_sending(&mut config, &common.connection)?;
     let plan = Plan {
         peer,

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
             format!("{workers} workers need as many connections at least: {} asked for", args.parallel);
         return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {workers}")));
     }
+    settings::set_connections(&mut config, args.parallel)?;
     settings::connection::set_sending(&mut config, &args.connection)?;
     if let Some(total) = args.bitrate {
         bitrate::share(&mut config, total, args.parallel)?;

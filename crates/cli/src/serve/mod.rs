@@ -5,7 +5,7 @@ mod report;
 mod sink;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,7 +45,10 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     if workers > 1 && args.answer.is_some() {
         return Err(Failure::new(Exit::Usage, "--answer is served by one worker").mend("--workers 1"));
     }
-    let local = SocketAddr::new(config.address.addr(), args.port);
+    // One listener for all our addresses.
+    let own = config.address;
+    let any = if own.first().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let local = SocketAddr::new(if own.count() == 1 { own.first() } else { any }, args.port);
     let wanted = if args.once { Some(1) } else { args.connections };
     let tally = Tally::default();
     let listening = Barrier::new(workers.into());

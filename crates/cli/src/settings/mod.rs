@@ -5,7 +5,7 @@ pub(crate) mod connection;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
-use tsonami::{Config, ConfigFileError, DeviceSpec, Hugepages, ParseDeviceError, WaitStrategy};
+use tsonami::{Addresses, Config, ConfigFileError, DeviceSpec, Hugepages, ParseDeviceError, WaitStrategy};
 
 use crate::args::{DeviceArgs, HugepagesArg, MemoryArgs, TuningArgs, WaitArg, WatchArgs, WorkerArgs};
 use crate::exit::Exit;
@@ -31,8 +31,7 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
             e => Failure::new(Exit::Usage, format!("the configuration '{}' is wrong:\n{e}", path.display())),
         })?,
         None => {
-            let mut config =
-                Config::new(OWN_TAP, IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
+            let mut config = Config::new(OWN_TAP, one(OWN_TAP_ADDRESS, OWN_TAP_PREFIX));
             config.connection = connection::defaults();
             config
         }
@@ -78,6 +77,40 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     Ok(config)
 }
 
+/// Room for so many connections at a time to one peer, if our addresses have a local port for each.
+pub(crate) fn set_connections(config: &mut Config, connections: u32) -> Result<(), Failure> {
+    let own = config.address;
+    let ports = own.count().saturating_mul(LOCAL_PORTS);
+    if u64::from(connections) > ports {
+        let what = format!("{connections} connections need a local port each, and {own} has {ports}");
+        let failure = Failure::new(Exit::Usage, what);
+        return Err(match with_ports_for(&own, connections) {
+            Some(enough) => {
+                failure.mend(format!("--addr {enough}      (if nobody else uses these addresses)"))
+            }
+            None => failure.mend(format!("--parallel {ports}")),
+        });
+    }
+    config.max_connections = config.max_connections.max(connections);
+    Ok(())
+}
+
+/// Local ports of one address for connections that name none (`EndpointConfig::ports`).
+const LOCAL_PORTS: u64 = 28_232;
+
+/// Addresses from the first of ours on, enough for so many connections, in a network that holds them.
+fn with_ports_for(own: &Addresses, connections: u32) -> Option<Addresses> {
+    let IpAddr::V4(first) = own.first() else { return None };
+    let more = u32::try_from(u64::from(connections).div_ceil(LOCAL_PORTS) - 1).ok()?;
+    let last = Ipv4Addr::from(u32::from(first).checked_add(more)?);
+    (8..=own.prefix_len()).rev().find_map(|len| {
+        // The network's last address is nobody's.
+        let next = Ipv4Addr::from(u32::from(last).checked_add(1)?);
+        Addresses::range(first.into(), next.into(), len).ok()?;
+        Addresses::range(first.into(), last.into(), len).ok()
+    })
+}
+
 /// How many workers there are, by the command line or the file.
 pub(crate) fn set_workers(config: &mut Config, args: &WorkerArgs) -> u16 {
     let workers = &mut config.workers;
@@ -91,8 +124,7 @@ pub(crate) fn set_workers(config: &mut Config, args: &WorkerArgs) -> u16 {
 
 /// Settings for a device that is only looked at, and never sends.
 pub(crate) fn config_to_look_at(dev: &str, memory: &MemoryArgs) -> Result<Config, Failure> {
-    let nobody = IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let mut config = Config::new(dev, nobody);
+    let mut config = Config::new(dev, one(Ipv4Addr::UNSPECIFIED, 0));
     set_memory(&mut config, memory)?;
     Ok(config)
 }
@@ -115,10 +147,10 @@ fn set_memory(config: &mut Config, args: &MemoryArgs) -> Result<(), Failure> {
 }
 
 /// The kernel's side of a TAP, where it is a neighbour of ours.
-fn kernel_side(device: &DeviceSpec, ours: &IpNet) -> Option<IpAddr> {
+fn kernel_side(device: &DeviceSpec, ours: &Addresses) -> Option<IpAddr> {
     match device {
         DeviceSpec::Tap { host: Some((kernel, _)), .. } => {
-            Some(*kernel).filter(|kernel| ours.contains(kernel) && *kernel != ours.addr())
+            Some(*kernel).filter(|kernel| ours.is_neighbourly(*kernel) && !ours.contains(*kernel))
         }
         _ => None,
     }
@@ -143,23 +175,28 @@ fn check_sizes(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn parse_address(text: &str) -> Result<IpNet, Failure> {
-    text.parse().map_err(|_| {
-        Failure::new(Exit::Usage, format!("--addr '{text}' is no address with a network length")).mend(
-            format!(
-                "--addr {}/24",
-                text.split('/').next().filter(|a| a.parse::<IpAddr>().is_ok()).unwrap_or("10.77.0.2")
-            ),
-        )
+fn parse_address(text: &str) -> Result<Addresses, Failure> {
+    text.parse().map_err(|error| {
+        // With a length that all of them fit in.
+        let whole = |len: u8| {
+            text.split('/').next().and_then(|range| format!("{range}/{len}").parse::<Addresses>().ok())
+        };
+        let mend = [24, 16, 8].into_iter().find_map(whole).unwrap_or(one(OWN_TAP_ADDRESS, OWN_TAP_PREFIX));
+        Failure::new(Exit::Usage, format!("--addr: {error}")).mend(format!("--addr {mend}"))
     })
+}
+
+/// One address.
+fn one(address: Ipv4Addr, prefix_len: u8) -> Addresses {
+    IpNet::new_assert(IpAddr::V4(address), prefix_len).into()
 }
 
 /// Our address on a TAP whose kernel side is given (`tap:x,host=192.0.2.1/24`): the next one. Other devices need
 /// `--addr`.
-fn address_beside(device: &DeviceSpec) -> Result<IpNet, Failure> {
+fn address_beside(device: &DeviceSpec) -> Result<Addresses, Failure> {
     match device {
         DeviceSpec::Tap { host: None, .. } => {
-            return Ok(IpNet::new_assert(IpAddr::V4(OWN_TAP_ADDRESS), OWN_TAP_PREFIX));
+            return Ok(one(OWN_TAP_ADDRESS, OWN_TAP_PREFIX));
         }
         DeviceSpec::Tap { host: Some((IpAddr::V4(host), prefix)), .. } => {
             let net = Ipv4Net::new_assert(*host, *prefix);
@@ -171,7 +208,7 @@ fn address_beside(device: &DeviceSpec) -> Result<IpNet, Failure> {
                 net.hosts().find(free)
             };
             if let Some(address) = address {
-                return Ok(IpNet::new_assert(IpAddr::V4(address), *prefix));
+                return Ok(one(address, *prefix));
             }
         }
         _ => {}
@@ -209,7 +246,7 @@ pub(crate) fn check_peer(peer: SocketAddr, config: &Config) -> Result<(), Failur
                 _ => failure.mend("give the address that the peer has on the device's network"),
             }
         }
-        ip if ip == config.address.addr() => {
+        ip if config.address.contains(ip) => {
             Failure::new(Exit::Usage, format!("{ip} is our own address: nobody else would answer"))
                 .mend("give the peer's address, or another one of our own with --addr")
         }
@@ -318,8 +355,28 @@ mod tests {
     }
 
     #[test]
+    fn more_connections_than_local_ports_are_refused_with_the_addresses_that_have_them() {
+        let mut config = parsed(&["--addr", "10.77.0.2/24"]).unwrap();
+        assert!(set_connections(&mut config, 28_232).is_ok());
+        assert_eq!(config.max_connections, 65_536, "the default is more");
+        let refused = |config: &mut Config, n| set_connections(config, n).unwrap_err().mend[0].clone();
+        assert!(refused(&mut config, 28_233).starts_with("--addr 10.77.0.2-10.77.0.3/24"));
+        assert!(refused(&mut config, 28_232 * 254).starts_with("--addr 10.77.0.2-10.77.0.255/23"));
+        config.address = "10.77.0.2-10.77.0.40/24".parse().unwrap();
+        assert!(set_connections(&mut config, 1_000_000).is_ok());
+        assert_eq!(config.max_connections, 1_000_000);
+    }
+
+    #[test]
     fn an_address_without_a_length_is_shown_with_one() {
         let failure = parsed(&["--addr", "10.1.2.3"]).unwrap_err();
         assert_eq!(failure.mend, ["--addr 10.1.2.3/24"]);
+        let failure = parsed(&["--addr", "10.1.2.3-10.1.3.3"]).unwrap_err();
+        assert_eq!(failure.mend, ["--addr 10.1.2.3-10.1.3.3/16"]);
+        let failure = parsed(&["--addr", "nonsense"]).unwrap_err();
+        assert_eq!(failure.mend, ["--addr 10.77.0.2/24"]);
+        let several = parsed(&["--addr", "10.1.2.3-10.1.3.3/16"]).unwrap();
+        assert_eq!(several.address.count(), 257);
+        assert!(check_peer("10.1.2.77:5001".parse().unwrap(), &several).is_err(), "it is ours");
     }
 }

@@ -188,3 +188,52 @@ fn a_neighbour_nobody_needs_any_more_makes_room() {
     assert!(e.is_idle());
     e.connect(now, other, &cfg()).unwrap();
 }
+
+/// The last one of nine addresses that A has; its peer is further off.
+const LAST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+
+fn engine_of_nine() -> TestEngine {
+    engine_with(EngineConfig { last_address: Some(LAST), ..config(A) }, limits())
+}
+
+#[test]
+fn each_of_our_addresses_is_answered_for_as_itself() {
+    let mut e = engine_of_nine();
+    let now = Time::from_nanos(1_000_000_000);
+    for ours in [A, Ipv4Addr::new(10, 0, 0, 5), LAST] {
+        e.fake().inject(&arp_frame([0xff; 6], request(MAC_B, FAR, ours)));
+        e.poll(now);
+        let reply =
+            Arp { op: Op::Reply, sender_mac: MAC_A, sender_ip: ours, target_mac: MAC_B, target_ip: FAR };
+        assert_eq!(arps(&mut e), [(MAC_B.to_vec(), reply)]);
+    }
+    e.fake().inject(&arp_frame([0xff; 6], request(MAC_B, FAR, Ipv4Addr::new(10, 0, 0, 10))));
+    e.poll(now);
+    assert_eq!(arps(&mut e), [], "the next one is somebody else's");
+    assert_eq!(e.counters().arp_replies_sent, 3);
+    // Who claims one of them is told whose it is.
+    e.fake().inject(&arp_frame([0xff; 6], request(MAC_B, LAST, LAST)));
+    e.poll(now);
+    assert_eq!(arps(&mut e), [([0xff; 6].to_vec(), request(MAC_A, LAST, LAST))]);
+    assert_eq!(e.counters().arp_conflicts, 1);
+}
+
+#[test]
+fn connections_leave_from_each_of_our_addresses_in_turn_and_are_answered_there() {
+    let mut net =
+        Net::with(engine_of_nine(), engine_with(EngineConfig { address: FAR, ..config(B) }, limits()));
+    net.b.listen(SocketAddr::from((FAR, PORT)), 100, cfg()).unwrap();
+    let ids: Vec<_> =
+        (0..18).map(|_| net.a.connect(net.now, SocketAddr::from((FAR, PORT)), &cfg()).unwrap()).collect();
+    let mut from: Vec<_> = ids.iter().map(|id| net.a.tuple(*id).unwrap().local.ip()).collect();
+    from.sort_unstable();
+    from.dedup();
+    assert_eq!(from.len(), 9);
+    while net.step()
+        && net.events_b.iter().filter(|(_, e)| matches!(e, EngineEvent::Accepted(_))).count() < 18
+    {}
+    let connected = net.events_a.iter().filter(|(_, e)| matches!(e, EngineEvent::Conn(Event::Connected)));
+    assert_eq!(connected.count(), 18, "segments to each address are taken in");
+    assert_eq!(net.a.counters().drop_ip_not_ours, 0);
+}

@@ -6,6 +6,7 @@ mod counters;
 mod limiter;
 mod listeners;
 mod ports;
+mod range;
 mod reset;
 mod secrets;
 mod time_wait;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use counters::{DropReason, EndpointCounters};
 pub use listeners::{ListenError, ListenerId};
+pub use range::AddressRange;
 
 use self::limiter::Limiter;
 use self::listeners::Listeners;
@@ -218,12 +220,12 @@ impl Endpoint {
         self.listeners.remove(id)
     }
 
-    /// Opens a connection from `local` to `remote`: checks the addresses, chooses a port unless one is given,
-    /// and an initial sequence number. The SYN comes from the connection's `poll_transmit`.
+    /// Opens a connection from one of the addresses `local` to `remote`: checks the addresses, chooses one of ours by turns and
+    /// a port unless one is given, and an initial sequence number. The SYN comes from the connection's `poll_transmit`.
     ///
     /// `in_use` tells which tuples other connections have; `usable`, which ones arrive at their owner
-    /// (receive-side scaling may send them to another queue). Both are asked once for each port of the range
-    /// at most.
+    /// (receive-side scaling may send them to another queue). Both are asked once at most for each port of the range on each
+    /// address, and 65536 times at most in all; the next call goes on where this one gave up.
     ///
     /// # Errors
     /// [`ConnectError`]. Nothing has changed then.
@@ -231,7 +233,7 @@ impl Endpoint {
     pub fn connect<P: Payload>(
         &mut self,
         now: Time,
-        local: IpAddr,
+        local: AddressRange,
         local_port: Option<u16>,
         remote: SocketAddr,
         cfg: &ConnConfig,
@@ -243,42 +245,27 @@ impl Endpoint {
         if remote.port() == 0 || !address::is_unicast(remote.ip(), &self.broadcasts) {
             return Err(ConnectError::InvalidRemote(remote));
         }
-        if local_port == Some(0) || !address::is_unicast(local, &self.broadcasts) {
-            return Err(ConnectError::InvalidLocal(local));
+        let refused =
+            [local.first(), local.last()].into_iter().find(|ip| !address::is_unicast(*ip, &self.broadcasts));
+        if let Some(ip) = refused.or((local_port == Some(0)).then(|| local.first())) {
+            return Err(ConnectError::InvalidLocal(ip));
         }
-        if local.is_ipv4() != remote.is_ipv4() {
+        if local.first().is_ipv4() != remote.is_ipv4() {
             return Err(ConnectError::FamilyMismatch);
         }
-        let time_wait = &self.time_wait;
-        let taken = |tuple: &FourTuple| {
-            // A connection to itself would be a simultaneous open with itself.
-            tuple.local == tuple.remote || time_wait.get(tuple).is_some() || in_use(tuple)
-        };
-        let tuple = match local_port {
-            Some(port) => {
-                let tuple = FourTuple { local: SocketAddr::new(local, port), remote };
-                if taken(&tuple) {
-                    return Err(ConnectError::InUse(tuple));
-                }
-                if !usable(&tuple) {
-                    return Err(ConnectError::Unusable(tuple));
-                }
-                tuple
+        let (listeners, time_wait) = (&self.listeners, &self.time_wait);
+        let tuple = self.ports.choose(local, local_port, remote, |tuple| {
+            // Cheap first. A port that somebody listens on is left alone (RFC 6056 §3.2), unless it was asked for; a
+            // connection to itself would be a simultaneous open with itself.
+            let listening = local_port.is_none() && listeners.find(&tuple.local).is_some();
+            if listening || tuple.local == tuple.remote || time_wait.get(tuple).is_some() || in_use(tuple) {
+                Verdict::InUse
+            } else if usable(tuple) {
+                Verdict::Free
+            } else {
+                Verdict::Unusable
             }
-            None => {
-                let listeners = &self.listeners;
-                self.ports.choose(local, remote, |tuple| {
-                    // Cheap first. A port that somebody listens on is left alone (RFC 6056 §3.2).
-                    if listeners.find(&tuple.local).is_some() || taken(tuple) {
-                        Verdict::InUse
-                    } else if usable(tuple) {
-                        Verdict::Free
-                    } else {
-                        Verdict::Unusable
-                    }
-                })?
-            }
-        };
+        })?;
         self.counters.active_opens += 1;
         let (iss, ts_offset) = self.isn.initial(&tuple, now);
         Ok((tuple, Connection::connect(cfg, tuple, iss, ts_offset, now)))

@@ -207,7 +207,7 @@ mod connect {
     type Made = Result<FourTuple, ConnectError>;
 
     fn connect(endpoint: &mut Endpoint, local: &str, port: Option<u16>, remote: &str) -> Made {
-        let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
+        let (local, remote) = (local.parse::<IpAddr>().unwrap().into(), remote.parse().unwrap());
         let cfg = ConnConfig::default();
         let made = endpoint.connect::<TestBuf>(secs(1), local, port, remote, &cfg, |_| false, |_| true);
         made.map(|(tuple, connection)| {
@@ -252,7 +252,7 @@ mod connect {
             endpoint
                 .connect::<TestBuf>(
                     secs(1),
-                    "10.0.0.1".parse().unwrap(),
+                    IpAddr::from([10, 0, 0, 1]).into(),
                     port,
                     "10.0.0.2:80".parse().unwrap(),
                     &cfg,
