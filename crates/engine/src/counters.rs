@@ -40,6 +40,7 @@ counters! {
     rx_bytes: "Bytes of them, Ethernet headers included.",
     rx_segments: "TCP segments handed to connections and listeners.",
     rx_payload_bytes: "TCP payload bytes of them.",
+    rx_acks_outrun: "ACKs received that the next one of the same burst made superfluous: never looked at.",
     rx_arp: "ARP packets received.",
     rx_echo_requests: "ICMP echo requests received.",
     rx_icmp_errors: "ICMP errors received that quote one of our connections.",

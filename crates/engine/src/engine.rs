@@ -99,6 +99,8 @@ pub struct Engine<N: Nic> {
     pub(crate) backoff: Backoff,
     pub(crate) lateness: Lateness,
     pub(crate) received: Vec<RxPiece<N::Buf>>,
+    /// ACKs that the frame at hand [made superfluous](crate::outrun).
+    pub(crate) outrun: u32,
     pub(crate) fired: Vec<u32>,
     pub(crate) actions: Vec<Action>,
     /// Connections whose neighbour answered, or did not.
@@ -172,6 +174,7 @@ impl<N: Nic> Engine<N> {
             backoff: Backoff::default(),
             lateness: Lateness::default(),
             received: Vec::with_capacity(usize::from(cfg.bounds.rx_pieces.min(RX_BURST))),
+            outrun: 0,
             fired: Vec::with_capacity(usize::from(cfg.bounds.timers)),
             actions: Vec::new(),
             woken: VecDeque::new(),

@@ -42,6 +42,7 @@ mod long_send;
 mod neigh;
 pub mod nic;
 mod occupancy;
+mod outrun;
 mod pressure;
 mod reply;
 mod reserve;

@@ -4,6 +4,7 @@
 //! All segments that have arrived are processed before anything is sent: a burst of ACKs then opens the window once, and
 //! what goes out is as large as it can be.
 
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use tcp::conn::Connection;
@@ -19,6 +20,7 @@ use crate::frame::{
     BROADCAST, ETHERNET_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, is_other_station,
 };
 use crate::nic::{Nic, RxChecksum, RxPiece};
+use crate::outrun::is_outrun;
 use crate::slot::Slot;
 
 /// Pieces of one burst at most. A burst is processed before the next one is asked for, while it is in the cache.
@@ -40,14 +42,22 @@ impl<N: Nic> Engine<N> {
             left = left.saturating_sub(pieces.len());
             let now = self.nic.now().map_or(self.now, |fetched| fetched.max(self.now));
             self.now = now;
-            let mut rest = &pieces[..];
+            let mut rest = &mut pieces[..];
             while !rest.is_empty() {
                 // A frame ends with the first piece that nothing follows, or with the burst.
                 let len = rest.iter().position(|p| !p.more).map_or(rest.len(), |last| last + 1);
-                let (frame, tail) = rest.split_at(len);
+                let (frame, tail) = rest.split_at_mut(len);
                 rest = tail;
                 frames += 1;
+                if let ([this], Some(next)) = (&*frame, rest.first_mut())
+                    && is_outrun(this, next)
+                {
+                    self.outrun += 1;
+                    self.counters.rx_bytes += this.buf.len() as u64;
+                    continue;
+                }
                 self.frame(frame, now);
+                self.counters.rx_acks_outrun += u64::from(mem::take(&mut self.outrun));
             }
             pieces.clear();
         }
@@ -168,6 +178,7 @@ impl<N: Nic> Engine<N> {
                 self.counters.rx_segments += 1;
                 self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
                 let Some(slot) = self.slots.get_mut(index) else { return };
+                slot.conn.on_outrun(self.outrun);
                 each_piece(frame, start + tcp.header_len, end, |at, last, payload| {
                     slot.conn.on_segment(now, tcp.piece(at, last, ecn, payload));
                 });

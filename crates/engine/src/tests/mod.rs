@@ -10,6 +10,7 @@ mod last_resort;
 mod long_sends;
 mod marking;
 mod neighbours;
+mod outrun;
 mod partial;
 mod pressure;
 mod send_calls;

@@ -176,6 +176,7 @@ impl<P: Payload> Connection<P> {
         let marked = self.ecn.is_echoed();
         self.cc.on_ack(&AckSample {
             now,
+            acks: self.outrun + 1,
             // What cwnd let out; not what the device refused and the peer has all the same.
             acked: acked.delivered.saturating_sub(told).max(1),
             una: ack,
@@ -256,6 +257,7 @@ impl<P: Payload> Connection<P> {
         );
         self.cc.on_ack(&AckSample {
             now,
+            acks: self.outrun + 1,
             acked: arrived.delivered,
             una: self.snd_una(),
             flight: self.flight.bytes(),

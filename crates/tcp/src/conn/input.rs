@@ -10,19 +10,27 @@ use crate::{ConnErrorKind, Event, IcmpError, IcmpErrorKind, Nanos, Offset, Paylo
 const TIMESTAMP_LIFETIME: Nanos = Nanos::from_secs(24 * 24 * 3600);
 
 impl<P: Payload> Connection<P> {
+    /// `n` bare ACKs arrived, and right behind them the segment that is fed in next: a bare ACK too, of more bytes. They are not
+    /// fed in, since it says all that they did; only how many there were is news.
+    #[inline]
+    pub fn on_outrun(&mut self, n: u32) {
+        self.outrun += n;
+    }
+
     /// A segment of this connection arrived at `now`. Its checksum was verified, and its addresses are those of
     /// [`tuple`](Connection::tuple).
     ///
     /// Afterwards `poll_transmit`, `poll_event`, `read`, `pop_reclaimed`, `time_wait` and `next_timeout` may all
     /// answer anew. Feed every segment of a receive burst before polling: ACKs are aggregated (MUST-58).
     pub fn on_segment(&mut self, now: Time, seg: Segment<P>) {
-        self.counts.segments_received += 1;
+        self.counts.segments_received += u64::from(self.outrun) + 1;
         match self.state {
             // Whoever owns the endpoint answers for what does not exist.
-            State::Closed | State::Listen => return,
+            State::Closed | State::Listen => self.outrun = 0,
             State::SynSent => self.on_segment_syn_sent(now, seg),
             _ => self.on_segment_synchronized(now, seg),
         }
+        self.outrun = 0;
         if self.ack.owed() == Owed::Later {
             self.timers.arm_if_idle(Timer::DelayedAck, now + self.delayed_ack());
         }

@@ -243,6 +243,8 @@ pub struct Connection<P> {
     ack: AckState,
     /// Last.ACK.sent as an offset (RFC 7323 §4.3).
     acked_to: Offset,
+    /// ACKs that the next segment made superfluous.
+    outrun: u32,
     /// The peer's FIN was received in order.
     peer_fin: bool,
 
@@ -345,6 +347,7 @@ impl<P: Payload> Connection<P> {
             recv_window: RecvWindow::new(),
             ack: AckState::new(536, 0),
             acked_to: Offset::ZERO,
+            outrun: 0,
             peer_fin: false,
             timers: Timers::new(),
             events: Events::default(),

@@ -330,18 +330,20 @@ impl<P: Payload> SendQueue<P> {
     }
 
     /// Index of the chunk that holds byte `offset`; the number of chunks when none does.
+    #[inline]
     fn index_of(&self, offset: Offset) -> usize {
-        // New data is what is asked for nearly always: at SND.NXT, or a few chunks further.
-        let near = self.nxt.chunk.saturating_sub(self.popped) as usize;
-        for i in near..near + 3 {
-            if let Some(chunk) = self.chunks.get(i)
-                && chunk.start <= offset
-                && offset < chunk.end()
-            {
-                return i;
-            }
-        }
-        self.chunks.partition_point(|chunk| chunk.end() <= offset)
+        // What is asked for is nearly always what was just proposed, or comes next; else it is at SND.NXT.
+        self.near(self.proposed, offset)
+            .or_else(|| self.near(self.nxt, offset))
+            .unwrap_or_else(|| self.chunks.partition_point(|chunk| chunk.end() <= offset))
+    }
+
+    /// The same among the few chunks around `cursor`.
+    #[inline]
+    fn near(&self, cursor: Cursor, offset: Offset) -> Option<usize> {
+        let at = cursor.chunk.saturating_sub(self.popped) as usize;
+        let holds = |i: &usize| self.chunks.get(*i).is_some_and(|c| c.start <= offset && offset < c.end());
+        [at, at + 1, at.wrapping_sub(1), at + 2].into_iter().find(holds)
     }
 
     /// `cursor` moved forward to `to`: passes the chunks that end before or at it, except the last.

@@ -48,7 +48,7 @@ impl HyStart {
         let window_end = *self.window_end.get_or_insert(next);
         if let Some(rtt) = sample.rtt {
             self.round_min = self.round_min.min(rtt);
-            self.samples += 1;
+            self.samples += sample.acks;
             self.judge();
         }
         if sample.una >= window_end {

@@ -42,7 +42,7 @@ impl Window {
     /// burst: bursts are bounded at half the window (`S22`), and a receiver that coalesces (GRO) sends a single ACK for
     /// dozens of segments. After a timeout the bound is one MSS (RFC 3465 §2.3).
     fn slow_start(&mut self, sample: &AckSample) {
-        let bound = if sample.after_rto { self.mss } else { u64::MAX };
+        let bound = if sample.after_rto { self.mss * u64::from(sample.acks) } else { u64::MAX };
         // Never beyond ssthresh by slow start alone: a stretch ACK would overshoot what loss has taught.
         let grown = self.cwnd + sample.acked.min(bound);
         self.cwnd = grown.min(self.ssthresh.max(self.cwnd + self.mss.min(sample.acked)));
@@ -62,6 +62,8 @@ impl Window {
 pub struct AckSample {
     /// When it arrived.
     pub now: Time,
+    /// How many ACKs it stands for: those that it outran on the way through the receive queue, and itself.
+    pub acks: u32,
     /// Bytes the peer was not known to have before.
     pub acked: u64,
     /// SND.UNA after it.
@@ -176,6 +178,7 @@ mod tests {
     pub(super) fn ack(acked: u64) -> AckSample {
         AckSample {
             now: Time::ZERO,
+            acks: 1,
             acked,
             una: Offset::ZERO,
             flight: 0,
