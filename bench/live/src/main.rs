@@ -4,7 +4,6 @@
 mod kernel;
 mod link;
 mod matrix;
-mod place;
 mod run;
 mod simulated;
 mod table;

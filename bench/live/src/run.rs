@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use live::place::{Namespace, Process, myself, prefer};
 use serde::{Deserialize, Serialize};
 
 use crate::link::Report;
-use crate::place::{Namespace, Process, myself, prefer};
 
 /// Bytes a full frame takes on the link: MTU, Ethernet header, framing.
 const FULL_FRAME: u64 = 1490 + 14 + 24;

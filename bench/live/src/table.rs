@@ -5,6 +5,7 @@ use std::io::Result;
 use std::path::PathBuf;
 
 use clap::Args;
+use live::quantile::quantile;
 
 use crate::matrix::{Run, read};
 use crate::run::{Cell, Sender, Stack};
@@ -53,16 +54,14 @@ struct Middle {
 }
 
 impl Middle {
-    /// Quantiles are taken between neighbours, as most programs do (type 7 of Hyndman and Fan).
     fn of(values: impl IntoIterator<Item = f64>) -> Option<Middle> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let at = |q: f64| {
-            let place = q * (sorted.len().checked_sub(1)?) as f64;
-            let (below, above) = (sorted.get(place.floor() as usize)?, sorted.get(place.ceil() as usize)?);
-            Some(below + (above - below) * place.fract())
-        };
-        Some(Middle { low: at(0.25)?, median: at(0.5)?, high: at(0.75)? })
+        Some(Middle {
+            low: quantile(&sorted, 0.25)?,
+            median: quantile(&sorted, 0.5)?,
+            high: quantile(&sorted, 0.75)?,
+        })
     }
 
     /// With so many digits behind the point.

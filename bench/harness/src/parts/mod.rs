@@ -1,0 +1,66 @@
+//! What takes turns: each part runs one contestant, by itself or by starting programs, and returns its line of figures.
+//!
+//! A part owns what it makes. It starts programs by [`live::place`] or in its own process group, so that they are gone with
+//! it whatever ends it, and keeps files in the folder for temporary ones, which the runner removes.
+
+mod iperf3;
+pub(crate) mod kernel;
+mod memcpy;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::line::Line;
+
+/// What all parts are told.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) time: f64,
+    /// The CPU that sends, or asks
+    #[arg(long, default_value_t = 1)]
+    pub(crate) sender_cpu: usize,
+    /// The CPU that receives, or answers
+    #[arg(long, default_value_t = 0)]
+    pub(crate) receiver_cpu: usize,
+}
+
+/// Runs one contestant, and prints its figures as a line of JSON
+#[derive(Parser, Debug)]
+pub(crate) struct PartArgs {
+    #[command(flatten)]
+    pub(crate) setting: Setting,
+    #[command(subcommand)]
+    pub(crate) part: Part,
+}
+
+/// The parts.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Part {
+    /// The kernel's sockets, sending over a veth pair
+    KernelBulk(kernel::bulk::BulkArgs),
+    /// The kernel's sockets, a byte there and a byte back over a veth pair
+    KernelRr(kernel::rr::RrArgs),
+    /// The kernel's sockets: connect, a byte there, a byte back, close, over a veth pair
+    KernelCrr(kernel::crr::CrrArgs),
+    /// iperf3 over a veth pair
+    Iperf3(iperf3::Iperf3Args),
+    /// Copies in memory
+    Memcpy(memcpy::MemcpyArgs),
+}
+
+/// Runs one.
+pub(crate) fn run(args: &PartArgs) -> Result<Line, Failure> {
+    let setting = &args.setting;
+    if !(setting.time > 0.0 && setting.time.is_finite()) {
+        return Err(Failure::new(format!("{} seconds cannot be measured", setting.time)).mend("--time 5"));
+    }
+    match &args.part {
+        Part::KernelBulk(args) => kernel::bulk::run(setting, args),
+        Part::KernelRr(args) => kernel::rr::run(setting, args),
+        Part::KernelCrr(args) => kernel::crr::run(setting, args),
+        Part::Iperf3(args) => iperf3::run(setting, args),
+        Part::Memcpy(args) => memcpy::run(setting, args),
+    }
+}
