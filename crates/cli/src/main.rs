@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod conns;
 mod console;
 mod devices;
 mod doctor;

@@ -14,13 +14,6 @@ use crate::failure::Failure;
 use crate::settings;
 use crate::units::Size;
 
-/// A running engine.
-pub(crate) fn engine(config: &Config, console: &Console) -> Result<LocalEngine, Failure> {
-    let engine = builder(config, console)?.build_local().map_err(|e| failure(&e, config))?;
-    announce(&engine, config);
-    Ok(engine)
-}
-
 /// What is to be told of an engine that started.
 pub(crate) fn announce(engine: &LocalEngine, config: &Config) {
     let device = engine.device();

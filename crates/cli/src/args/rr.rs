@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs};
+use super::{DeviceArgs, LogArgs, SendingArgs, TuningArgs, WatchArgs, WorkerArgs};
 use crate::target::Target;
 use crate::units::{Size, parse_duration, parse_positive_duration};
 
@@ -113,7 +113,10 @@ pub(crate) struct CommonArgs {
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
 
-    /// Write every latency, a histogram for each second, as an HdrHistogram log (nanoseconds)
+    #[command(flatten)]
+    pub(crate) workers: WorkerArgs,
+
+    /// Write every latency, a histogram for each second, as an HdrHistogram log (nanoseconds); worker 1 into FILE.1, and so on
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) hdr: Option<PathBuf>,
 

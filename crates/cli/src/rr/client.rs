@@ -1,6 +1,6 @@
 //! The loop of `tsonami rr` and `tsonami crr`: asks what is due, and measures how long answers take.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tsonami::{ConnId, ConnectError, Error, Event, LocalEngine, Nanos, SendFlags,
 use super::latency::Latencies;
 use super::schedule::Schedule;
 use crate::args::CloseArg;
+use crate::conns::Conns;
 use crate::console::Console;
 use crate::engine_errors;
 use crate::exit::Exit;
@@ -43,6 +44,20 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
 }
 
+impl Plan {
+    /// One worker's share of it.
+    pub(super) fn share(&self, worker: u16, workers: u16) -> Plan {
+        let of =
+            |all: u64| all / u64::from(workers) + u64::from(u64::from(worker) < all % u64::from(workers));
+        Plan {
+            parallel: of(self.parallel.into()) as u32,
+            rate: self.rate.map(of),
+            requests: self.requests.map(of),
+            ..self.clone()
+        }
+    }
+}
+
 /// How connections are used.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -72,10 +87,39 @@ pub(super) struct Outcome {
     pub(super) failure: Option<Failure>,
 }
 
+/// Times, the oldest first. One alone needs no memory of its own.
+#[derive(Default)]
+struct Due {
+    first: Option<Time>,
+    rest: VecDeque<Time>,
+}
+
+impl Due {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn push(&mut self, time: Time) {
+        match self.first {
+            None => self.first = Some(time),
+            Some(_) => self.rest.push_back(time),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Time> {
+        let next = self.rest.pop_front();
+        std::mem::replace(&mut self.first, next)
+    }
+}
+
 struct Conn {
     open: bool,
     /// When the requests that wait for their answers were due.
-    due: VecDeque<Time>,
+    due: Due,
     /// Bytes of requests that the engine has yet to take.
     unsent: u64,
     /// Bytes of the next answer that have come.
@@ -91,7 +135,7 @@ pub(super) struct Client<'a> {
     console: &'a Console,
     signals: &'a Signals,
     schedule: Schedule,
-    conns: HashMap<ConnId, Conn>,
+    conns: Conns<Conn>,
     /// Connections that may ask.
     line: VecDeque<ConnId>,
     bytes: Vec<u8>,
@@ -126,7 +170,7 @@ impl<'a> Client<'a> {
             console,
             signals,
             schedule: Schedule::new(Time::ZERO, None, Some(0), Time::ZERO),
-            conns: HashMap::with_capacity(plan.parallel as usize),
+            conns: Conns::new(),
             line: VecDeque::new(),
             bytes: vec![b'?'; usize::try_from(plan.request).unwrap_or(WRITE).min(WRITE)],
             pending: 0,
@@ -185,8 +229,14 @@ impl<'a> Client<'a> {
 
     fn open(&mut self, engine: &mut LocalEngine, due: Time) -> Result<(), Error> {
         let id = engine.connect(self.plan.peer, None, engine.now())?;
-        let conn =
-            Conn { open: false, due: VecDeque::from([due]), unsent: 0, got: 0, in_line: false, done: false };
+        let conn = Conn {
+            open: false,
+            due: Due { first: Some(due), rest: VecDeque::new() },
+            unsent: 0,
+            got: 0,
+            in_line: false,
+            done: false,
+        };
         self.conns.insert(id, conn);
         Ok(())
     }
@@ -233,13 +283,13 @@ impl<'a> Client<'a> {
     /// Asks over a connection that is there.
     fn ask_again(&mut self, engine: &mut LocalEngine, pipeline: usize) -> bool {
         let Some(&id) = self.line.front() else { return false };
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.conns.get_mut(id) else {
             self.line.pop_front();
             return true;
         };
         let Some(due) = self.schedule.take(engine.now()) else { return false };
         self.line.pop_front();
-        conn.due.push_back(due);
+        conn.due.push(due);
         conn.unsent += self.plan.request;
         conn.in_line = conn.due.len() < pipeline;
         if conn.in_line {
@@ -285,7 +335,7 @@ impl<'a> Client<'a> {
 
     /// Gives the engine what it takes of the requests.
     fn send(&mut self, engine: &mut LocalEngine, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         while conn.unsent > 0 {
             let length = usize::try_from(conn.unsent).unwrap_or(WRITE).min(self.bytes.len());
             // What was refused goes on when there is room, or the connection's end says why not.
@@ -305,7 +355,7 @@ impl<'a> Client<'a> {
                 Event::Readable => self.read(engine, id),
                 Event::PeerFinished => {
                     self.read(engine, id);
-                    if let Some(conn) = self.conns.get_mut(&id) {
+                    if let Some(conn) = self.conns.get_mut(id) {
                         // A server that closes early: the end says so.
                         engine.shutdown_write(id);
                         conn.in_line = false;
@@ -322,12 +372,12 @@ impl<'a> Client<'a> {
     }
 
     fn connected(&mut self, engine: &mut LocalEngine, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         self.outcome.connected += 1;
         conn.open = true;
         match self.plan.kind {
             Kind::Stay { .. } => {
-                let opened = conn.due.pop_front();
+                let opened = conn.due.pop();
                 conn.in_line = true;
                 self.line.push_back(id);
                 if let Some(opened) = opened {
@@ -335,7 +385,7 @@ impl<'a> Client<'a> {
                 }
             }
             Kind::Close(_) => {
-                let due = conn.due.front().copied().unwrap_or(self.began);
+                let due = conn.due.first.unwrap_or(self.began);
                 conn.unsent = self.plan.request;
                 if self.is_measured(due) {
                     self.connects.record(engine.now().since(due));
@@ -351,19 +401,19 @@ impl<'a> Client<'a> {
 
     fn read(&mut self, engine: &mut LocalEngine, id: ConnId) {
         while let Some(payload) = engine.read(id) {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let Some(conn) = self.conns.get_mut(id) else { return };
             conn.got += payload.len() as u64;
         }
         let now = engine.now();
         loop {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let Some(conn) = self.conns.get_mut(id) else { return };
             if conn.got < self.plan.response {
                 if conn.got > 0 && conn.due.is_empty() {
                     self.too_much(engine, id);
                 }
                 return;
             }
-            let Some(due) = conn.due.pop_front() else { return self.too_much(engine, id) };
+            let Some(due) = conn.due.pop() else { return self.too_much(engine, id) };
             conn.got -= self.plan.response;
             self.pending -= 1;
             self.newest = now;
@@ -378,7 +428,7 @@ impl<'a> Client<'a> {
 
     /// An answer is complete.
     fn answered(&mut self, engine: &mut LocalEngine, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         match self.plan.kind {
             Kind::Stay { .. } => {
                 if !conn.in_line {
@@ -418,7 +468,7 @@ impl<'a> Client<'a> {
     }
 
     fn closed(&mut self, engine: &mut LocalEngine, id: ConnId, end: Result<(), Error>) {
-        let Some(conn) = self.conns.remove(&id) else { return };
+        let Some(conn) = self.conns.remove(id) else { return };
         engine.release(id);
         let lost =
             if conn.open || matches!(self.plan.kind, Kind::Close(_)) { conn.due.len() as u64 } else { 0 };
@@ -509,5 +559,45 @@ fn name(error: &Error) -> &'static str {
         Error::ConnectTimedOut | Error::TimedOut { .. } | Error::Silent { .. } => "timed out",
         Error::Unreachable { .. } | Error::NoNeighbour { .. } => "unreachable",
         _ => "failed here",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_come_out_in_the_order_they_went_in() {
+        let mut due = Due::default();
+        let at = |us| Time::from_nanos(us);
+        for round in 0..3 {
+            assert_eq!((due.pop(), due.is_empty()), (None, true));
+            (0..=round).for_each(|n| due.push(at(n)));
+            assert_eq!(due.len() as u64, round + 1);
+            assert_eq!(due.pop(), Some(at(0)));
+            due.push(at(99));
+            let rest: Vec<_> = std::iter::from_fn(|| due.pop()).collect();
+            assert_eq!(rest, (1..=round).chain([99]).map(at).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_shares_of_a_plan_are_the_plan() {
+        let plan = Plan {
+            peer: ([10, 0, 0, 1], 1).into(),
+            request: 1,
+            response: 1,
+            parallel: 7,
+            kind: Kind::Stay { pipeline: 1 },
+            rate: Some(1000),
+            requests: Some(2),
+            time: None,
+            warmup: Duration::ZERO,
+            patience: Duration::ZERO,
+        };
+        let shares: Vec<_> = (0..3).map(|worker| plan.share(worker, 3)).collect();
+        assert_eq!(shares.iter().map(|s| s.parallel).collect::<Vec<_>>(), [3, 2, 2]);
+        assert_eq!(shares.iter().filter_map(|s| s.rate).collect::<Vec<_>>(), [334, 333, 333]);
+        assert_eq!(shares.iter().filter_map(|s| s.requests).collect::<Vec<_>>(), [1, 1, 0]);
     }
 }

@@ -33,6 +33,17 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
+    /// The log of one of several workers, if there are to be logs: the first one's has the name, the others' have their number behind
+    /// it.
+    pub(super) fn of_worker(path: Option<&Path>, worker: u16) -> Result<Option<LogFile>, Failure> {
+        let Some(path) = path else { return Ok(None) };
+        let mut name = path.as_os_str().to_owned();
+        if worker > 0 {
+            name.push(format!(".{worker}"));
+        }
+        LogFile::create(Path::new(&name)).map(Some)
+    }
+
     pub(super) fn create(path: &Path) -> Result<LogFile, Failure> {
         let out = File::create(path)
             .map_err(|e| Failure::new(Exit::File, format!("cannot write '{}': {e}", path.display())))?;
@@ -107,8 +118,9 @@ impl<'a> Latencies<'a> {
         self.log.as_mut().map_or(Ok(()), |log| log.write(elapsed, last))
     }
 
-    pub(super) fn summary(&self) -> Option<LatencySummary> {
-        LatencySummary::of(&self.all)
+    /// All of them.
+    pub(super) fn into_all(self) -> Histogram<u64> {
+        self.all
     }
 
     /// 99 of 100 were shorter, so far.
@@ -127,7 +139,7 @@ pub(crate) struct LatencySummary {
 }
 
 impl LatencySummary {
-    fn of(histogram: &Histogram<u64>) -> Option<LatencySummary> {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Option<LatencySummary> {
         Some(LatencySummary {
             common: Rtt::from_histogram(histogram)?,
             mean_us: histogram.mean() / 1e3,
@@ -156,7 +168,7 @@ mod tests {
         latencies.tick(Duration::from_millis(1100), false).unwrap();
         latencies.record(Nanos::from_micros(7));
         latencies.tick(Duration::from_millis(1300), true).unwrap();
-        let summary = latencies.summary().unwrap();
+        let summary = LatencySummary::of(&latencies.all).unwrap();
         assert_eq!(summary.common.samples, 1001);
         assert!((summary.common.p50_us - 500.0).abs() < 1.0 && (summary.common.max_us - 1000.0).abs() < 1.0);
         drop(latencies);
@@ -179,6 +191,6 @@ mod tests {
 
     #[test]
     fn of_nothing_there_is_no_summary() {
-        assert_eq!(Latencies::new(None).summary(), None);
+        assert_eq!(LatencySummary::of(&Latencies::new(None).into_all()), None);
     }
 }

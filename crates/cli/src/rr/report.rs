@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use tsonami::{Config, LocalEngine};
+use tsonami::{Config, Histogram};
 
-use super::client::{Kind, Outcome, Plan};
+use super::client::{Kind, Plan};
 use super::latency::LatencySummary;
+use super::part::Part;
 use crate::report::{Device, ErrorSummary, Options, row};
 use crate::settings;
 use crate::units::{Grouped, Short, Size};
@@ -43,28 +44,62 @@ pub(super) struct Summary {
     unanswered_requests: u64,
     /// Due, and nobody was free to ask.
     unasked_requests: u64,
-    opened_connections: u64,
+    pub(super) opened_connections: u64,
     failed_connections: BTreeMap<&'static str, u64>,
     /// Times that no local port was free for a connection that was due.
     port_waits: u64,
-    pub(super) latency: Option<LatencySummary>,
+    latency: Option<LatencySummary>,
     /// From when a connection was due until it was open.
-    pub(super) connecting: Option<LatencySummary>,
+    connecting: Option<LatencySummary>,
     retransmitted_segments: u64,
-    /// Of the loop's time.
+    /// Of the loops' time; of one core each.
     busy_share: f64,
     /// Cycles of busy turns for each answer.
     cycles_per_request: f64,
+    /// What each worker had of it, where there were several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workers: Vec<WorkerSummary>,
+    /// Whether connections arrived at their workers' queues, where there were several workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steering: Option<String>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+/// One worker's part.
+#[derive(Clone, Debug, Serialize)]
+struct WorkerSummary {
+    answered_requests: u64,
+    opened_connections: u64,
+    busy_share: f64,
     counters: BTreeMap<&'static str, u64>,
 }
 
 impl Summary {
-    pub(super) fn new(plan: &Plan, config: &Config, engine: &LocalEngine, outcome: &Outcome) -> Summary {
-        let counters = engine.counters();
-        let info = engine.device();
-        let busy = counters.busy_cycles();
-        let cycles = busy + counters.idle_cycles();
-        let elapsed = outcome.elapsed.as_secs_f64();
+    /// Of all workers' parts, of which there is one at least.
+    pub(super) fn new(plan: &Plan, config: &Config, parts: &[Part]) -> Summary {
+        let sum = |count: fn(&Part) -> u64| parts.iter().map(count).sum::<u64>();
+        let elapsed = parts.iter().map(|part| part.outcome.elapsed).max().unwrap_or_default().as_secs_f64();
+        let answered = sum(|part| part.outcome.answered);
+        let all = |one: fn(&Part) -> &Histogram<u64>| {
+            let mut all = one(&parts[0]).clone();
+            for part in &parts[1..] {
+                // They have one range.
+                let _ = all.add(one(part));
+            }
+            LatencySummary::of(&all)
+        };
+        let mut failed_connections = BTreeMap::new();
+        for (name, count) in parts.iter().flat_map(|part| &part.outcome.failed) {
+            *failed_connections.entry(*name).or_insert(0) += count;
+        }
+        let mut counters = BTreeMap::new();
+        for (name, count, _) in parts.iter().flat_map(|part| &part.counts) {
+            *counters.entry(*name).or_insert(0) += count;
+        }
+        let workers = match parts {
+            [_] => Vec::new(),
+            parts => parts.iter().map(WorkerSummary::new).collect(),
+        };
         let (mode, pipeline, close) = match plan.kind {
             Kind::Stay { pipeline } => ("rr", Some(pipeline), None),
             Kind::Close(close) => ("crr", None, Some(close.name())),
@@ -73,7 +108,7 @@ impl Summary {
             version: env!("CARGO_PKG_VERSION"),
             mode,
             peer: plan.peer.to_string(),
-            device: Device::new(config, info),
+            device: parts[0].device.clone(),
             options: Options::new(&config.connection, &settings::connection::defaults()),
             request_bytes: plan.request,
             response_bytes: plan.response,
@@ -85,19 +120,21 @@ impl Summary {
             complete: false,
             error: None,
             elapsed_seconds: elapsed,
-            answered_requests: outcome.answered,
-            answered_per_second: ratio(outcome.answered as f64, elapsed),
-            unanswered_requests: outcome.unanswered,
-            unasked_requests: outcome.unasked,
-            opened_connections: outcome.connected,
-            failed_connections: outcome.failed.clone(),
-            port_waits: outcome.port_waits,
-            latency: None,
-            connecting: None,
-            retransmitted_segments: counters.tx_retransmitted_segments,
-            busy_share: ratio(busy as f64, cycles as f64),
-            cycles_per_request: ratio(busy as f64, outcome.answered as f64),
-            counters: engine.every_count().into_iter().map(|(name, count, _)| (name, count)).collect(),
+            answered_requests: answered,
+            answered_per_second: ratio(answered as f64, elapsed),
+            unanswered_requests: sum(|part| part.outcome.unanswered),
+            unasked_requests: sum(|part| part.outcome.unasked),
+            opened_connections: sum(|part| part.outcome.connected),
+            failed_connections,
+            port_waits: sum(|part| part.outcome.port_waits),
+            latency: all(|part| &part.answers),
+            connecting: all(|part| &part.connects),
+            retransmitted_segments: sum(|part| part.counters.tx_retransmitted_segments),
+            busy_share: parts.iter().map(Part::busy_share).sum::<f64>() / parts.len() as f64,
+            cycles_per_request: ratio(sum(|part| part.counters.busy_cycles()) as f64, answered as f64),
+            workers,
+            steering: parts[0].steering.map(|report| report.to_string()),
+            counters,
         }
     }
 
@@ -105,6 +142,17 @@ impl Summary {
     pub(super) fn settle(&mut self, verdict: &Verdict) {
         self.error = verdict.error();
         self.complete = self.error.is_none();
+    }
+}
+
+impl WorkerSummary {
+    fn new(part: &Part) -> WorkerSummary {
+        WorkerSummary {
+            answered_requests: part.outcome.answered,
+            opened_connections: part.outcome.connected,
+            busy_share: part.busy_share(),
+            counters: part.counts.iter().map(|(name, count, _)| (*name, *count)).collect(),
+        }
     }
 }
 
@@ -179,13 +227,27 @@ impl fmt::Display for Summary {
         }
         row(
             f,
-            "core",
+            if self.workers.is_empty() { "core" } else { "cores" },
             format_args!(
                 "{:.1} % busy, {} cycles per answer",
                 self.busy_share * 100.0,
                 Grouped(self.cycles_per_request as u64)
             ),
         )?;
+        for (number, worker) in self.workers.iter().enumerate() {
+            row(
+                f,
+                &format!("worker {number}"),
+                format_args!(
+                    "{} answered, {:.1} % busy",
+                    Grouped(worker.answered_requests),
+                    worker.busy_share * 100.0
+                ),
+            )?;
+        }
+        if let Some(steering) = &self.steering {
+            row(f, "steering", format_args!("{steering}"))?;
+        }
         if !self.options.changed().is_empty() {
             row(f, "options", format_args!("{}", self.options.changed().join(", ")))?;
         }

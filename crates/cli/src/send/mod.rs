@@ -31,12 +31,7 @@ pub(crate) fn run(args: &SendArgs, console: &Console) -> Result<Exit, Failure> {
     let file = args.file.as_deref().map(FileSource::open).transpose()?;
     let write = write_length(args)?;
     let workers = settings::set_workers(&mut config, &args.workers);
-    if args.parallel < u32::from(workers) {
-        let what =
-            format!("{workers} workers need as many connections at least: {} asked for", args.parallel);
-        return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {workers}")));
-    }
-    settings::set_connections(&mut config, args.parallel)?;
+    settings::set_connections(&mut config, args.parallel, workers)?;
     settings::connection::set_sending(&mut config, &args.connection)?;
     if let Some(total) = args.bitrate {
         bitrate::share(&mut config, total, args.parallel)?;

@@ -1,12 +1,15 @@
 //! `tsonami serve --answer`: answers each request of so many bytes with so many bytes.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::ops::AddAssign;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use tsonami::{ConnId, Event, LocalEngine, Nanos, SendFlags, Time};
 
+use super::Tally;
+use crate::conns::Conns;
 use crate::exit::Exit;
 use crate::signals::{Asked, Signals};
 use crate::units::{Grouped, Size, UnitError};
@@ -57,26 +60,37 @@ pub(super) struct Answered {
     failed_connections: u64,
 }
 
-pub(super) struct Answerer {
+impl AddAssign<&Answered> for Answered {
+    fn add_assign(&mut self, other: &Answered) {
+        let Answered { connections, requests, received_bytes, failed_connections } = *other;
+        self.connections += connections;
+        self.requests += requests;
+        self.received_bytes += received_bytes;
+        self.failed_connections += failed_connections;
+    }
+}
+
+pub(super) struct Answerer<'a> {
     lengths: Lengths,
     /// The server closes after one answer.
     close: bool,
+    /// Connections to answer, if there is a number: only then do workers count together.
     wanted: Option<u64>,
+    tally: &'a Tally,
     bytes: Vec<u8>,
-    askers: HashMap<ConnId, Asker>,
-    ended: u64,
+    askers: Conns<Asker>,
     answered: Answered,
 }
 
-impl Answerer {
-    pub(super) fn new(lengths: Lengths, close: bool, wanted: Option<u64>) -> Answerer {
+impl<'a> Answerer<'a> {
+    pub(super) fn new(lengths: Lengths, close: bool, wanted: Option<u64>, tally: &'a Tally) -> Answerer<'a> {
         Answerer {
             lengths,
             close,
             wanted,
+            tally,
             bytes: vec![b'!'; lengths.response.0.min(WRITE) as usize],
-            askers: HashMap::new(),
-            ended: 0,
+            askers: Conns::new(),
             answered: Answered::default(),
         }
     }
@@ -85,7 +99,7 @@ impl Answerer {
     pub(super) fn go(mut self, engine: &mut LocalEngine, signals: &Signals) -> Answered {
         let mut next_tick = Time::ZERO;
         let mut stop_at = None;
-        while self.wanted.is_none_or(|wanted| self.ended < wanted) {
+        while self.wanted.is_none_or(|wanted| self.tally.read.load(Ordering::Relaxed) < wanted) {
             let now = engine.now();
             let progress = engine.poll(now);
             let mut busy = progress.is_busy();
@@ -114,7 +128,8 @@ impl Answerer {
     fn event(&mut self, engine: &mut LocalEngine, id: ConnId, event: &Event) {
         match event {
             Event::Accepted(_) => {
-                if self.wanted.is_some_and(|wanted| self.answered.connections >= wanted) {
+                let enough = |n: u64| self.tally.accepted.fetch_add(1, Ordering::Relaxed) >= n;
+                if self.wanted.is_some_and(enough) {
                     engine.abort(id);
                     return engine.release(id);
                 }
@@ -125,15 +140,17 @@ impl Answerer {
             Event::Writable => self.send(engine, id),
             Event::PeerFinished => {
                 self.read(engine, id);
-                if let Some(asker) = self.askers.get_mut(&id) {
+                if let Some(asker) = self.askers.get_mut(id) {
                     asker.closing = true;
                 }
                 self.send(engine, id);
             }
             Event::Closed(end) => {
                 self.read(engine, id);
-                if self.askers.remove(&id).is_some() {
-                    self.ended += 1;
+                if self.askers.remove(id).is_some() {
+                    if self.wanted.is_some() {
+                        self.tally.read.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.answered.failed_connections += u64::from(end.is_err());
                 }
                 engine.release(id);
@@ -143,7 +160,7 @@ impl Answerer {
     }
 
     fn read(&mut self, engine: &mut LocalEngine, id: ConnId) {
-        let Some(asker) = self.askers.get_mut(&id) else { return };
+        let Some(asker) = self.askers.get_mut(id) else { return };
         while let Some(payload) = engine.read(id) {
             asker.got += payload.len() as u64;
             self.answered.received_bytes += payload.len() as u64;
@@ -162,7 +179,7 @@ impl Answerer {
 
     /// Gives the engine what it takes of the answers, and the end behind the last.
     fn send(&mut self, engine: &mut LocalEngine, id: ConnId) {
-        let Some(asker) = self.askers.get_mut(&id) else { return };
+        let Some(asker) = self.askers.get_mut(id) else { return };
         while asker.owed > 0 {
             let length = usize::try_from(asker.owed).unwrap_or(usize::MAX).min(self.bytes.len());
             // What was refused goes on when there is room, or the connection's end says why not.

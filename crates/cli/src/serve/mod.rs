@@ -42,9 +42,6 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
         Sink::try_out(out)?;
     }
     let workers = settings::set_workers(&mut config, &args.workers);
-    if workers > 1 && args.answer.is_some() {
-        return Err(Failure::new(Exit::Usage, "--answer is served by one worker").mend("--workers 1"));
-    }
     // One listener for all our addresses.
     let own = config.address;
     let any = if own.first().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -65,7 +62,7 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
         }
         let served = match args.answer {
             Some(lengths) => {
-                Served::Answered(Answerer::new(lengths, args.close, wanted).go(engine, &signals))
+                Served::Answered(Answerer::new(lengths, args.close, wanted, &tally).go(engine, &signals))
             }
             None => {
                 let mut server = Server {
@@ -93,25 +90,23 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
     let (served, closed) = built.map_err(|e| start::failure(&e, &config))?;
     let closed = closed.map_err(|e| engine_errors::shutdown(&e));
     let (mut total, mut failure) = (Total::default(), None);
+    let mut answered: Option<Answered> = None;
     for served in served {
         match served? {
-            Served::Answered(answered) => {
-                let text = if args.json { answered.json(signals.exit()) } else { answered.to_string() };
-                console.print(&text)?;
-                let verdict = Verdict { signal: signals.exit(), failure: None, unclean: closed.err() };
-                return Ok(verdict.announce());
-            }
+            Served::Answered(part) => *answered.get_or_insert_default() += &part,
             Served::Read { total: part, failure: failed } => {
                 total += part;
                 failure = failure.or(failed);
             }
         }
     }
-    if args.json {
-        console.print(&total.json(signals.exit()))?;
-    } else {
-        console.print(&total.to_string())?;
-    }
+    let text = match answered {
+        Some(answered) if args.json => answered.json(signals.exit()),
+        Some(answered) => answered.to_string(),
+        None if args.json => total.json(signals.exit()),
+        None => total.to_string(),
+    };
+    console.print(&text)?;
     Ok(Verdict { signal: signals.exit(), failure, unclean: closed.err() }.announce())
 }
 

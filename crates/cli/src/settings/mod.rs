@@ -77,8 +77,12 @@ pub(crate) fn config(device: &DeviceArgs, tuning: &TuningArgs, watch: &WatchArgs
     Ok(config)
 }
 
-/// Room for so many connections at a time to one peer, if our addresses have a local port for each.
-pub(crate) fn set_connections(config: &mut Config, connections: u32) -> Result<(), Failure> {
+/// Room for so many connections at a time to one peer, if each of the workers has one and our addresses have a local port for each.
+pub(crate) fn set_connections(config: &mut Config, connections: u32, workers: u16) -> Result<(), Failure> {
+    if connections < u32::from(workers) {
+        let what = format!("{workers} workers need as many connections at least: {connections} asked for");
+        return Err(Failure::new(Exit::Usage, what).mend(format!("--parallel {workers}")));
+    }
     let own = config.address;
     let ports = own.count().saturating_mul(LOCAL_PORTS);
     if u64::from(connections) > ports {
@@ -357,13 +361,13 @@ mod tests {
     #[test]
     fn more_connections_than_local_ports_are_refused_with_the_addresses_that_have_them() {
         let mut config = parsed(&["--addr", "10.77.0.2/24"]).unwrap();
-        assert!(set_connections(&mut config, 28_232).is_ok());
+        assert!(set_connections(&mut config, 28_232, 1).is_ok());
         assert_eq!(config.max_connections, 65_536, "the default is more");
-        let refused = |config: &mut Config, n| set_connections(config, n).unwrap_err().mend[0].clone();
+        let refused = |config: &mut Config, n| set_connections(config, n, 1).unwrap_err().mend[0].clone();
         assert!(refused(&mut config, 28_233).starts_with("--addr 10.77.0.2-10.77.0.3/24"));
         assert!(refused(&mut config, 28_232 * 254).starts_with("--addr 10.77.0.2-10.77.0.255/23"));
         config.address = "10.77.0.2-10.77.0.40/24".parse().unwrap();
-        assert!(set_connections(&mut config, 1_000_000).is_ok());
+        assert!(set_connections(&mut config, 1_000_000, 2).is_ok());
         assert_eq!(config.max_connections, 1_000_000);
     }
 

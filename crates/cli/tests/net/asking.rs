@@ -16,9 +16,10 @@ fn echo(lab: &Lab) -> Process {
 fn asks(lab: &Lab, words: &str, code: i32) -> Value {
     let device = format!("tap:ts0,host={KERNEL}/24");
     let (mode, words) = words.split_once(' ').expect("a mode");
-    let fixed = [mode, "--dev", &device, "--addr", "10.77.0.2/24", "-J", KERNEL];
-    let mut process =
-        lab.spawn(env!("CARGO_BIN_EXE_tsonami"), fixed.into_iter().chain(words.split_whitespace()));
+    let fixed = [mode, "--dev", &device, "-J", KERNEL];
+    let own = if words.contains("--addr") { "" } else { "--addr 10.77.0.2/24" };
+    let words = own.split_whitespace().chain(words.split_whitespace());
+    let mut process = lab.spawn(env!("CARGO_BIN_EXE_tsonami"), fixed.into_iter().chain(words));
     let said = process.ends_with(code, PATIENCE).stdout;
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
@@ -152,4 +153,51 @@ c.recv(1)";
     assert_eq!((&json["answered_requests"], &json["unanswered_requests"]), (&0.into(), &1.into()), "{json}");
     let json = asks(&lab, "crr -p 5003 -n 5", 4);
     assert_eq!(json["failed_connections"], serde_json::json!({ "refused": 5 }));
+}
+
+/// Each worker asks its share, over queues and from addresses of its own choice.
+#[test]
+fn p8_workers_ask_as_one_and_from_each_of_our_addresses() {
+    let lab = Lab::new();
+    let _echo = echo(&lab);
+    let log = lab.path("latency.hlog");
+    let words = format!("rr --workers 2 -P 5 -n 201 --hdr {}", log.display());
+    let json = asks(&lab, &words, 0);
+    assert_eq!((&json["answered_requests"], &json["opened_connections"]), (&201.into(), &5.into()), "{json}");
+    assert_eq!((&json["latency"]["samples"], &json["connections"]), (&201.into(), &5.into()));
+    let of = |worker: usize| &json["workers"][worker]["answered_requests"];
+    assert_eq!((of(0), of(1)), (&101.into(), &100.into()));
+    assert!(json["steering"].as_str().expect("text").contains("their worker's queue"), "{json}");
+    assert!(log.exists() && log.with_extension("hlog.1").exists());
+    let json = asks(&lab, "crr --workers 2 -P 8 -n 160 --addr 10.77.0.2-10.77.0.9/24", 0);
+    assert_eq!((&json["answered_requests"], &json["complete"]), (&160.into(), &true.into()), "{json}");
+    let replies = json["counters"]["arp_replies_sent"].as_u64();
+    assert!(
+        replies >= Some(7),
+        "the kernel asks for each but the one that asked for it, of 160 about 20 each"
+    );
+    for (words, mend) in
+        [("rr --workers 3 -P 2", "--parallel 3"), ("crr --workers 2 -P 2 --rate 1", "--workers 1")]
+    {
+        let (mode, words) = words.split_once(' ').expect("a mode");
+        let mut process = lab
+            .spawn(env!("CARGO_BIN_EXE_tsonami"), [mode, KERNEL].into_iter().chain(words.split_whitespace()));
+        let stderr = process.ends_with(2, PATIENCE).stderr;
+        assert!(stderr.contains(mend), "{stderr}");
+    }
+}
+
+#[test]
+fn p8_workers_answer_as_one_and_end_after_so_many_together() {
+    let lab = Lab::new();
+    let mut server = lab.serve("--addr 10.77.0.2-10.77.0.5/24 --answer 5:7 --workers 2 -n 24");
+    let script = "import socket
+for n in range(24):
+    c = socket.create_connection(('10.77.0.%d' % (2 + n % 4), 5001)); c.sendall(b'12345')
+    c.shutdown(socket.SHUT_WR)
+    print(len(b''.join(iter(lambda: c.recv(100), b''))))";
+    let said = lab.spawn("/usr/bin/python3", ["-c", script]).ends_with(0, PATIENCE).stdout;
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["7"; 24]);
+    let said = server.ends_with(0, PATIENCE).stdout;
+    assert!(said.contains("24 connections, 24 requests answered, 120 bytes"), "{said}");
 }
