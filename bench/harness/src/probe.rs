@@ -14,12 +14,14 @@ use crate::failure::Failure;
 
 /// There and back, nanoseconds: below it two CPUs share a cache, above it they do not.
 pub(crate) const NEAR: f64 = 200.0;
-/// Round trips of one sample.
-const TRIPS: u64 = 1_000;
-/// Samples of a probe; about 10 to 40 ms altogether.
+/// Round trips of one sample, so few that most samples are taken without anybody interrupting.
+const TRIPS: u32 = 100;
+/// Samples of a probe; 1 to 4 ms altogether.
 const SAMPLES: usize = 101;
-/// Both threads run within this time, or somebody else has one of the CPUs.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// On a busy machine as many as fit in here will do.
+const BUDGET: Duration = Duration::from_secs(1);
+/// But one must be had within this time, or somebody else has one of the CPUs for himself.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Measures how long a cache line takes between two CPUs
 #[derive(Args, Debug)]
@@ -66,80 +68,109 @@ pub(crate) fn print(args: &ProbeArgs) -> Result<String, Failure> {
     };
     let ns = between(one, other)?;
     Ok(format!(
-        "CPU {one} and CPU {other}: {ns:.0} ns there and back, median of {SAMPLES} samples ({})\n",
+        "CPU {one} and CPU {other}: {ns:.0} ns there and back, lower quartile of {SAMPLES} samples ({})\n",
         Distance::of(ns, ns).says()
     ))
 }
 
-/// A cache line of its own.
+/// A cache line of its own. Even values are one side's to raise, odd ones the other's.
 #[repr(align(128))]
 struct Ball(AtomicU64);
 
-/// Nanoseconds for a cache line from one CPU to the other and back, the median of many samples.
+/// Nobody plays any more.
+const OVER: u64 = u64::MAX;
+
+/// Nanoseconds for a cache line from one CPU to the other and back.
+///
+/// Whatever interrupts makes a sample longer, never shorter, so it is the lower quartile of many.
 pub(crate) fn between(one: usize, other: usize) -> Result<f64, Failure> {
     if one == other {
         return Err(Failure::new(format!("CPU {one} is at no distance from itself")).mend("name two CPUs"));
     }
-    for cpu in [one, other] {
-        // Where neither waits for the other.
-        std::thread::scope(|scope| join(scope.spawn(|| Ok(pin(cpu)?))))?;
-    }
     let ball = Ball(AtomicU64::new(0));
-    let last = TRIPS * (SAMPLES as u64 + 1) * 2;
-    let deadline = Instant::now() + PATIENCE;
     let (samples, returned) = std::thread::scope(|scope| {
         let returning = scope.spawn(|| {
-            pin(other)?;
-            // An odd value is theirs to raise.
-            let mut next = 1;
-            while next < last {
-                catch(&ball, next, deadline)?;
-                ball.0.store(next + 1, Ordering::Release);
-                next += 2;
-            }
-            Ok(())
+            play(other, &ball, |ball| {
+                give_back(ball);
+                Ok(())
+            })
         });
-        let serving = scope.spawn(|| {
-            pin(one)?;
-            let mut samples = Vec::with_capacity(SAMPLES);
-            let mut next = 0;
-            for sample in 0..=SAMPLES {
-                let began = Instant::now();
-                for _ in 0..TRIPS {
-                    catch(&ball, next, deadline)?;
-                    ball.0.store(next + 1, Ordering::Release);
-                    next += 2;
-                }
-                // The first waits for the other thread to start.
-                if sample > 0 {
-                    samples.push(began.elapsed().as_nanos() as f64 / TRIPS as f64);
-                }
-            }
-            Ok(samples)
-        });
+        let serving = scope.spawn(|| play(one, &ball, |ball| Ok(serve(ball))));
         (join(serving), join(returning))
     });
     returned?;
     let mut samples = samples?;
     samples.sort_by(f64::total_cmp);
-    live::quantile::quantile(&samples, 0.5).ok_or_else(|| Failure::new("the probe took no sample"))
+    live::quantile::quantile(&samples, 0.25).ok_or_else(|| {
+        Failure::new(format!("no cache line went between CPU {one} and CPU {other} for {PATIENCE:?}"))
+            .mend("end what else runs on these CPUs")
+    })
+}
+
+/// One side, on its CPU; when it ends, however it does, so does the other.
+fn play<T>(cpu: usize, ball: &Ball, side: impl FnOnce(&Ball) -> Result<T, Failure>) -> Result<T, Failure> {
+    let played = pin(cpu).map_err(Failure::from).and_then(|()| side(ball));
+    ball.0.store(OVER, Ordering::Release);
+    played
+}
+
+/// Samples, as many as there shall be or can be.
+fn serve(ball: &Ball) -> Vec<f64> {
+    let began = Instant::now();
+    let mut samples = Vec::with_capacity(SAMPLES);
+    let mut next = 0;
+    // The first waits for the other side to start.
+    let mut started = false;
+    while samples.len() < SAMPLES && (samples.is_empty() || began.elapsed() < BUDGET) {
+        let sample = Instant::now();
+        for _ in 0..TRIPS {
+            pass(ball, next);
+            next += 2;
+            if !catch(ball, next, began + PATIENCE) {
+                return samples;
+            }
+        }
+        if started {
+            samples.push(sample.elapsed().as_nanos() as f64 / f64::from(TRIPS));
+        }
+        started = true;
+    }
+    samples
+}
+
+fn give_back(ball: &Ball) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut next = 1;
+    while catch(ball, next, deadline) {
+        pass(ball, next);
+        next += 2;
+    }
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
     thread.join().unwrap_or_else(|_| Err(Failure::new("a thread of the probe ended early")))
 }
 
-fn catch(ball: &Ball, value: u64, deadline: Instant) -> Result<(), Failure> {
-    let mut turns = 0_u64;
-    while ball.0.load(Ordering::Acquire) != value {
-        std::hint::spin_loop();
-        turns += 1;
+/// Raises this value, unless it is over.
+fn pass(ball: &Ball, value: u64) {
+    // Nobody but the other side's end changes it meanwhile.
+    let _ = ball.0.compare_exchange(value, value + 1, Ordering::Release, Ordering::Relaxed);
+}
+
+/// Waits for this value; false when it is over or takes too long.
+fn catch(ball: &Ball, value: u64, deadline: Instant) -> bool {
+    let mut turns = 0_u32;
+    loop {
+        match ball.0.load(Ordering::Acquire) {
+            OVER => return false,
+            there if there == value => return true,
+            _ => std::hint::spin_loop(),
+        }
+        turns = turns.wrapping_add(1);
         if turns.is_multiple_of(1 << 16) && Instant::now() > deadline {
-            return Err(Failure::new(format!("no cache line came back within {PATIENCE:?}: a CPU is taken"))
-                .mend("end what else runs on these CPUs"));
+            return false;
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -157,6 +188,8 @@ mod tests {
     #[test]
     fn a_cpu_is_not_compared_with_itself_or_with_none() {
         assert!(between(0, 0).is_err());
+        let ns = between(0, 1).expect("two CPUs");
+        assert!(ns > 1.0, "{ns}");
         let failure = between(0, 100_000).expect_err("no such CPU").to_string();
         assert!(failure.contains("100000"), "{failure}");
     }

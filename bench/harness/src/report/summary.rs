@@ -331,3 +331,156 @@ fn verdict(
     };
     Some(Verdict { figure: measure.figure, ours: ours.name, goal, reached, met })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::{Line, Stage};
+    use crate::record::Record;
+
+    const SCENARIO: &Scenario = &Scenario {
+        name: "s",
+        title: "T",
+        what: "W",
+        measures: &[
+            Measure {
+                figure: "rate",
+                title: "Rate",
+                better: Better::More,
+                goals: &[Goal::Times(Who::Kernel, 2.0), Goal::Value(100.0)],
+            },
+            Measure {
+                figure: "delay",
+                title: "Delay",
+                better: Better::Less,
+                goals: &[Goal::Times(Who::Kernel, 0.5)],
+            },
+        ],
+        contestants: &[
+            Contestant::new("ours", Who::Ours, "", "memcpy", &[]).among("one"),
+            Contestant::new("slow", Who::Kernel, "", "memcpy", &[]).among("one"),
+            Contestant::new("fast", Who::Kernel, "", "memcpy", &[]).among("one"),
+            Contestant::new("other", Who::Kernel, "", "memcpy", &[]).among("many"),
+        ],
+        axis: None,
+    };
+    const NEAR: (f64, f64) = (80.0, 90.0);
+    const FAR: (f64, f64) = (380.0, 390.0);
+    const CHANGED: (f64, f64) = (80.0, 390.0);
+
+    fn run(contestant: &str, round: u32, probes: (f64, f64), rate: f64, delay: f64) -> Record {
+        let mut line = Line::new(Medium::Memory).figure("rate", rate, Unit::PerSecond).figure(
+            "delay",
+            delay,
+            Unit::Nanoseconds,
+        );
+        line.stages = vec![Stage { name: "rx".into(), cycles: rate }];
+        outcome(contestant, round, probes, Outcome::Done(line))
+    }
+
+    fn outcome(contestant: &str, round: u32, (before, after): (f64, f64), outcome: Outcome) -> Record {
+        Record::Run(Run {
+            scenario: "s".into(),
+            contestant: contestant.into(),
+            round,
+            time: 1.0,
+            probe_before: before,
+            probe_after: after,
+            command: vec![],
+            outcome,
+        })
+    }
+
+    fn summary(records: Vec<Record>) -> ScenarioSummary {
+        ScenarioSummary::of(SCENARIO, &Folder { path: "out".into(), records }).expect("runs")
+    }
+
+    fn ratio<'a>(summary: &'a ScenarioSummary, figure: &str, theirs: &str) -> &'a Split {
+        let found = summary.ratios.iter().find(|ratio| ratio.figure == figure && ratio.theirs == theirs);
+        &found.expect("a ratio").ratio
+    }
+
+    #[test]
+    fn near_and_far_are_kept_apart_and_changes_count_among_all_alone() {
+        let summary = summary(vec![
+            run("ours", 1, NEAR, 100.0, 1.0),
+            run("ours", 2, FAR, 50.0, 1.0),
+            run("ours", 3, CHANGED, 70.0, 1.0),
+            run("fast", 1, NEAR, 20.0, 1.0),
+            run("fast", 2, NEAR, 20.0, 1.0),
+            run("fast", 3, CHANGED, 10.0, 1.0),
+        ]);
+        let rate = summary.contestants[0].figures["rate"].all;
+        let runs = |spread: Option<Spread>| spread.map(|spread| (spread.runs, spread.median));
+        assert_eq!(
+            (runs(rate.all), runs(rate.near), runs(rate.far)),
+            (Some((3, 70.0)), Some((1, 100.0)), Some((1, 50.0)))
+        );
+        // Round 2 was far for one and near for the other.
+        let ratio = ratio(&summary, "rate", "fast");
+        assert_eq!(
+            (runs(ratio.all), runs(ratio.near), runs(ratio.far)),
+            (Some((3, 5.0)), Some((1, 5.0)), None)
+        );
+        assert_eq!(
+            summary.contestants[0].stages,
+            [("rx".to_owned(), Spread { runs: 3, median: 70.0, min: 50.0, max: 100.0 })]
+        );
+    }
+
+    #[test]
+    fn a_goal_is_against_the_best_of_the_same_class() {
+        let summary = summary(vec![
+            run("ours", 1, NEAR, 90.0, 40.0),
+            run("slow", 1, NEAR, 10.0, 70.0),
+            run("fast", 1, NEAR, 60.0, 100.0),
+            run("other", 1, NEAR, 1000.0, 1.0),
+        ]);
+        let verdicts: Vec<(&str, &str, bool)> =
+            summary.verdicts.iter().map(|v| (v.figure, v.goal.as_str(), v.met)).collect();
+        let wanted = [
+            ("rate", "at least 2 × fast, the best of: kernel", false),
+            ("rate", "at least 100 1/s", false),
+            ("delay", "at most 0.5 × slow, the best of: kernel", false),
+        ];
+        assert_eq!(verdicts, wanted);
+        assert_eq!(summary.verdicts[0].reached, 1.5);
+        assert!(summary.ratios.iter().all(|ratio| ratio.theirs != "other"));
+    }
+
+    #[test]
+    fn a_goal_is_met_on_its_own_side() {
+        let summary = summary(vec![run("ours", 1, NEAR, 120.0, 30.0), run("fast", 1, NEAR, 60.0, 60.0)]);
+        assert!(summary.verdicts.iter().all(|verdict| verdict.met), "{:?}", summary.verdicts);
+        assert_eq!(summary.verdicts.len(), 3);
+    }
+
+    #[test]
+    fn what_failed_is_told_until_it_is_made_good() {
+        let failed = |round| outcome("fast", round, NEAR, Outcome::Failed("no".into()));
+        let summary = summary(vec![failed(1), failed(2), run("fast", 1, NEAR, 1.0, 1.0)]);
+        assert_eq!(summary.contestants[0].failures, ["round 2: no"]);
+        assert_eq!(summary.contestants[0].figures["rate"].each.len(), 1);
+    }
+
+    #[test]
+    fn the_page_has_plots_of_rates_stages_and_percentiles_and_says_in_memory() {
+        let mut times = hdrhistogram::Histogram::<u64>::new(3).expect("a histogram");
+        (1..=1000).for_each(|n| times.record(n).expect("in range"));
+        let line =
+            Line::new(Medium::Memory).figure("rate", 5.0, Unit::PerSecond).latency(&times).stage("rx", 9.0);
+        let summary = summary(vec![outcome("ours", 1, NEAR, Outcome::Done(line))]);
+        let blocks = super::super::plots::all(&summary).expect("plots");
+        let titles: Vec<&str> = blocks
+            .iter()
+            .map(|block| match block {
+                super::super::page::Block::Plot { title, svg, .. } => {
+                    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+                    title.as_str()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(titles, ["Rate", "Percentiles", "Cycles per burst, by stage"]);
+    }
+}
