@@ -352,7 +352,8 @@ impl Drop for Owner {
     #[inline]
     fn drop(&mut self) {
         let buffer = self.buffer();
-        if buffer.owners.fetch_sub(1, Ordering::Release) != 1 {
+        // Handles are made from handles: while this is the only one, nobody else changes the count, and nothing need be locked.
+        if buffer.owners.load(Ordering::Acquire) != 1 && buffer.owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         // All other handles' uses happen before what follows.

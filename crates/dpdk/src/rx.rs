@@ -208,7 +208,9 @@ impl Clone for RxSlice {
 impl Drop for RxSlice {
     #[inline]
     fn drop(&mut self) {
-        if self.owners().fetch_sub(1, Ordering::Release) != 1 {
+        // As with `Slice`: the only handle's count is nobody else's to change.
+        let owners = self.owners();
+        if owners.load(Ordering::Acquire) != 1 && owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         fence(Ordering::Acquire);

@@ -126,8 +126,7 @@ impl<N: Nic> Engine<N> {
             let covered = cuts.covered(burst, sent);
             let mut last = 0;
             for n in 0..sent {
-                let payload = cuts.nth(burst, n).len;
-                last = self.count_frame(header_bytes + payload, now);
+                last = self.count_frame(header_bytes + cuts.len_of(burst, n), now);
             }
             self.count_burst(burst, cuts, sent, covered);
             let Some(slot) = self.slots.get_mut(index) else { return };

@@ -164,9 +164,13 @@ impl Framer {
     pub(crate) fn chain_fits<'p, B: Payload + 'p>(
         &self,
         tso_segsz: u16,
-        slices: impl Iterator<Item = (&'p B, Range<usize>)>,
+        slices: impl Iterator<Item = (&'p B, Range<usize>)> + Clone,
     ) -> bool {
         let per_segment = self.max_chain_per_segment.min(self.max_chain);
+        if slices.clone().nth(per_segment - 1).is_none() {
+            // With its header no more buffers than one segment may have.
+            return true;
+        }
         let mss = usize::from(tso_segsz);
         let mut chain = 1;
         let mut stretch = 1; // buffers of the segment being laid out, its header included

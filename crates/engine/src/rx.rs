@@ -35,7 +35,7 @@ impl<N: Nic> Engine<N> {
     /// at the clock: a process that lost its CPU there would measure round trips shorter than the path is, and believe them for
     /// ten seconds.
     pub(crate) fn receive(&mut self) -> u32 {
-        let mut pieces = std::mem::take(&mut self.received);
+        let mut pieces = mem::take(&mut self.received);
         let mut left = usize::from(self.cfg.bounds.rx_pieces);
         let mut frames = 0;
         while left > 0 && self.nic.rx_burst(&mut pieces) > 0 {

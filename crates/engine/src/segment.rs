@@ -121,6 +121,11 @@ impl Cuts {
         part(burst, 0, self.covered(burst, frames))
     }
 
+    /// Payload bytes of frame number `n`, counted from 0.
+    pub(crate) fn len_of(&self, burst: &Burst, n: u32) -> u32 {
+        self.unit.min(burst.len - self.covered(burst, n))
+    }
+
     /// Frame number `n`, counted from 0, as a burst of its own: what its headers say.
     pub(crate) fn nth(&self, burst: &Burst, n: u32) -> Burst {
         let at = self.covered(burst, n);

@@ -77,7 +77,13 @@ impl<N: Nic> Engine<N> {
         mac: [u8; 6],
     ) -> Result<u32, Shortage> {
         let Some(slot) = self.slots.get_mut(index) else { return Err(Shortage::Buffers) };
-        let cut = cuts.nth(burst, n);
+        let part;
+        let cut = if cuts.frames == 1 {
+            burst
+        } else {
+            part = cuts.nth(burst, n);
+            &part
+        };
         let tso = cuts.tso && cut.len > u32::from(cut.mss);
         let Some(to) = address(slot, mac) else { return Err(Shortage::Buffers) };
 
@@ -92,7 +98,7 @@ impl<N: Nic> Engine<N> {
                 kept
             }
         };
-        let (headers, mut meta) = self.framer.headers(&to, &cut, tso, &mut header);
+        let (headers, mut meta) = self.framer.headers(&to, cut, tso, &mut header);
         let segments = if tso { cut.segments() } else { 1 };
 
         let sums = self.framer.sums();
@@ -102,7 +108,7 @@ impl<N: Nic> Engine<N> {
         let behind = self.framer.fits_behind(headers, cut.len);
         let staged = if behind && (cuts.copy || cut.len <= self.cfg.copy_break) {
             let (mut at, mut sum) = (headers, Sum::ZERO);
-            for (buf, range) in slot.conn.slices(&cut) {
+            for (buf, range) in slot.conn.slices(cut) {
                 let bytes = &buf.as_slice()[range];
                 copy(bytes, &mut header[at..], sums.then_some(&mut sum));
                 at += bytes.len();
@@ -117,27 +123,23 @@ impl<N: Nic> Engine<N> {
             self.nic.stage(frame, iter::empty())
         } else {
             meta.payload_len = cut.len;
-            let whole = if cuts.copy {
-                false
-            } else {
-                self.framer.chain_fits(meta.tso_segsz, slot.conn.slices(&cut))
-            };
-            if whole {
+            let slices = slot.conn.slices(cut);
+            if !cuts.copy && self.framer.chain_fits(meta.tso_segsz, slices.clone()) {
                 if sums {
                     // What is sent by reference costs a pass of its own.
                     let mut sum = Sum::ZERO;
-                    slot.conn.slices(&cut).for_each(|(b, r)| sum.add(&b.as_slice()[r]));
+                    slices.clone().for_each(|(b, r)| sum.add(&b.as_slice()[r]));
                     self.framer.finish(&to, &meta, &mut header, cut.len, sum);
                     self.counters.tx_checksums_reading += 1;
                 }
                 let frame = TxFrame { header, header_len: headers as u16, meta };
-                self.nic.stage(frame, slot.conn.slices(&cut))
+                self.nic.stage(frame, slices)
             } else {
                 self.counters.tx_linearised += 1;
                 let mut sum = Sum::ZERO;
                 let summed = sums.then_some(&mut sum);
-                linearise(&mut self.nic, slot, &cut, &mut self.pieces, summed)?;
-                let referred = slot.conn.slices(&cut).filter(|(buf, _)| !buf.is_copy());
+                linearise(&mut self.nic, slot, cut, &mut self.pieces, summed)?;
+                let referred = slot.conn.slices(cut).filter(|(buf, _)| !buf.is_copy());
                 copied += referred.map(|(_, range)| range.len() as u64).sum::<u64>();
                 let pieces = || self.pieces.iter().map(|p| (p, 0..p.len()));
                 if !self.framer.chain_fits(meta.tso_segsz, pieces()) {

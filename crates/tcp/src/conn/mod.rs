@@ -71,6 +71,7 @@ pub use ecn::EcnMode;
 pub use keepalive::Keepalive;
 pub use mtu_probe::MtuProbing;
 pub use reassembly::{Pushed, RecvQueue};
+pub use send_queue::Slices;
 pub use shares::{HeldBy, Share, TimeShares};
 pub use state::State;
 pub use stats::{ConnStats, LossState};

@@ -4,11 +4,9 @@
 //! forgetting it. Time does pass in it: a window that was idle restarts, timers of what is held are armed, and the share
 //! of time is booked. What becomes of proposals is `commit.rs`.
 
-use core::ops::Range;
-
 use super::ack::Owed;
 use super::defer::Prospect;
-use super::send_queue::Span;
+use super::send_queue::{Slices, Span};
 use super::timers::Timer;
 use super::{Connection, Fin, First, State};
 use crate::wire::{OptionBytes, TcpFlags};
@@ -584,7 +582,8 @@ impl<P: Payload> Connection<P> {
     }
 
     /// The payload of a burst that was proposed and not taken back, in order.
-    pub fn slices<'a>(&'a self, burst: &Burst) -> impl Iterator<Item = (&'a P, Range<usize>)> + 'a {
+    #[inline]
+    pub fn slices(&self, burst: &Burst) -> Slices<'_, P> {
         self.queue.slices(burst.offset, u64::from(burst.len))
     }
 }

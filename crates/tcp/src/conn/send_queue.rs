@@ -22,6 +22,7 @@ const RECENT: usize = 4;
 #[derive(Debug)]
 struct Chunk<P> {
     start: Offset,
+    end: Offset,
     payload: P,
     /// Bytes that the buffer behind it holds and that are not in the queue. The last chunk of a buffer carries them for
     /// all.
@@ -32,12 +33,6 @@ struct Chunk<P> {
     eor: bool,
     /// The send that this is a part of goes on behind it.
     part: bool,
-}
-
-impl<P: Payload> Chunk<P> {
-    fn end(&self) -> Offset {
-        self.start + self.payload.len() as u64
-    }
 }
 
 /// A position in the queue that knows its chunk, so that nobody has to search for it.
@@ -140,7 +135,7 @@ impl<P: Payload> SendQueue<P> {
         }
         let first = self.una.chunk.saturating_sub(self.popped) as usize;
         // SND.UNA stays with the last chunk there was when it was reached.
-        let done = self.chunks.get(first).is_some_and(|chunk| chunk.end() <= self.una.offset);
+        let done = self.chunks.get(first).is_some_and(|chunk| chunk.end <= self.una.offset);
         let chunks = (self.chunks.len() - first) as u64 - u64::from(done);
         self.end.since(self.una.offset) + chunks * CHUNK_COST + if with_slack { self.slack } else { 0 }
     }
@@ -158,7 +153,7 @@ impl<P: Payload> SendQueue<P> {
         let n = self.chunks.len();
         (n.saturating_sub(RECENT)..n).rev().find(|&i| {
             let chunk = &self.chunks[i];
-            chunk.end() > self.una.offset && chunk.payload.shares_buffer(payload)
+            chunk.end > self.una.offset && chunk.payload.shares_buffer(payload)
         })
     }
 
@@ -188,15 +183,16 @@ impl<P: Payload> SendQueue<P> {
         // Nothing joins a record that is complete, nor what was sent: a segment sent again is the one that was sent,
         // and what is acknowledged is on its way back to its owner (`S9`).
         if let Some(tail) = self.chunks.back_mut()
-            && tail.end() > self.nxt.offset
+            && tail.end > self.nxt.offset
             && !tail.eor
             && tail.payload.try_merge(&payload)
         {
             (tail.push, tail.eor, tail.part) = (push, eor, part);
             tail.slack += slack;
+            tail.end = self.end;
             return start;
         }
-        self.chunks.push_back(Chunk { start, payload, slack, push, eor, part });
+        self.chunks.push_back(Chunk { start, end: self.end, payload, slack, push, eor, part });
         start
     }
 
@@ -254,7 +250,7 @@ impl<P: Payload> SendQueue<P> {
     /// The oldest chunk is acknowledged to its end, or there is one and `all` are free to go.
     #[inline]
     pub(crate) fn has_done(&self, all: bool) -> bool {
-        self.chunks.front().is_some_and(|front| all || front.end() <= self.una.offset)
+        self.chunks.front().is_some_and(|front| all || front.end <= self.una.offset)
     }
 
     /// Takes the oldest chunk off, when it is acknowledged (or `all` are free to go) and no device reads it.
@@ -271,7 +267,7 @@ impl<P: Payload> SendQueue<P> {
         self.popped += 1;
         // Unless it was acknowledged, the connection is over.
         self.slack = self.slack.saturating_sub(chunk.slack);
-        self.reclaimed = chunk.end();
+        self.reclaimed = chunk.end;
         Some((chunk.start, chunk.payload))
     }
 
@@ -284,7 +280,7 @@ impl<P: Payload> SendQueue<P> {
             if covered >= len {
                 break;
             }
-            (covered, part) = (chunk.end().since(from), chunk.part);
+            (covered, part) = (chunk.end.since(from), chunk.part);
             if chunk.eor && covered <= len && covered % mss != 0 {
                 return Span { len: covered, cut: false, record: true };
             }
@@ -307,26 +303,22 @@ impl<P: Payload> SendQueue<P> {
         if !self.has_record_behind(from) {
             return from;
         }
-        let inside = self.chunks.range(self.index_of(from)..).take_while(|chunk| chunk.end() < to);
-        inside.filter(|chunk| chunk.eor).last().map_or(from, Chunk::end)
+        let inside = self.chunks.range(self.index_of(from)..).take_while(|chunk| chunk.end < to);
+        inside.filter(|chunk| chunk.eor).last().map_or(from, |chunk| chunk.end)
     }
 
     /// True when a segment that ends at `at` carries PSH: a write ends there that asked for it.
     pub(crate) fn pushes_at(&self, at: Offset) -> bool {
         // The chunk of the byte before, since `at` itself belongs to the next one.
         at > Offset::ZERO
-            && self.chunks.get(self.index_of(at - 1)).is_some_and(|chunk| chunk.end() == at && chunk.push)
+            && self.chunks.get(self.index_of(at - 1)).is_some_and(|chunk| chunk.end == at && chunk.push)
     }
 
     /// The payload of `len` bytes from `from`.
-    pub(crate) fn slices(&self, from: Offset, len: u64) -> impl Iterator<Item = (&P, Range<usize>)> + '_ {
-        let to = from + len;
-        let first = if len == 0 { self.chunks.len() } else { self.index_of(from) };
-        self.chunks.range(first..).take_while(move |chunk| chunk.start < to).map(move |chunk| {
-            let start = from.since(chunk.start) as usize;
-            let end = to.min(chunk.end()).since(chunk.start) as usize;
-            (&chunk.payload, start..end)
-        })
+    #[inline]
+    pub(crate) fn slices(&self, from: Offset, len: u64) -> Slices<'_, P> {
+        let next = if len == 0 { self.chunks.len() } else { self.index_of(from) };
+        Slices { chunks: &self.chunks, next, from, to: from + len }
     }
 
     /// Index of the chunk that holds byte `offset`; the number of chunks when none does.
@@ -335,22 +327,26 @@ impl<P: Payload> SendQueue<P> {
         // What is asked for is nearly always what was just proposed, or comes next; else it is at SND.NXT.
         self.near(self.proposed, offset)
             .or_else(|| self.near(self.nxt, offset))
-            .unwrap_or_else(|| self.chunks.partition_point(|chunk| chunk.end() <= offset))
+            .unwrap_or_else(|| self.chunks.partition_point(|chunk| chunk.end <= offset))
     }
 
-    /// The same among the few chunks around `cursor`.
+    /// The same for the chunk of `cursor` and its neighbours.
     #[inline]
     fn near(&self, cursor: Cursor, offset: Offset) -> Option<usize> {
         let at = cursor.chunk.saturating_sub(self.popped) as usize;
-        let holds = |i: &usize| self.chunks.get(*i).is_some_and(|c| c.start <= offset && offset < c.end());
-        [at, at + 1, at.wrapping_sub(1), at + 2].into_iter().find(holds)
+        let chunk = self.chunks.get(at)?;
+        if chunk.start <= offset && offset < chunk.end {
+            return Some(at);
+        }
+        let at = if offset < chunk.start { at.checked_sub(1)? } else { at + 1 };
+        self.chunks.get(at).is_some_and(|chunk| chunk.start <= offset && offset < chunk.end).then_some(at)
     }
 
     /// `cursor` moved forward to `to`: passes the chunks that end before or at it, except the last.
     fn moved(&self, cursor: Cursor, to: Offset) -> Cursor {
         let mut chunk = cursor.chunk.max(self.popped);
         while chunk + 1 < self.popped + self.chunks.len() as u64
-            && self.chunks[(chunk - self.popped) as usize].end() <= to
+            && self.chunks[(chunk - self.popped) as usize].end <= to
         {
             chunk += 1;
         }
@@ -365,10 +361,11 @@ impl<P: Payload> SendQueue<P> {
         let mut at = self.reclaimed;
         for chunk in &self.chunks {
             assert!(chunk.start == at && !chunk.payload.is_empty(), "a gap or an empty chunk at {at}");
-            at = chunk.end();
+            at += chunk.payload.len() as u64;
+            assert_eq!(chunk.end, at, "a chunk that ends elsewhere than its payload");
         }
         assert_eq!(at, self.end, "chunks do not reach the end");
-        let waiting = self.chunks.iter().filter(|chunk| chunk.end() > self.una.offset);
+        let waiting = self.chunks.iter().filter(|chunk| chunk.end > self.una.offset);
         assert_eq!(
             self.slack,
             waiting.map(|chunk| chunk.slack).sum::<u64>(),
@@ -377,13 +374,42 @@ impl<P: Payload> SendQueue<P> {
         for cursor in [self.una, self.nxt, self.proposed] {
             let index = cursor.chunk.checked_sub(self.popped).map(|i| i as usize);
             let there = match index.map(|i| self.chunks.get(i)) {
-                Some(Some(chunk)) => chunk.start <= cursor.offset && cursor.offset <= chunk.end(),
+                Some(Some(chunk)) => chunk.start <= cursor.offset && cursor.offset <= chunk.end,
                 Some(None) => self.chunks.is_empty() && cursor.offset == self.end,
                 // Its chunk was reclaimed.
                 None => cursor.offset <= self.reclaimed,
             };
             assert!(there, "{cursor:?} lost its chunk");
         }
+    }
+}
+
+/// A range of the stream as the payload it lies in: handles, and which of their bytes.
+#[derive(Debug)]
+pub struct Slices<'a, P> {
+    chunks: &'a VecDeque<Chunk<P>>,
+    next: usize,
+    from: Offset,
+    to: Offset,
+}
+
+impl<P> Clone for Slices<'_, P> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Slices { ..*self }
+    }
+}
+
+impl<'a, P: Payload> Iterator for Slices<'a, P> {
+    type Item = (&'a P, Range<usize>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(&'a P, Range<usize>)> {
+        let chunk = self.chunks.get(self.next).filter(|chunk| chunk.start < self.to)?;
+        self.next += 1;
+        let start = self.from.since(chunk.start) as usize;
+        let end = self.to.min(chunk.end).since(chunk.start) as usize;
+        Some((&chunk.payload, start..end))
     }
 }
 
@@ -448,7 +474,7 @@ mod tests {
                             false => TestBuf::from(pool.slice(at..at + len).as_slice()),
                         };
                         let merges = q.chunks.back().is_some_and(|c| {
-                            c.end().0 > o.nxt && !c.eor && c.payload.clone().try_merge(&payload)
+                            c.end.0 > o.nxt && !c.eor && c.payload.clone().try_merge(&payload)
                         });
                         let flags = SendFlags { more: !push, eor, ..SendFlags::default() };
                         prop_assert_eq!(q.write(payload, flags), Offset(o.end));
