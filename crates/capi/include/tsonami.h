@@ -38,7 +38,7 @@
 #define TSONAMI_SEND_TIMESTAMP 4
 
 // Version of this interface. It grows by one when something that was there changes; additions leave it.
-#define TSONAMI_ABI_VERSION 2
+#define TSONAMI_ABI_VERSION 3
 
 // What happened to a connection.
 typedef enum TsonamiEventKind {
@@ -70,7 +70,7 @@ typedef enum TsonamiError {
   TSONAMI_ERROR_WOULD_BLOCK = -1,
   // An argument makes no sense: a null pointer, text that is not UTF-8, an address that is none.
   TSONAMI_ERROR_INVALID = -2,
-  // The connection is over, or its sending direction is closed.
+  // The connection is over, or its sending direction is closed; or the listener was closed.
   TSONAMI_ERROR_CLOSED = -3,
   // The peer refused the connection.
   TSONAMI_ERROR_REFUSED = -4,
@@ -90,7 +90,8 @@ typedef enum TsonamiError {
   TSONAMI_ERROR_VERSION = -11,
   // The handle is null, of something else, of another thread's engine, or was given up before.
   TSONAMI_ERROR_HANDLE = -12,
-  // Another thread uses the same half of the connection, or the listener, at this moment.
+  // Another thread uses the same half of the connection, or the listener, at this moment; or there is a pool over the
+  // region.
   TSONAMI_ERROR_BUSY = -13,
   // The engine was shut down.
   TSONAMI_ERROR_ENGINE_GONE = -14,
@@ -131,15 +132,18 @@ typedef enum TsonamiSetting {
 // A buffer of a pool that is being filled. One thread at a time writes to it.
 typedef struct TsonamiBuffer TsonamiBuffer;
 
+// A connection that is being opened. One thread at a time waits for it; any may close it meanwhile.
+typedef struct TsonamiConnecting TsonamiConnecting;
+
 // A connection. One thread at a time may send on it, and one at a time receive; these may be two. A call that meets
-// another thread in the same half fails with `TSONAMI_ERROR_BUSY`.
+// another thread in the same half fails with `TSONAMI_ERROR_BUSY`. Any thread may abort it, whatever others do with it.
 typedef struct TsonamiConnection TsonamiConnection;
 
 // TCP over a device, on one thread of its own or several (`workers` in its configuration). Any thread may use it, several at
 // once.
 typedef struct TsonamiEngine TsonamiEngine;
 
-// Accepts connections. One thread at a time uses it.
+// Accepts connections. One thread at a time accepts; any may close it meanwhile.
 typedef struct TsonamiListener TsonamiListener;
 
 // An engine that its caller polls. It belongs to the thread that opened it: in others its handle is unknown. Connections of
@@ -290,6 +294,40 @@ uint32_t tsonami_abi_version(void);
 // with both versions in the message. What opens an engine asks this itself.
 int32_t tsonami_check_version(uint32_t version);
 
+// Begins to open a connection to `peer`, and does not wait: `tsonami_connecting_wait` does, or looks whether it is open. `peer`
+// and `options` as in `tsonami_engine_connect`. Close it with `tsonami_connecting_close`, opened or not.
+//
+// # Safety
+// `peer` is null or NUL-terminated, `options` too; `connecting` is null or points to memory for a handle.
+int32_t tsonami_engine_begin_connect(const struct TsonamiEngine *engine,
+                                     const char *peer,
+                                     const char *options,
+                                     struct TsonamiConnecting **connecting);
+
+// Begins to open a connection that worker `worker` looks after, counted from 0.
+//
+// # Safety
+// As `tsonami_engine_begin_connect`.
+int32_t tsonami_engine_begin_connect_at(const struct TsonamiEngine *engine,
+                                        uint32_t worker,
+                                        const char *peer,
+                                        const char *options,
+                                        struct TsonamiConnecting **connecting);
+
+// The connection, once it is open; waits for that for `timeout` nanoseconds at most: 0 looks whether it is, `TSONAMI_FOREVER`
+// waits as long as its connect timeout allows. `TSONAMI_ERROR_WOULD_BLOCK` while it is not: it goes on, wait again. It is given
+// out once; so is the error when it does not open. Close it with `tsonami_connection_close`.
+//
+// # Safety
+// `connection` is null or points to memory for a handle.
+int32_t tsonami_connecting_wait(const struct TsonamiConnecting *connecting,
+                                int64_t timeout,
+                                struct TsonamiConnection **connection);
+
+// Gives the handle up. A connection that it gave out is not concerned. One that is not open yet is given up, and whoever waits
+// for it in another thread gets `TSONAMI_ERROR_ABORTED`.
+int32_t tsonami_connecting_close(struct TsonamiConnecting *connecting);
+
 // Our address, such as `10.77.0.2:49152`, in `text`, which has room for `room` bytes, NUL included; cut off when that is too
 // little. How long it is without NUL: at most 50 bytes.
 //
@@ -392,14 +430,15 @@ int32_t tsonami_connection_shutdown_write(const struct TsonamiConnection *connec
 int32_t tsonami_connection_finish(const struct TsonamiConnection *connection,
                                   int64_t timeout);
 
-// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told; while one
-// waits to send it is `TSONAMI_ERROR_BUSY`, and nothing is reset. The handle is still to be given up by
+// Resets the connection, whatever other threads do with it; what the peer has not acknowledged is lost. It takes nothing to
+// send from here on. Threads that wait on it, in whatever call, are told in the engine's next turn: by
+// `TSONAMI_ERROR_ABORTED`, or by how much was done if that is not nothing. The handle is still to be given up by
 // `tsonami_connection_close`.
 int32_t tsonami_connection_abort(const struct TsonamiConnection *connection);
 
 // Gives the handle up. What was sent is still delivered, then the connection ends as a kernel's socket would.
-// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, which ends a wait to receive. A wait
-// to send ends by its own timeout.
+// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first. One that was aborted is given up
+// whatever other threads do.
 int32_t tsonami_connection_close(struct TsonamiConnection *connection);
 
 // Starts DPDK and the device, on threads of their own. `version`: `TSONAMI_ABI_VERSION`. `config` is TOML, as tsonami's
@@ -423,7 +462,8 @@ int32_t tsonami_engine_shutdown(struct TsonamiEngine *engine,
 // Opens a connection to `peer`, for example `"10.77.0.1:5001"`, and waits until it is open, `timeout` nanoseconds at most
 // (`TSONAMI_FOREVER`: as long as its connect timeout allows). `options`: TOML, as the section `connection` of a configuration
 // file, for example `no_delay = true`; null for those of the engine's configuration. Nothing is left of it when it fails.
-// Close it with `tsonami_connection_close`.
+// Close it with `tsonami_connection_close`. Who does not want to wait, or wants to end the wait from another thread, begins
+// by `tsonami_engine_begin_connect`.
 //
 // # Safety
 // `peer` is null or NUL-terminated, `options` too; `connection` is null or points to memory for a handle.
@@ -528,7 +568,8 @@ int32_t tsonami_listener_accept(const struct TsonamiListener *listener,
                                 int64_t timeout,
                                 struct TsonamiConnection **connection);
 
-// Accepts no more, and resets connections that nobody took. `TSONAMI_ERROR_BUSY` while another thread waits for one.
+// Accepts no more, resets connections that nobody took, and gives the handle up. A thread that waits for a connection gets
+// `TSONAMI_ERROR_CLOSED`.
 int32_t tsonami_listener_close(struct TsonamiListener *listener);
 
 // Starts DPDK and the device, and makes an engine on the calling thread. `version`: `TSONAMI_ABI_VERSION`. `config` as in

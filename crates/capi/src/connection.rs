@@ -5,30 +5,25 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tsonami::{Connection, Offset, Payload, Piece, RecvHalf, SendHalf};
+use tsonami::{AbortHandle, Connection, Offset, Payload, Piece, RecvHalf, SendHalf};
 
 use crate::arguments::{bytes, code, count, flags, out, room, slice, tell, wait, yes};
-use crate::error::{TsonamiError, failed, note};
+use crate::error::{TsonamiError, failed};
 use crate::memory::{PAYLOADS, TsonamiPayload, tell_payload};
 use crate::names::{Kind, Table, alone};
 use crate::stats::TsonamiMarks;
 
 /// A connection. One thread at a time may send on it, and one at a time receive; these may be two. A call that meets
-/// another thread in the same half fails with `TSONAMI_ERROR_BUSY`.
+/// another thread in the same half fails with `TSONAMI_ERROR_BUSY`. Any thread may abort it, whatever others do with it.
 pub struct TsonamiConnection(());
 
 /// What a handle stands for.
 pub(crate) struct Conn {
-    sends: Mutex<Sends>,
+    sends: Mutex<SendHalf>,
     pub(crate) receives: Mutex<Receives>,
+    abort: AbortHandle,
     local: SocketAddr,
     peer: SocketAddr,
-}
-
-enum Sends {
-    Open(SendHalf),
-    /// Aborted here, after it had come this far.
-    Aborted(TsonamiMarks),
 }
 
 /// The half that receives.
@@ -46,13 +41,10 @@ pub(crate) fn tell_connection(
     to: &mut MaybeUninit<*mut TsonamiConnection>,
 ) -> Result<(), TsonamiError> {
     let (local, peer) = (connection.local_addr(), connection.peer_addr());
+    let abort = connection.abort_handle();
     let (sends, half) = connection.into_split();
-    let conn = Conn {
-        sends: Mutex::new(Sends::Open(sends)),
-        receives: Mutex::new(Receives { half, rest: None }),
-        local,
-        peer,
-    };
+    let (sends, receives) = (Mutex::new(sends), Mutex::new(Receives { half, rest: None }));
+    let conn = Conn { sends, receives, abort, local, peer };
     to.write(CONNECTIONS.insert(Arc::new(conn))?);
     Ok(())
 }
@@ -63,7 +55,7 @@ pub(crate) fn connection(name: *const TsonamiConnection) -> Result<Arc<Conn>, Ts
 }
 
 impl Conn {
-    fn sends(&self) -> Result<MutexGuard<'_, Sends>, TsonamiError> {
+    fn sends(&self) -> Result<MutexGuard<'_, SendHalf>, TsonamiError> {
         alone(&self.sends, "the connection's sending half")
     }
 
@@ -76,18 +68,7 @@ impl Conn {
         &self,
         using: impl FnOnce(&mut SendHalf) -> Result<R, TsonamiError>,
     ) -> Result<R, TsonamiError> {
-        match &mut *self.sends()? {
-            Sends::Open(half) => using(half),
-            Sends::Aborted(_) => Err(note(TsonamiError::Aborted, "the connection was aborted here")),
-        }
-    }
-
-    /// How far the stream has come.
-    pub(crate) fn marks(&self) -> Result<TsonamiMarks, TsonamiError> {
-        Ok(match &*self.sends()? {
-            Sends::Open(half) => half.marks().into(),
-            Sends::Aborted(marks) => *marks,
-        })
+        using(&mut *self.sends()?)
     }
 }
 
@@ -321,7 +302,7 @@ pub unsafe extern "C" fn tsonami_connection_marks(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(marks, "marks")? };
-        to.write(self::connection(connection)?.marks()?);
+        to.write(self::connection(connection)?.sending(|half| Ok(half.marks().into()))?);
         Ok(())
     })
 }
@@ -403,31 +384,28 @@ pub extern "C" fn tsonami_connection_finish(connection: *const TsonamiConnection
     })
 }
 
-/// Resets the connection; what the peer has not acknowledged is lost. Another thread that waits to receive is told; while one
-/// waits to send it is `TSONAMI_ERROR_BUSY`, and nothing is reset. The handle is still to be given up by
+/// Resets the connection, whatever other threads do with it; what the peer has not acknowledged is lost. It takes nothing to
+/// send from here on. Threads that wait on it, in whatever call, are told in the engine's next turn: by
+/// `TSONAMI_ERROR_ABORTED`, or by how much was done if that is not nothing. The handle is still to be given up by
 /// `tsonami_connection_close`.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_abort(connection: *const TsonamiConnection) -> i32 {
     code(|| {
-        let connection = self::connection(connection)?;
-        let mut sends = connection.sends()?;
-        if let Sends::Open(half) = &*sends {
-            let last = Sends::Aborted(half.marks().into());
-            if let Sends::Open(half) = std::mem::replace(&mut *sends, last) {
-                half.abort();
-            }
-        }
+        self::connection(connection)?.abort.abort();
         Ok(())
     })
 }
 
 /// Gives the handle up. What was sent is still delivered, then the connection ends as a kernel's socket would.
-/// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first, which ends a wait to receive. A wait
-/// to send ends by its own timeout.
+/// `TSONAMI_ERROR_BUSY`, and nothing closed, while another thread uses it: abort it first. One that was aborted is given up
+/// whatever other threads do.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_close(connection: *mut TsonamiConnection) -> i32 {
     code(|| {
         let unused = |connection: &Arc<Conn>| {
+            if connection.abort.is_aborted() {
+                return Ok(());
+            }
             // What a defect left behind may be given up.
             for busy in [connection.sends().err(), connection.receives().err()].into_iter().flatten() {
                 if busy == TsonamiError::Busy {

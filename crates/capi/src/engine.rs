@@ -57,7 +57,8 @@ pub extern "C" fn tsonami_engine_shutdown(engine: *mut TsonamiEngine, drain: i64
 /// Opens a connection to `peer`, for example `"10.77.0.1:5001"`, and waits until it is open, `timeout` nanoseconds at most
 /// (`TSONAMI_FOREVER`: as long as its connect timeout allows). `options`: TOML, as the section `connection` of a configuration
 /// file, for example `no_delay = true`; null for those of the engine's configuration. Nothing is left of it when it fails.
-/// Close it with `tsonami_connection_close`.
+/// Close it with `tsonami_connection_close`. Who does not want to wait, or wants to end the wait from another thread, begins
+/// by `tsonami_engine_begin_connect`.
 ///
 /// # Safety
 /// `peer` is null or NUL-terminated, `options` too; `connection` is null or points to memory for a handle.
@@ -73,7 +74,7 @@ pub unsafe extern "C" fn tsonami_engine_connect(
         // SAFETY: by the contract.
         let (peer, options, to) =
             unsafe { (address(peer, "peer")?, self::options(options)?, out(connection, "connection")?) };
-        let connecting = ENGINES.get(engine)?.connect(peer, options.as_ref());
+        let mut connecting = ENGINES.get(engine)?.connect(peer, options.as_ref());
         tell_connection(connecting.wait(&wait(timeout)).map_err(failed)?, to)
     })
 }
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn tsonami_engine_connect_at(
         let (peer, options, to) =
             unsafe { (address(peer, "peer")?, self::options(options)?, out(connection, "connection")?) };
         let engine = ENGINES.get(engine)?;
-        let connecting = engine.connect_at(self::worker(&engine, worker)?, peer, options.as_ref());
+        let mut connecting = engine.connect_at(self::worker(&engine, worker)?, peer, options.as_ref());
         tell_connection(connecting.wait(&wait(timeout)).map_err(failed)?, to)
     })
 }
@@ -137,7 +138,7 @@ pub unsafe extern "C" fn tsonami_engine_listen(
         let (local, options, to) =
             unsafe { (address(local, "address")?, self::options(options)?, out(listener, "listener")?) };
         let made = ENGINES.get(engine)?.listen(local, backlog, options.as_ref());
-        tell_listener(made.map_err(|e| not_done(TsonamiError::Invalid, e))?, to)
+        tell_listener(made.map_err(not_done)?, to)
     })
 }
 
@@ -157,7 +158,7 @@ pub unsafe extern "C" fn tsonami_engine_make_pool(
         // SAFETY: by the contract.
         let to = unsafe { out(pool, "pool")? };
         let made = ENGINES.get(engine)?.make_pool(count, size);
-        to.write(POOLS.insert(made.map_err(|e| not_done(TsonamiError::NoMemory, e))?)?);
+        to.write(POOLS.insert(made.map_err(not_done)?)?);
         Ok(())
     })
 }
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn tsonami_engine_make_arena(
         // SAFETY: by the contract.
         let to = unsafe { out(region, "region")? };
         let made = ENGINES.get(engine)?.make_arena(length);
-        to.write(REGIONS.insert(made.map_err(|e| not_done(TsonamiError::NoMemory, e))?)?);
+        to.write(REGIONS.insert(made.map_err(not_done)?)?);
         Ok(())
     })
 }
@@ -198,7 +199,7 @@ pub unsafe extern "C" fn tsonami_engine_make_pool_over(
         // SAFETY: by the contract.
         let to = unsafe { out(pool, "pool")? };
         let made = ENGINES.get(engine)?.make_pool_over(&REGIONS.get(region)?, size);
-        to.write(POOLS.insert(made.map_err(|e| not_done(TsonamiError::NoMemory, e))?)?);
+        to.write(POOLS.insert(made.map_err(not_done)?)?);
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::io::ErrorKind;
 
-use tsonami::{Error, RequestError};
+use tsonami::{Error, ListenError, PoolError, RegionError, RequestError};
 
 /// Why a call failed. Functions return these as they are: negative numbers.
 #[repr(C)]
@@ -18,7 +18,7 @@ pub enum TsonamiError {
     WouldBlock = -1,
     /// An argument makes no sense: a null pointer, text that is not UTF-8, an address that is none.
     Invalid = -2,
-    /// The connection is over, or its sending direction is closed.
+    /// The connection is over, or its sending direction is closed; or the listener was closed.
     Closed = -3,
     /// The peer refused the connection.
     Refused = -4,
@@ -38,7 +38,8 @@ pub enum TsonamiError {
     Version = -11,
     /// The handle is null, of something else, of another thread's engine, or was given up before.
     Handle = -12,
-    /// Another thread uses the same half of the connection, or the listener, at this moment.
+    /// Another thread uses the same half of the connection, or the listener, at this moment; or there is a pool over the
+    /// region.
     Busy = -13,
     /// The engine was shut down.
     EngineGone = -14,
@@ -53,7 +54,10 @@ impl TsonamiError {
         (TsonamiError::Ok, c"nothing failed"),
         (TsonamiError::WouldBlock, c"not now, or not within the time given: try again later"),
         (TsonamiError::Invalid, c"an argument makes no sense"),
-        (TsonamiError::Closed, c"the connection is over, or its sending direction is closed"),
+        (
+            TsonamiError::Closed,
+            c"the connection is over, its sending direction is closed, or the listener is",
+        ),
         (TsonamiError::Refused, c"the peer refused the connection"),
         (TsonamiError::Reset, c"the peer reset the connection"),
         (TsonamiError::TimedOut, c"nobody answered in time"),
@@ -63,7 +67,7 @@ impl TsonamiError {
         (TsonamiError::Unclean, c"something was not in order when the engine was closed"),
         (TsonamiError::Version, c"the program was compiled for another version of the interface"),
         (TsonamiError::Handle, c"the handle is null, of something else, or was given up before"),
-        (TsonamiError::Busy, c"another thread uses this at this moment"),
+        (TsonamiError::Busy, c"something else uses this at this moment"),
         (TsonamiError::EngineGone, c"the engine was shut down"),
         (TsonamiError::NoMemory, c"there is not enough memory, or no free address"),
         (TsonamiError::Panic, c"a defect in tsonami"),
@@ -126,10 +130,43 @@ pub(crate) fn failed(error: Error) -> TsonamiError {
     }
 }
 
-/// An error of what an engine was asked for, which is `code` unless the engine is gone.
-pub(crate) fn not_done<E: fmt::Display>(code: TsonamiError, error: RequestError<E>) -> TsonamiError {
+/// What an engine may refuse, and what that is in C.
+pub(crate) trait Refusal: fmt::Display {
+    fn code(&self) -> TsonamiError;
+}
+
+impl Refusal for ListenError {
+    fn code(&self) -> TsonamiError {
+        TsonamiError::Invalid
+    }
+}
+
+impl Refusal for PoolError {
+    fn code(&self) -> TsonamiError {
+        if self.is_taken() { TsonamiError::Busy } else { TsonamiError::NoMemory }
+    }
+}
+
+impl Refusal for RegionError {
+    fn code(&self) -> TsonamiError {
+        match self {
+            RegionError::Unaligned { .. } => TsonamiError::Invalid,
+            RegionError::NoMemory { .. } => TsonamiError::NoMemory,
+            // The rest is what DPDK or the device does not do.
+            _ => TsonamiError::Device,
+        }
+    }
+}
+
+/// An error of what an engine that is polled was asked for.
+pub(crate) fn refused(error: impl Refusal) -> TsonamiError {
+    note(error.code(), error)
+}
+
+/// An error of what an engine on threads of its own was asked for.
+pub(crate) fn not_done<E: Refusal>(error: RequestError<E>) -> TsonamiError {
     match error {
-        RequestError::Failed(error) => note(code, error),
+        RequestError::Failed(error) => refused(error),
         RequestError::WorkerGone => note(TsonamiError::EngineGone, "the engine was shut down"),
     }
 }
@@ -161,7 +198,7 @@ mod tests {
         }
         // SAFETY: the pointer is never null, and valid for ever.
         let text = |code| unsafe { CStr::from_ptr(tsonami_strerror(code)) };
-        assert_eq!(text(-13), c"another thread uses this at this moment");
+        assert_eq!(text(-13), c"something else uses this at this moment");
         assert_eq!((text(-17), text(1)), (c"an unknown error", c"an unknown error"));
     }
 

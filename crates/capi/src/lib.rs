@@ -6,6 +6,7 @@
 //! what happened and what mends it. A panic, which would be a defect, ends at the boundary as [`TsonamiError::Panic`].
 
 mod arguments;
+mod connecting;
 mod connection;
 mod engine;
 mod error;
@@ -21,6 +22,7 @@ mod times;
 mod version;
 
 pub use arguments::{TSONAMI_FOREVER, TSONAMI_SEND_EOR, TSONAMI_SEND_MORE, TSONAMI_SEND_TIMESTAMP};
+pub use connecting::*;
 pub use connection::*;
 pub use engine::*;
 pub use error::*;

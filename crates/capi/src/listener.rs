@@ -3,24 +3,31 @@
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex};
 
-use tsonami::Listener;
+use tsonami::{CloseHandle, Listener};
 
 use crate::arguments::{code, out, wait};
 use crate::connection::{TsonamiConnection, tell_connection};
 use crate::error::{TsonamiError, failed, later};
 use crate::names::{Kind, Table, alone};
 
-/// Accepts connections. One thread at a time uses it.
+/// Accepts connections. One thread at a time accepts; any may close it meanwhile.
 pub struct TsonamiListener(());
 
-static LISTENERS: Table<Arc<Mutex<Listener>>, TsonamiListener> = Table::new(Kind::Listener);
+/// What a handle stands for.
+struct Ear {
+    listener: Mutex<Listener>,
+    close: CloseHandle,
+}
+
+static LISTENERS: Table<Arc<Ear>, TsonamiListener> = Table::new(Kind::Listener);
 
 /// Gives a listener a handle.
 pub(crate) fn tell_listener(
     listener: Listener,
     to: &mut MaybeUninit<*mut TsonamiListener>,
 ) -> Result<(), TsonamiError> {
-    to.write(LISTENERS.insert(Arc::new(Mutex::new(listener)))?);
+    let close = listener.close_handle();
+    to.write(LISTENERS.insert(Arc::new(Ear { listener: Mutex::new(listener), close }))?);
     Ok(())
 }
 
@@ -38,8 +45,8 @@ pub unsafe extern "C" fn tsonami_listener_accept(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(connection, "connection")? };
-        let listener = LISTENERS.get(listener)?;
-        let mut listener = alone(&listener, "the listener")?;
+        let ear = LISTENERS.get(listener)?;
+        let mut listener = alone(&ear.listener, "the listener")?;
         let accepted = match listener.try_accept().map_err(failed)? {
             Some(accepted) => accepted,
             None if timeout == 0 => return Err(later()),
@@ -49,15 +56,12 @@ pub unsafe extern "C" fn tsonami_listener_accept(
     })
 }
 
-/// Accepts no more, and resets connections that nobody took. `TSONAMI_ERROR_BUSY` while another thread waits for one.
+/// Accepts no more, resets connections that nobody took, and gives the handle up. A thread that waits for a connection gets
+/// `TSONAMI_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_listener_close(listener: *mut TsonamiListener) -> i32 {
     code(|| {
-        let unused = |listener: &Arc<Mutex<Listener>>| match alone(listener, "the listener") {
-            Err(TsonamiError::Busy) => Err(TsonamiError::Busy),
-            // What a defect left behind may be given up.
-            _ => Ok(()),
-        };
-        LISTENERS.take_if(listener, unused).map(drop)
+        LISTENERS.take(listener)?.close.close();
+        Ok(())
     })
 }

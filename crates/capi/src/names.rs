@@ -21,10 +21,11 @@ pub(crate) enum Kind {
     Buffer,
     Payload,
     Local,
+    Connecting,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Engine,
         Kind::Listener,
         Kind::Connection,
@@ -33,6 +34,7 @@ impl Kind {
         Kind::Buffer,
         Kind::Payload,
         Kind::Local,
+        Kind::Connecting,
     ];
     const BITS: u32 = 4;
 
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Buffer => "buffer",
             Kind::Payload => "payload",
             Kind::Local => "local engine",
+            Kind::Connecting => "connection that is being opened",
         }
     }
 
@@ -99,7 +102,7 @@ pub(crate) struct Table<T, N> {
 type Block<T> = OnceLock<Box<[Mutex<Slot<T>>]>>;
 
 struct Slot<T> {
-    /// How often it was used.
+    /// How often it was used. One that was used as often as can be told apart is not used again.
     generation: u32,
     value: Option<T>,
 }
@@ -137,7 +140,7 @@ impl<T, N> Table<T, N> {
             }
         };
         let mut slot = lock(self.slot(index));
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation += 1;
         slot.value = Some(value);
         Ok(self.kind.name(u64::from(slot.generation) << INDEX_BITS | u64::from(index)))
     }
@@ -169,8 +172,11 @@ impl<T, N> Table<T, N> {
         let (mut slot, index) = self.find(name)?;
         may(slot.value.as_ref().ok_or_else(|| self.kind.stale())?)?;
         let value = slot.value.take().ok_or_else(|| self.kind.stale())?;
+        let is_used_up = slot.generation == u32::MAX;
         drop(slot);
-        lock(&self.free).slots.push(index);
+        if !is_used_up {
+            lock(&self.free).slots.push(index);
+        }
         Ok(value)
     }
 
@@ -249,6 +255,31 @@ mod tests {
         assert_eq!(table.get(first), Err(TsonamiError::Handle));
         assert!(message().contains("this handle of a pool was given up before"));
         assert_eq!(table.get(second), Ok(2));
+    }
+
+    #[test]
+    fn no_name_comes_a_second_time_however_often_its_slot_was_used() {
+        let table: Table<u32, Thing> = Table::new(Kind::Pool);
+        let first = table.insert(1).unwrap();
+        table.take(first).unwrap();
+        // As if it had been used four thousand million times in between.
+        lock(table.slot(0)).generation = u32::MAX - 2;
+        let names: Vec<_> = (0..4)
+            .map(|value| {
+                let name = table.insert(value).unwrap();
+                assert_eq!((table.get(name), table.take(name)), (Ok(value), Ok(value)));
+                name
+            })
+            .collect();
+        let slots = names.iter().map(|name| Kind::Pool.strip(*name).unwrap() & ((1 << INDEX_BITS) - 1));
+        assert_eq!(slots.collect::<Vec<_>>(), [0, 0, 1, 1], "used up, the first rests");
+        for name in names.iter().chain([&first]) {
+            assert_eq!(table.get(*name), Err(TsonamiError::Handle));
+        }
+        // One that is out is one: the last of all may be taken too.
+        lock(table.slot(1)).generation = u32::MAX - 1;
+        let last = table.insert(9).unwrap();
+        assert_eq!((table.take(last), table.take(last)), (Ok(9), Err(TsonamiError::Handle)));
     }
 
     #[test]

@@ -286,6 +286,25 @@ fn every_call_of_a_polled_engine_does_what_it_says_and_misuse_is_an_error() {
     });
 }
 
+/// Runs the program whose threads wait, against a peer that reads nothing.
+fn wait_in_every_call(mut command: Command) {
+    let listener = listen();
+    let _peers = thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    // To be sent through the TAP's host, which has no way there, and says nothing of it.
+    let done = Command::new("ip").args(["route", "add", "blackhole", "10.99.0.0/24"]).status();
+    assert!(done.expect("ip (iproute2) runs").success());
+    command.args([&format!("{TAP}\ngateway = '10.77.0.1'"), PEER, "10.99.0.1:5001"]);
+    assert_eq!(Running::start(command).end(), "done\n");
+}
+
+#[test]
+fn s2_every_wait_is_ended_by_another_thread() {
+    in_namespace("s2_every_wait_is_ended_by_another_thread", || {
+        let installed = Installed::new();
+        wait_in_every_call(installed.command(&installed.c("tests/cancel.c")));
+    });
+}
+
 /// The program under valgrind's memcheck, which finds wrong accesses and leaks.
 fn under_memcheck(source: &str) {
     let installed = Installed::new();

@@ -116,7 +116,7 @@ static void *memory;
 static void everything(TsonamiLocal *engine, const char *peer) {
     static const char text[] = "without a copy; ";
     TsonamiRegion *region;
-    TsonamiPool *pool;
+    TsonamiPool *pool, *other;
     TsonamiBuffer *buffer;
     TsonamiPayload *payload, *back;
     TsonamiEvent event;
@@ -134,6 +134,7 @@ static void everything(TsonamiLocal *engine, const char *peer) {
     IS(tsonami_local_register(engine, memory, 4095, 4096, &region), TSONAMI_ERROR_INVALID);
     IS(tsonami_local_register(engine, memory, 8 * 4096, 4096, &region), 0);
     IS(tsonami_local_make_pool_over(engine, region, 4096, &pool), 0);
+    IS(tsonami_local_make_pool_over(engine, region, 4096, &other), TSONAMI_ERROR_BUSY);
     IS(tsonami_pool_alloc(pool, &buffer), 0);
     IS(tsonami_buffer_room(buffer, &bytes, &room), 0);
     IS((char *)bytes >= (char *)memory && (char *)bytes < (char *)memory + 8 * 4096, 1);

@@ -37,6 +37,13 @@ pub struct PoolError {
     pub errno: Errno,
 }
 
+impl PoolError {
+    /// Whether the memory was to be had, and has a pool over it.
+    pub fn is_taken(&self) -> bool {
+        self.errno.0 == libc::EBUSY
+    }
+}
+
 fn advice(errno: Errno) -> &'static str {
     match errno.0 {
         libc::ENOMEM => {

@@ -102,12 +102,12 @@ impl LocalEngine {
     /// Waits for a connection to this listener.
     ///
     /// # Errors
-    /// [`Error::WaitTimedOut`], [`Error::Cancelled`], and [`Error::Gone`] when there is no such listener.
+    /// [`Error::WaitTimedOut`], [`Error::Cancelled`], and [`Error::ListenerClosed`] when there is no such listener.
     pub fn accept_wait(&mut self, listener: ListenerId, wait: &Wait) -> Result<ConnId, Error> {
         self.turn_until(wait, |engine| {
             on!(&mut engine.stack, engine => {
                 let accepted = engine.take_accepted(listener).map(Ok);
-                accepted.or_else(|| (!engine.has_listener(listener)).then_some(Err(Error::Gone)))
+                accepted.or_else(|| (!engine.has_listener(listener)).then_some(Err(Error::ListenerClosed)))
             })
         })
         .and_then(|accepted| accepted)

@@ -31,6 +31,9 @@ pub enum Error {
     /// The handle is stale.
     #[error("the connection is gone: its handle was released")]
     Gone,
+    /// The listener was closed, and accepts no more.
+    #[error("the listener was closed")]
+    ListenerClosed,
     /// It could not be started.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -125,7 +128,7 @@ impl Error {
             // Not Interrupted: that is for trying again, which `Write::write_all` would do for ever.
             Error::Cancelled => io::ErrorKind::Other,
             Error::Finished => io::ErrorKind::BrokenPipe,
-            Error::Gone => io::ErrorKind::NotConnected,
+            Error::Gone | Error::ListenerClosed => io::ErrorKind::NotConnected,
             Error::Connect(ConnectError::NoRoute { .. }) => io::ErrorKind::NetworkUnreachable,
             Error::Connect(ConnectError::Family(_) | ConnectError::Destination(_)) => {
                 io::ErrorKind::InvalidInput

@@ -109,9 +109,9 @@ pub use shutdown::ShutdownError;
 pub use stream::Stream;
 pub use wait::{WaitStrategy, Waiter};
 pub use workers::{
-    Accepting, Acked, Batching, Connecting, Connection, Copying, Engine, Finish, Listener, Prepared, Reading,
-    RecvHalf, RequestError, SendFileError, SendFileReason, SendHalf, SendWithError, Sending, SendingFile,
-    SpliceError, Splicing,
+    AbortHandle, Accepting, Acked, Batching, CloseHandle, Connecting, Connection, Copying, Engine, Finish,
+    Listener, Prepared, Reading, RecvHalf, RequestError, SendFileError, SendFileReason, SendHalf,
+    SendWithError, Sending, SendingFile, SpliceError, Splicing,
 };
 
 pub use dpdk::{

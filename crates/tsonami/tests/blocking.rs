@@ -219,7 +219,7 @@ fn s2_a_receive_timeout_governs_accept_and_read() {
         assert!(engine.read_wait(id, &patient()).unwrap().is_none(), "the peer's end");
         client.join().unwrap();
         engine.unlisten(listener);
-        assert_eq!(engine.accept_wait(listener, &Wait::forever()), Err(Error::Gone));
+        assert_eq!(engine.accept_wait(listener, &Wait::forever()), Err(Error::ListenerClosed));
         // It was told by the call; what no call told is still there.
         let events: Vec<Event> = std::iter::from_fn(|| engine.poll_event()).map(|(_, event)| event).collect();
         assert!(!events.iter().any(|e| matches!(e, Event::Accepted(_))), "{events:?}");

@@ -99,6 +99,25 @@ fn an_abort_is_told_to_all_who_wait() {
 }
 
 #[test]
+fn s2_an_abort_from_outside_is_told_to_all_who_wait() {
+    enter_namespace("s2_an_abort_from_outside_is_told_to_all_who_wait");
+    let engine = engine();
+    let pool = pool(&engine);
+    let mut told = waiting_in_every_way(engine.clone(), &pool, |_, waiting| {
+        waiting.iter().for_each(|one| one.abort.abort());
+    });
+    all_told(&told, |acked| Error::Aborted { acked });
+    for told in &mut told {
+        let aborted = Error::Aborted { acked: told.marks().acked };
+        assert_eq!(told.sends.try_send_copy(b"more", PLAIN), Err(aborted));
+        // Twice is once.
+        told.sends.abort_handle().abort();
+    }
+    engine.shutdown(PATIENCE).unwrap();
+    assert!(pool.is_full());
+}
+
+#[test]
 fn an_engine_that_ends_before_its_connections_tells_all_who_wait() {
     enter_namespace("an_engine_that_ends_before_its_connections_tells_all_who_wait");
     let engine = engine();

@@ -15,7 +15,7 @@ use tsonami::{Config, ConnId, LocalEngine, Payload};
 pub use self::event::*;
 pub use self::send::*;
 use crate::arguments::{address, code, count, options, out, room, text, time, yes};
-use crate::error::{TsonamiError, failed, note};
+use crate::error::{TsonamiError, failed, note, refused};
 use crate::memory::{POOLS, REGIONS, TsonamiPool, TsonamiRegion};
 use crate::names::Kind;
 use crate::same_version;
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn tsonami_local_listen(
         let (at, options) = unsafe { (address(local, "address")?, self::options(options)?) };
         with(engine, |local| {
             let listening = local.engine.listen(at, backlog, options.as_ref());
-            listening.map(drop).map_err(|e| note(TsonamiError::Invalid, e))
+            listening.map(drop).map_err(refused)
         })
     })
 }
@@ -351,9 +351,7 @@ pub unsafe extern "C" fn tsonami_local_make_pool(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(pool, "pool")? };
-        let made = with(engine, |local| {
-            local.engine.make_pool(count, size).map_err(|e| note(TsonamiError::NoMemory, e))
-        })?;
+        let made = with(engine, |local| local.engine.make_pool(count, size).map_err(refused))?;
         to.write(POOLS.insert(made)?);
         Ok(())
     })
@@ -372,9 +370,7 @@ pub unsafe extern "C" fn tsonami_local_make_arena(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(region, "region")? };
-        let made = with(engine, |local| {
-            local.engine.make_arena(length).map_err(|e| note(TsonamiError::NoMemory, e))
-        })?;
+        let made = with(engine, |local| local.engine.make_arena(length).map_err(refused))?;
         to.write(REGIONS.insert(made)?);
         Ok(())
     })
@@ -405,7 +401,7 @@ pub unsafe extern "C" fn tsonami_local_register(
         let made = with(engine, |local| {
             // SAFETY: the caller's promise.
             let made = unsafe { local.engine.register(memory, page) };
-            made.map_err(|e| note(TsonamiError::Invalid, e))
+            made.map_err(refused)
         })?;
         to.write(REGIONS.insert(made)?);
         Ok(())
@@ -427,9 +423,7 @@ pub unsafe extern "C" fn tsonami_local_make_pool_over(
         // SAFETY: by the contract.
         let to = unsafe { out(pool, "pool")? };
         let region = REGIONS.get(region)?;
-        let made = with(engine, |local| {
-            local.engine.make_pool_over(&region, size).map_err(|e| note(TsonamiError::NoMemory, e))
-        })?;
+        let made = with(engine, |local| local.engine.make_pool_over(&region, size).map_err(refused))?;
         to.write(POOLS.insert(made)?);
         Ok(())
     })

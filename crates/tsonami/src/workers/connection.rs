@@ -10,6 +10,7 @@ use ring::Consumer;
 use tcp::conn::{ConnStats, SendFlags, Setting};
 use tcp::{Marks, Offset};
 
+use super::abort::AbortHandle;
 use super::batch::Batching;
 use super::desk::Desk;
 use super::file::SendingFile;
@@ -243,5 +244,10 @@ impl Connection {
     /// Resets the connection; what the peer has not acknowledged is lost.
     pub fn abort(self) {
         self.sends.abort();
+    }
+
+    /// See [`SendHalf::abort_handle`].
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.sends.abort_handle()
     }
 }

@@ -231,7 +231,7 @@ impl Core {
     ) {
         let link = &opening.link;
         // Who connects to an engine that ends is told when `opening` is dropped.
-        if link.is_abandoned() || self.finishing {
+        if link.is_aborted() || self.finishing {
             return;
         }
         let now = self.engine.now();
@@ -242,12 +242,17 @@ impl Core {
         }
     }
 
+    /// Resets a connection, if there is one: it may not have been made yet, or its handle be given up.
+    pub(crate) fn abort(&mut self, link: &Arc<Link>) -> Option<ConnId> {
+        let id = link.id()?;
+        self.client(id).filter(|client| Arc::ptr_eq(&client.link, link))?;
+        self.engine.abort(id);
+        Some(id)
+    }
+
     /// Gives up a connection that was not open yet when the application lost interest.
     pub(crate) fn abandon(&mut self, link: &Arc<Link>) {
-        if let Some(id) = link.id()
-            && self.client(id).is_some_and(|client| Arc::ptr_eq(&client.link, link))
-        {
-            self.engine.abort(id);
+        if let Some(id) = self.abort(link) {
             self.release(id);
         }
     }

@@ -116,7 +116,7 @@ impl Future for Acked {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.link.poll_acked(self.upto, cx.waker()).map(|()| match self.link.end() {
             _ if self.link.acked() >= self.upto => Ok(()),
-            Some(Err(error)) => Err(error.clone()),
+            Some(Err(error)) => Err(error),
             _ => Err(Error::Finished),
         })
     }
@@ -148,7 +148,7 @@ impl Future for Finish {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.link.poll_acked(Offset(u64::MAX - 1), cx.waker()).map(|()| match self.link.end() {
             _ if self.link.is_finished() => Ok(()),
-            Some(Err(error)) => Err(error.clone()),
+            Some(Err(error)) => Err(error),
             _ => Ok(()),
         })
     }

@@ -23,6 +23,8 @@ const READ_OUT: u8 = 2;
 const FINISHED: u8 = 4;
 /// The connection is over; why, stands beside it.
 const CLOSED: u8 = 8;
+/// The application gave the order to abort it.
+const ABORTED: u8 = 16;
 
 /// Nobody waits.
 const NOBODY: u64 = u64::MAX;
@@ -37,8 +39,6 @@ pub(crate) struct Link {
     id: OnceLock<ConnId>,
     tuple: OnceLock<FourTuple>,
     end: OnceLock<Result<(), Error>>,
-    /// The application gave it up before it was open.
-    abandoned: AtomicBool,
     /// Times of sends that nobody took in time.
     times_lost: AtomicU64,
 }
@@ -53,7 +53,11 @@ pub(crate) struct Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         if self.link.id().is_none() {
-            self.link.close(Err(Error::WorkerGone { worker: self.worker, acked: Offset::ZERO }));
+            let acked = Offset::ZERO;
+            self.link.close(Err(match self.link.is_aborted() {
+                true => Error::Aborted { acked },
+                false => Error::WorkerGone { worker: self.worker, acked },
+            }));
             self.link.dismiss();
         }
     }
@@ -189,10 +193,6 @@ impl Link {
     pub(crate) fn lose_time(&self) {
         self.times_lost.fetch_add(1, Ordering::Relaxed);
     }
-
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
-    }
 }
 
 /// The application's side.
@@ -221,9 +221,13 @@ impl Link {
         self.is(FINISHED)
     }
 
-    /// How it ended, if it did.
-    pub(crate) fn end(&self) -> Option<&Result<(), Error>> {
-        if self.is(CLOSED) { self.end.get() } else { None }
+    /// How it ended, if it did. It is over for the application as soon as that has aborted it.
+    pub(crate) fn end(&self) -> Option<Result<(), Error>> {
+        if !self.is(CLOSED | ABORTED) {
+            return None;
+        }
+        // Closed or not: nobody reads the reason before it stands there.
+        Some(self.end.get().cloned().unwrap_or_else(|| Err(Error::Aborted { acked: self.acked() })))
     }
 
     pub(crate) fn acked(&self) -> Offset {
@@ -298,9 +302,19 @@ impl Link {
         if ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The application does not want it any more, though it is not open.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
+    /// Ready when the connection is over.
+    pub(crate) fn poll_over(&self, waker: &Waker) -> Poll<()> {
+        // No grant and no acknowledgement comes that far.
+        self.poll_room(Offset(NOBODY - 1), 1, waker)
+    }
+
+    /// The application aborts it. Who waits is woken when the worker has done so.
+    pub(crate) fn abort(&self) {
+        self.published.phase.fetch_or(ABORTED, Ordering::Release);
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is(ABORTED)
     }
 
     fn is_over(&self) -> bool {

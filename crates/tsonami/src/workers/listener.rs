@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use tcp::endpoint::ListenerId;
@@ -25,7 +25,7 @@ struct Queue {
     waiting: VecDeque<Connection>,
     /// No more will come from this worker; who is left accepts only its own share.
     closed: Option<u16>,
-    /// The listener is gone: nobody takes any more.
+    /// The listener was closed: nobody takes any more.
     deserted: bool,
     waker: Option<Waker>,
 }
@@ -49,7 +49,11 @@ impl Arrivals {
     fn desert(&self) -> VecDeque<Connection> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.deserted = true;
-        std::mem::take(&mut queue.waiting)
+        let left = std::mem::take(&mut queue.waiting);
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
+        left
     }
 
     /// A worker is gone.
@@ -71,8 +75,36 @@ impl Queue {
     fn take(&mut self) -> Poll<Result<Connection, Error>> {
         match (self.waiting.pop_front(), self.closed) {
             (Some(connection), _) => Poll::Ready(Ok(connection)),
+            (None, _) if self.deserted => Poll::Ready(Err(Error::ListenerClosed)),
             (None, Some(worker)) => Poll::Ready(Err(Error::WorkerGone { worker, acked: tcp::Offset::ZERO })),
             (None, None) => Poll::Pending,
+        }
+    }
+}
+
+/// What a listener is to the workers.
+#[derive(Debug)]
+struct Ears {
+    /// Those of the workers; none once it is closed. Closing and opening are no part of the path of a byte either.
+    open: Mutex<Vec<(Arc<Desk>, ListenerId)>>,
+    arrivals: Arc<Arrivals>,
+}
+
+impl Ears {
+    /// Accepts no more, and resets those that nobody took. Whoever accepts is told.
+    fn close(&self) {
+        // They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
+        for connection in self.arrivals.desert() {
+            connection.abort();
+        }
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        for (desk, id) in open {
+            if is_worker() {
+                // In a waker, which waits for nobody: those who still come are reset by the worker.
+                desk.place(Order::Core(Box::new(move |core: &mut Core| core.unlisten(id))));
+            } else {
+                desk.ask(move |core| core.unlisten(id));
+            }
         }
     }
 }
@@ -80,21 +112,34 @@ impl Queue {
 /// Accepts connections, of all workers. Dropping it accepts no more, and resets those that nobody took.
 #[derive(Debug)]
 pub struct Listener {
-    /// By worker.
-    ears: Vec<(Arc<Desk>, ListenerId)>,
+    ears: Arc<Ears>,
     local: SocketAddr,
-    arrivals: Arc<Arrivals>,
+}
+
+/// Closes a listener from any thread, though others wait on it: see [`Listener::close_handle`]. Clones do the same. It keeps
+/// neither listener nor engine.
+#[derive(Clone, Debug)]
+pub struct CloseHandle(Weak<Ears>);
+
+impl CloseHandle {
+    /// Accepts no more, and resets those connections that nobody took. Whoever waits for one is told
+    /// [`Error::ListenerClosed`]. It waits for a turn of every worker.
+    pub fn close(&self) {
+        if let Some(ears) = self.0.upgrade() {
+            ears.close();
+        }
+    }
 }
 
 impl Listener {
     /// One that accepts nothing as yet.
     pub(crate) fn new(local: SocketAddr, arrivals: Arc<Arrivals>) -> Listener {
-        Listener { ears: Vec::new(), local, arrivals }
+        Listener { ears: Arc::new(Ears { open: Mutex::default(), arrivals }), local }
     }
 
     /// A worker accepts for it.
     pub(crate) fn add(&mut self, desk: Arc<Desk>, id: ListenerId) {
-        self.ears.push((desk, id));
+        self.ears.open.lock().unwrap_or_else(PoisonError::into_inner).push((desk, id));
     }
 
     /// Where it listens.
@@ -105,9 +150,9 @@ impl Listener {
     /// A connection that was accepted, if there is one.
     ///
     /// # Errors
-    /// [`Error::WorkerGone`]: there will be no more.
+    /// [`Error::WorkerGone`], [`Error::ListenerClosed`]: there will be no more.
     pub fn try_accept(&mut self) -> Result<Option<Connection>, Error> {
-        match self.arrivals.take() {
+        match self.ears.arrivals.take() {
             Poll::Ready(accepted) => accepted.map(Some),
             Poll::Pending => Ok(None),
         }
@@ -123,29 +168,23 @@ impl Listener {
     /// # Errors
     /// As [`try_accept`](Listener::try_accept).
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connection, Error>> {
-        let mut queue = self.arrivals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.ears.arrivals.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = queue.take();
         if taken.is_pending() {
             queue.waker = Some(cx.waker().clone());
         }
         taken
     }
+
+    /// What closes it from another thread, while this one accepts.
+    pub fn close_handle(&self) -> CloseHandle {
+        CloseHandle(Arc::downgrade(&self.ears))
+    }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        for (desk, id) in self.ears.drain(..) {
-            if is_worker() {
-                // In a waker, which waits for nobody: those who still come are reset by the worker.
-                desk.place(Order::Core(Box::new(move |core: &mut Core| core.unlisten(id))));
-            } else {
-                desk.ask(move |core| core.unlisten(id));
-            }
-        }
-        // They are given up here and not by the worker: it cannot wait for room in a lane that it empties itself.
-        for connection in self.arrivals.desert() {
-            connection.abort();
-        }
+        self.ears.close();
     }
 }
 
@@ -168,7 +207,7 @@ impl Accepting<'_> {
     /// Blocks until a connection was accepted.
     ///
     /// # Errors
-    /// [`Error::WorkerGone`], [`Error::WaitTimedOut`], [`Error::Cancelled`].
+    /// [`Error::WorkerGone`], [`Error::ListenerClosed`], [`Error::WaitTimedOut`], [`Error::Cancelled`].
     pub fn wait(self, wait: &Wait) -> Result<Connection, Error> {
         block_on(self, wait)?
     }

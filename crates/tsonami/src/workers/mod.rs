@@ -5,6 +5,7 @@
 //! worker, which takes it out and hands it to its engine. The grant is the back-pressure: what a worker finds in a lane it
 //! can always take, so no connection ever waits behind another one.
 
+mod abort;
 mod answer;
 mod batch;
 mod connection;
@@ -42,11 +43,12 @@ use dpdk::{BufPool, PoolError, Region, RegionError};
 use ring::{Consumer, Sleeper};
 use tcp::endpoint::ListenError;
 
+pub use self::abort::AbortHandle;
 pub use self::batch::Batching;
 pub use self::connection::Connection;
 pub use self::file::{SendFileError, SendFileReason, SendingFile};
 pub use self::futures::{Acked, Copying, Finish, Reading, Sending};
-pub use self::listener::{Accepting, Listener};
+pub use self::listener::{Accepting, CloseHandle, Listener};
 pub use self::recv_half::RecvHalf;
 pub use self::send_half::{Prepared, SendHalf, SendWithError};
 pub use self::splice::{SpliceError, Splicing};
@@ -383,7 +385,7 @@ impl Future for Connecting {
         // Polled again it does not give up what it gave out.
         let Some(pieces) = this.pieces.take() else { return Poll::Ready(Err(Error::Gone)) };
         let error = match (this.link.end(), this.link.id()) {
-            (Some(Err(error)), _) => error.clone(),
+            (Some(Err(error)), _) => error,
             (_, Some(id)) => {
                 return Poll::Ready(Ok(Connection::new(this.desk.clone(), this.link.clone(), id, pieces)));
             }
@@ -395,16 +397,21 @@ impl Future for Connecting {
 }
 
 impl Connecting {
-    /// Blocks until it is open.
+    /// Blocks until it is open. When the wait is over before that, it goes on opening and may be waited for again.
     ///
     /// # Errors
-    /// Why it did not open, [`Error::WaitTimedOut`], [`Error::Cancelled`]. Nothing is left of it then.
-    pub fn wait(self, wait: &Wait) -> Result<Connection, Error> {
+    /// Why it did not open, and then nothing is left of it; [`Error::WaitTimedOut`], [`Error::Cancelled`].
+    pub fn wait(&mut self, wait: &Wait) -> Result<Connection, Error> {
         block_on(self, wait)?
     }
 
+    /// What aborts it, or the connection that it became, from another thread: whoever waits here is told [`Error::Aborted`].
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(&self.desk, &self.link)
+    }
+
     fn give_up(&self) {
-        self.link.abandon();
+        self.link.abort();
         let link = self.link.clone();
         self.desk.place(Order::Core(Box::new(move |core: &mut Core| core.abandon(&link))));
     }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use ring::Consumer;
 
+use super::abort::AbortHandle;
 use super::futures::Reading;
 use super::held::Held;
 use crate::{Error, Payload};
@@ -39,7 +40,7 @@ impl RecvHalf {
         // It came between the two looks.
         match (self.next_piece(), self.held.link.end()) {
             (Some(piece), _) => Ok(Some(piece)),
-            (None, Some(Err(error))) => Err(error.clone()),
+            (None, Some(Err(error))) => Err(error),
             (None, _) => Err(Error::Finished),
         }
     }
@@ -65,6 +66,18 @@ impl RecvHalf {
             }
         }
         Poll::Pending
+    }
+
+    /// What aborts the connection from another thread, whoever has the halves: see [`AbortHandle`].
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(&self.held.desk, &self.held.link)
+    }
+
+    /// Ready when the application has aborted the connection.
+    pub(crate) fn poll_aborted(&self, cx: &mut Context<'_>) -> Poll<Error> {
+        let link = &self.held.link;
+        link.wake_reader(cx.waker());
+        if link.is_aborted() { Poll::Ready(Error::Aborted { acked: link.acked() }) } else { Poll::Pending }
     }
 
     /// Puts back what is left of a piece.

@@ -13,6 +13,7 @@ use ring::Consumer;
 use tcp::conn::{ConnStats, SendFlags, Setting};
 use tcp::{Marks, Offset, SendTime};
 
+use super::abort::AbortHandle;
 use super::core::{PIECES, TIMES};
 use super::desk::{ConnCall, Declined, Order};
 use super::futures::{Acked, Copying, Finish, Sending};
@@ -248,6 +249,8 @@ impl SendHalf {
                 Err(Error::PoolExhausted) if waits_for_buffer => return Poll::Pending,
                 Err(Error::PoolExhausted) => {
                     self.held.desk.wait_for_buffer(cx.waker());
+                    // Others may keep all of them for longer than this connection lives. Over or not, the next attempt says.
+                    let _ = self.held.link.poll_over(cx.waker());
                     waits_for_buffer = true;
                 }
                 done => return Poll::Ready(done),
@@ -429,7 +432,7 @@ impl SendHalf {
     /// How the connection ended.
     pub fn flush(&mut self) -> Result<(), Error> {
         if let Some(Err(error)) = self.held.link.end() {
-            return Err(error.clone());
+            return Err(error);
         }
         self.order(Box::new(|core, id| core.engine().flush(id)));
         Ok(())
@@ -457,8 +460,21 @@ impl SendHalf {
 
     /// Resets the connection; what the peer has not acknowledged is lost.
     pub fn abort(self) {
-        let id = self.held.id;
-        self.held.desk.place(Order::Core(Box::new(move |core| core.engine().abort(id))));
+        self.abort_handle().abort();
+    }
+
+    /// What aborts the connection from another thread while this one waits, or has the halves elsewhere: whoever waits is told
+    /// [`Error::Aborted`].
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(&self.held.desk, &self.held.link)
+    }
+
+    /// Ready when nothing can be sent any more: why.
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Error> {
+        match (self.held.link.poll_over(cx.waker()), self.admit(0)) {
+            (Poll::Ready(()), Err(reason)) => Poll::Ready(reason),
+            _ => Poll::Pending,
+        }
     }
 
     fn shutdown_write(&mut self) {
@@ -484,7 +500,7 @@ impl SendHalf {
     /// Whether so many bytes may be sent now.
     fn admit(&self, bytes: u64) -> Result<(), Error> {
         match self.held.link.end() {
-            Some(Err(error)) => Err(error.clone()),
+            Some(Err(error)) => Err(error),
             Some(Ok(())) => Err(Error::Finished),
             None if self.finished => Err(Error::Finished),
             None if self.held.link.admits(self.accepted, bytes) => Ok(()),

@@ -85,7 +85,8 @@ impl SendHalf {
             return Poll::Ready(Ok(0));
         }
         match from.poll_read(cx) {
-            Poll::Pending => return Poll::Pending,
+            // Nothing may come for longer than this connection lives.
+            Poll::Pending => return self.poll_over(cx).map(|reason| Err(SpliceError::To(reason))),
             Poll::Ready(Ok(None)) => return Poll::Ready(Ok(0)),
             Poll::Ready(Ok(Some(piece))) => from.put_back(piece),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(SpliceError::From(error))),
@@ -94,7 +95,11 @@ impl SendHalf {
             Err(SpliceError::To(reason)) => Err(reason),
             done => Ok(done),
         });
-        moved.map(|moved| moved.unwrap_or_else(|reason| Err(SpliceError::To(reason))))
+        match moved {
+            Poll::Ready(moved) => Poll::Ready(moved.unwrap_or_else(|reason| Err(SpliceError::To(reason)))),
+            // What was received before another end of `from` is sent all the same.
+            Poll::Pending => from.poll_aborted(cx).map(|reason| Err(SpliceError::From(reason))),
+        }
     }
 }
 

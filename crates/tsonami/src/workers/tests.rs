@@ -69,7 +69,7 @@ fn a_worker_that_panics_tells_all_who_wait_and_gives_everything_back() {
     // What lies behind the order that panics, in this lane and in another, and what came too early.
     let go = hold(&engine);
     order(&engine, |_| panic!("as it should"));
-    let connecting = engine.connect(KERNEL.parse().unwrap(), None);
+    let mut connecting = engine.connect(KERNEL.parse().unwrap(), None);
     let (asks, placed) = (engine.clone(), mpsc::channel());
     let asked = in_thread(move || {
         let answer = asks.first().question(|_| 1);
@@ -145,7 +145,7 @@ fn one_of_two_panics(gone: u16) {
     let pool = engine.make_pool(8, 64).unwrap();
     let accept = TcpListener::bind(KERNEL).unwrap();
     let mut at = [0, 1].map(|worker| {
-        let connecting = engine.connect_at(worker, KERNEL.parse().unwrap(), None);
+        let mut connecting = engine.connect_at(worker, KERNEL.parse().unwrap(), None);
         (connecting.wait(&patient()).unwrap(), accept.accept().unwrap().0)
     });
     let mut listener = engine.listen("10.77.0.2:6001".parse().unwrap(), 1, None).unwrap();

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tsonami::{
-    Acked, BufPool, Config, Connection, Engine, Error, Marks, Offset, Payload, RecvHalf, SendFlags, SendHalf,
-    Wait, WaitStrategy,
+    AbortHandle, Acked, BufPool, Config, Connection, Engine, Error, Marks, Offset, Payload, RecvHalf,
+    SendFlags, SendHalf, Wait, WaitStrategy,
 };
 
 pub(crate) const KERNEL: &str = "10.77.0.1:5001";
@@ -84,6 +84,7 @@ pub(crate) fn silence() {
 pub(crate) struct Waiting {
     pub(crate) how: How,
     pub(crate) peer: Option<TcpStream>,
+    pub(crate) abort: AbortHandle,
     writer: Receiver<(Error, SendHalf)>,
     reader: Receiver<(Result<(), Error>, RecvHalf)>,
     acks: Receiver<Result<(), Error>>,
@@ -113,12 +114,13 @@ impl Waiting {
     /// the peer's kernel takes.
     pub(crate) fn begin(engine: &Engine, pool: &BufPool, how: How) -> Waiting {
         let (connection, peer) = connected(engine);
+        let abort = connection.abort_handle();
         let (mut sends, receives) = connection.into_split();
         let next = fill(&mut sends, pool);
         let all = sends.acked(sends.marks().accepted);
         sends.acked(Offset(1)).wait(&patient()).unwrap();
         let (reader, acks) = (read(receives, how), acks(all, how));
-        Waiting { how, peer: Some(peer), writer: write(sends, next, pool.clone(), how), reader, acks }
+        Waiting { how, peer: Some(peer), abort, writer: write(sends, next, pool.clone(), how), reader, acks }
     }
 
     /// What they were told, soon.
