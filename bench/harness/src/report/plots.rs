@@ -18,6 +18,9 @@ const HEIGHT: u32 = 380;
 const ROW: u32 = 26;
 /// Pixels for names of contestants.
 const NAMES: u32 = 230;
+/// Pixels for a legend, and from one name of it to the next.
+const LEGEND: u32 = 220;
+const LEGEND_ROW: u32 = 20;
 /// A range wider than this is shown by its logarithm.
 const WIDE: f64 = 30.0;
 
@@ -38,16 +41,18 @@ pub(super) fn all(summary: &ScenarioSummary) -> Result<Vec<Block>, Failure> {
         plots.push(Block::Plot { title: title.to_owned(), caption, svg });
         Ok::<(), Failure>(())
     };
-    let memory = if summary.contestants.iter().any(|contestant| contestant.medium == Some(Medium::Memory)) {
-        format!(" Hollow squares: {}.", Medium::Memory.says())
-    } else {
-        String::new()
+    let memory = summary.contestants.iter().filter(|contestant| contestant.medium == Some(Medium::Memory));
+    let memory: Vec<&str> = memory.map(|contestant| contestant.name).collect();
+    let memory = match memory[..] {
+        [] => String::new(),
+        _ => format!(" {}: {}.", memory.join(", "), Medium::Memory.says()),
     };
     if let Some(measure) = summary.scenario.measures.first() {
         let rows = reached(summary, measure.figure);
         if !rows.is_empty() {
-            let caption =
-                format!("A dot is a run: dark when its CPUs were near, pale when far or changing.{memory}");
+            let caption = format!(
+                "A dot is a run: dark when its CPUs were near, pale when far or changing; hollow squares are runs in memory.{memory}"
+            );
             let height = 60 + ROW * rows.len() as u32;
             add(measure.title, caption, height, &|area| dots(area, &rows))?;
         }
@@ -61,7 +66,7 @@ pub(super) fn all(summary: &ScenarioSummary) -> Result<Vec<Block>, Failure> {
     let staged: Vec<&ContestantSummary> =
         summary.contestants.iter().filter(|contestant| !contestant.stages.is_empty()).collect();
     if !staged.is_empty() {
-        let height = 90 + ROW * staged.len() as u32;
+        let height = 60 + (ROW * staged.len() as u32).max(LEGEND_ROW * 8);
         let caption = format!("Medians, in the order of the loop.{memory}");
         add("Cycles per burst, by stage", caption, height, &|area| stages(area, &staged))?;
     }
@@ -143,7 +148,13 @@ where
         .x_label_area_size(30)
         .y_label_area_size(NAMES)
         .build_cartesian_2d(range, rows.len() as f64..0.0)?;
-    chart.configure_mesh().disable_y_mesh().y_labels(0).x_label_formatter(&|x| number(*x)).draw()?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(0)
+        .x_label_formatter(&|x| number(*x))
+        .draw()?;
     for (n, row) in rows.iter().enumerate() {
         let middle = n as f64 + 0.5;
         name(area, chart.backend_coord(&(left, middle)), row.name)?;
@@ -173,10 +184,12 @@ fn name(area: &Area<'_>, (x, y): (i32, i32), name: &str) -> Drawn {
 
 /// Percentiles by how few are beyond: 90 %, 99 %, 99.9 % are as far from each other.
 fn percentiles(area: &Area<'_>, curves: &[&ContestantSummary]) -> Drawn {
-    let nines = |percentile: f64| -(1.0 - percentile / 100.0).max(1e-6).log10();
     let points = |contestant: &ContestantSummary| -> Vec<(f64, f64)> {
-        let points = contestant.latency.iter().flat_map(|latency| &latency.points);
-        points.map(|&(percentile, ns)| (nines(percentile), ns.max(1) as f64)).collect()
+        let Some(latency) = &contestant.latency else { return Vec::new() };
+        // Of a thousand samples the last thousandth is one.
+        let last = (latency.count.max(1) as f64).log10();
+        let nines = |percentile: f64| (-(1.0 - percentile / 100.0).max(1e-9).log10()).min(last);
+        latency.points.iter().map(|&(percentile, ns)| (nines(percentile), ns.max(1) as f64)).collect()
     };
     let all: Vec<(f64, f64)> = curves.iter().flat_map(|contestant| points(contestant)).collect();
     let right = all.iter().fold(1.0, |most: f64, (x, _)| most.max(*x));
@@ -185,6 +198,7 @@ fn percentiles(area: &Area<'_>, curves: &[&ContestantSummary]) -> Drawn {
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area)
         .margin(10)
+        .margin_right(LEGEND + 20)
         .x_label_area_size(30)
         .y_label_area_size(80)
         .build_cartesian_2d(0.0..right, (low.min(high) / 1.5..high * 1.5).log_scale())?;
@@ -194,6 +208,7 @@ fn percentiles(area: &Area<'_>, curves: &[&ContestantSummary]) -> Drawn {
     };
     chart
         .configure_mesh()
+        .light_line_style(TRANSPARENT)
         .x_labels(right.ceil() as usize + 1)
         .x_label_formatter(&percent)
         .y_label_formatter(&|y| number(*y))
@@ -201,12 +216,9 @@ fn percentiles(area: &Area<'_>, curves: &[&ContestantSummary]) -> Drawn {
         .draw()?;
     for (n, contestant) in curves.iter().enumerate() {
         let style = color(n).stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(points(contestant), style))?
-            .label(contestant.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color(n).stroke_width(2)));
+        chart.draw_series(LineSeries::new(points(contestant), style))?;
     }
-    legend(&mut chart)
+    legend(area, curves.iter().enumerate().map(|(n, contestant)| (contestant.name, color(n))))
 }
 
 /// Bars of stages, one after the other.
@@ -223,10 +235,17 @@ fn stages(area: &Area<'_>, contestants: &[&ContestantSummary]) -> Drawn {
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area)
         .margin(10)
+        .margin_right(LEGEND + 20)
         .x_label_area_size(30)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d(0.0..(most * 1.25).max(1.0), contestants.len() as f64..0.0)?;
-    chart.configure_mesh().disable_y_mesh().y_labels(0).x_label_formatter(&|x| number(*x)).draw()?;
+        .build_cartesian_2d(0.0..(most * 1.05).max(1.0), contestants.len() as f64..0.0)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(0)
+        .x_label_formatter(&|x| number(*x))
+        .draw()?;
     for (n, stage) in names.iter().enumerate() {
         let bars = contestants.iter().enumerate().filter_map(|(row, contestant)| {
             let place = contestant.stages.iter().position(|(name, _)| name == stage)?;
@@ -235,15 +254,12 @@ fn stages(area: &Area<'_>, contestants: &[&ContestantSummary]) -> Drawn {
             let corners = [(before, row as f64 + 0.15), (after, row as f64 + 0.85)];
             Some(Rectangle::new(corners, color(n).filled()))
         });
-        chart
-            .draw_series(bars)?
-            .label(*stage)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], color(n).filled()));
+        chart.draw_series(bars)?;
     }
     for (row, contestant) in contestants.iter().enumerate() {
         name(area, chart.backend_coord(&(0.0, row as f64 + 0.5)), contestant.name)?;
     }
-    legend(&mut chart)
+    legend(area, names.iter().enumerate().map(|(n, stage)| (*stage, color(n))))
 }
 
 /// Whose it is, and medians over the axis.
@@ -272,13 +288,18 @@ fn curve(area: &Area<'_>, series: &[Series], axis: &str) -> Drawn {
     let most = all().fold(least, |most, (x, _)| most.max(*x));
     let high = all().fold(0.0, |high: f64, (_, y)| high.max(*y));
     area.fill(&WHITE)?;
-    let mut chart =
-        ChartBuilder::on(area).margin(10).x_label_area_size(45).y_label_area_size(80).build_cartesian_2d(
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .margin_right(LEGEND + 20)
+        .x_label_area_size(45)
+        .y_label_area_size(80)
+        .build_cartesian_2d(
             (least / 1.2..most * 1.2).log_scale(),
             0.0..(high * 1.1).max(f64::MIN_POSITIVE),
         )?;
     chart
         .configure_mesh()
+        .light_line_style(TRANSPARENT)
         .x_desc(axis)
         .x_label_formatter(&|x| number(*x))
         .y_label_formatter(&|y| number(*y))
@@ -287,23 +308,20 @@ fn curve(area: &Area<'_>, series: &[Series], axis: &str) -> Drawn {
         let color = of(*who);
         chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
         let dots = points.iter().map(|at| Circle::new(*at, 4, color.filled()));
-        chart
-            .draw_series(dots)?
-            .label(who.to_string())
-            .legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
+        chart.draw_series(dots)?;
     }
-    legend(&mut chart)
+    let names: Vec<String> = series.iter().map(|(who, _)| who.to_string()).collect();
+    legend(area, names.iter().zip(series).map(|(name, (who, _))| (name.as_str(), of(*who))))
 }
 
-fn legend<'a, 'b: 'a, X, Y>(chart: &mut ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>) -> Drawn
-where
-    X: Ranged<ValueType = f64>,
-    Y: Ranged<ValueType = f64>,
-{
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .draw()?;
+/// Names and colours, right of a plot that leaves the room.
+fn legend<'a>(area: &Area<'_>, names: impl Iterator<Item = (&'a str, RGBColor)>) -> Drawn {
+    let left = (WIDTH - LEGEND) as i32;
+    for (n, (name, color)) in names.enumerate() {
+        let middle = 24 + LEGEND_ROW as i32 * n as i32;
+        area.draw(&Rectangle::new([(left, middle - 5), (left + 12, middle + 5)], color.filled()))?;
+        let style = ("sans-serif", 14).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(name.to_owned(), (left + 18, middle), style))?;
+    }
     Ok(())
 }

@@ -483,4 +483,31 @@ mod tests {
             .collect();
         assert_eq!(titles, ["Rate", "Percentiles", "Cycles per burst, by stage"]);
     }
+
+    #[test]
+    fn points_on_an_axis_become_a_curve() {
+        const fn at(name: &'static str, at: f64) -> Contestant {
+            let mut contestant = Contestant::new(name, Who::Ours, "", "memcpy", &[]);
+            contestant.at = Some(at);
+            contestant
+        }
+        const SCALE: &Scenario = &Scenario {
+            name: "s",
+            title: "T",
+            what: "W",
+            measures: &[Measure { figure: "rate", title: "Rate", better: Better::More, goals: &[] }],
+            contestants: &[at("one", 1.0), at("million", 1e6)],
+            axis: Some("connections"),
+        };
+        let records = vec![run("one", 1, NEAR, 10.0, 1.0), run("million", 1, NEAR, 9.0, 1.0)];
+        let folder = Folder { path: "out".into(), records };
+        let summary = ScenarioSummary::of(SCALE, &folder).expect("runs");
+        let blocks = super::super::plots::all(&summary).expect("plots");
+        let curve = blocks.iter().find_map(|block| match block {
+            super::super::page::Block::Plot { title, svg, .. } if title == "Rate by connections" => Some(svg),
+            _ => None,
+        });
+        let curve = curve.expect("a curve");
+        assert!(curve.contains("<polyline") && curve.contains("ours"), "{curve}");
+    }
 }
