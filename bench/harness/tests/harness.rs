@@ -51,6 +51,12 @@ fn the_kernels_senders_say_what_they_reached_in_every_way() {
         figure(&line, "cost", "ns/kB");
         figure(&line, "sends", "1/s");
         figure(&line, "sends_per_busy_core", "1/s per busy core");
+        let packet = figure(&line, "packet", "bytes");
+        match words {
+            "--by sendfile --frames" => assert!(packet <= 1514.0, "frames of {packet} bytes"),
+            "--by write" => assert!(packet > 10_000.0, "{packet} bytes, none of them segmented"),
+            _ => {}
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the CPUs did meanwhile: this process's time, and what the kernel says of whole CPUs.
+//! What CPUs and the wire did meanwhile: this process's time, what the kernel says of whole CPUs, and how long packets were.
 
 use std::io::{Error, Result};
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
+use super::wire::INTERFACE;
 use crate::line::{Line, Unit};
 
 /// Seconds of a CPU, from `/proc/stat`, which counts by ticks.
@@ -17,6 +18,13 @@ struct Cpu {
     all: f64,
 }
 
+/// What left by the veth pair, from `/proc/net/dev`.
+#[derive(Clone, Copy, Default, Debug)]
+struct Sent {
+    bytes: u64,
+    packets: u64,
+}
+
 /// A moment.
 #[derive(Debug)]
 pub(crate) struct Usage {
@@ -24,6 +32,7 @@ pub(crate) struct Usage {
     process: Duration,
     sender: Cpu,
     receiver: Cpu,
+    sent: Sent,
 }
 
 /// From one moment to another.
@@ -34,6 +43,7 @@ pub(crate) struct Spent {
     pub(crate) process: f64,
     sender: Cpu,
     receiver: Cpu,
+    sent: Sent,
 }
 
 impl Usage {
@@ -47,6 +57,7 @@ impl Usage {
             process: Duration::from_micros(micros.unsigned_abs()),
             sender: Cpu::read(&stat, sender)?,
             receiver: Cpu::read(&stat, receiver)?,
+            sent: Sent::read(&std::fs::read_to_string("/proc/net/dev")?)?,
         })
     }
 
@@ -57,6 +68,10 @@ impl Usage {
             process: (end.process.saturating_sub(self.process)).as_secs_f64(),
             sender: self.sender.until(&end.sender),
             receiver: self.receiver.until(&end.receiver),
+            sent: Sent {
+                bytes: end.sent.bytes - self.sent.bytes,
+                packets: end.sent.packets - self.sent.packets,
+            },
         }
     }
 }
@@ -67,7 +82,7 @@ impl Spent {
         (self.sender.all - self.sender.idle).max(0.0)
     }
 
-    /// Adds to a line how busy both CPUs were.
+    /// Adds to a line how busy both CPUs were, and how long packets were in the mean, headers included.
     pub(crate) fn add(&self, line: Line) -> Line {
         let percent = |seconds: f64, cpu: &Cpu| 100.0 * seconds / cpu.all.max(f64::MIN_POSITIVE);
         let busy = |cpu: &Cpu| percent(cpu.all - cpu.idle, cpu);
@@ -76,6 +91,21 @@ impl Spent {
             .figure("sender_core_softirq", percent(self.sender.softirq, &self.sender), Unit::Percent)
             .figure("receiver_core_busy", busy(&self.receiver), Unit::Percent)
             .figure("receiver_core_softirq", percent(self.receiver.softirq, &self.receiver), Unit::Percent)
+            .figure("packet", self.sent.bytes as f64 / self.sent.packets.max(1) as f64, Unit::Bytes)
+    }
+}
+
+impl Sent {
+    fn read(devices: &str) -> Result<Sent> {
+        let line =
+            devices.lines().find_map(|line| line.trim_start().strip_prefix(INTERFACE)?.strip_prefix(':'));
+        let counts: Vec<u64> =
+            line.into_iter().flat_map(str::split_whitespace).map_while(|n| n.parse().ok()).collect();
+        // Eight counts of what was received, then bytes and packets sent.
+        match counts[..] {
+            [_, _, _, _, _, _, _, _, bytes, packets, ..] => Ok(Sent { bytes, packets }),
+            _ => Err(Error::other(format!("/proc/net/dev has no counts of {INTERFACE}"))),
+        }
     }
 }
 
@@ -117,5 +147,13 @@ mod tests {
         );
         assert!(Cpu::read(stat, 2).is_err());
         assert!(Cpu::read("cpu0 1 2 3\n", 0).is_err());
+    }
+
+    #[test]
+    fn what_was_sent_stands_behind_what_was_received() {
+        let devices = "Inter-| Receive | Transmit\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n   eth: 7 1 0 0 0 0 0 0 3028 2 0 0 0 0 0 0\n";
+        let sent = Sent::read(devices).expect("counts");
+        assert_eq!((sent.bytes, sent.packets), (3028, 2));
+        assert!(Sent::read("    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n").is_err());
     }
 }

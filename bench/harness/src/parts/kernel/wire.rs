@@ -10,6 +10,8 @@ use crate::parts::Setting;
 
 /// Where the receiving end listens.
 pub(crate) const RECEIVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 80, 0, 2), 5201);
+/// What both ends of the pair are called.
+pub(super) const INTERFACE: &str = "eth";
 const SENDER: Ipv4Addr = Ipv4Addr::new(10, 80, 0, 1);
 
 /// Where packets that arrive are worked on. A veth pair hands a packet over on the CPU that sent it, and there the other
@@ -60,7 +62,10 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(setting: &Setting, args: &WireArgs) -> Result<Wire, Failure> {
         let wire = Wire { source: Namespace::new()?, sink: Namespace::new()? };
-        wire.source.run(&format!("ip link add eth type veth peer name eth netns {}", wire.sink.pid()))?;
+        wire.source.run(&format!(
+            "ip link add {INTERFACE} type veth peer name {INTERFACE} netns {}",
+            wire.sink.pid()
+        ))?;
         let Setting { sender_cpu, receiver_cpu, .. } = *setting;
         let (acks, data) = match args.steer {
             Steer::Receiver => (Some(receiver_cpu), Some(receiver_cpu)),
@@ -70,17 +75,17 @@ impl Wire {
         let ends = [(&wire.source, SENDER, acks), (&wire.sink, *RECEIVER.ip(), data)];
         for (place, address, steered) in ends {
             if args.frames {
-                place.run("ethtool -K eth tso off gso off gro off")?;
+                place.run(&format!("ethtool -K {INTERFACE} tso off gso off gro off"))?;
             }
-            place.run(&format!("ip address add {address}/24 dev eth"))?;
-            place.run("ip link set eth up")?;
+            place.run(&format!("ip address add {address}/24 dev {INTERFACE}"))?;
+            place.run(&format!("ip link set {INTERFACE} up"))?;
             // No run learns from another.
             place.set("ipv4/tcp_no_metrics_save", "1")?;
             // Connections that are opened and closed again and again: every port, and again after a second.
             place.set("ipv4/ip_local_port_range", "1024 65535")?;
             place.set("ipv4/tcp_tw_reuse", "1")?;
             if let Some(cpu) = steered {
-                place.steer("eth", cpu)?;
+                place.steer(INTERFACE, cpu)?;
             }
         }
         Ok(wire)
