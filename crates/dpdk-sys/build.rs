@@ -30,6 +30,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_(info_get|configure|start|stop|close|get_port_by_name|get_name_by_port|set_mtu|get_mtu|socket_id|is_valid_port)",
     "rte_eth_dev_(adjust_nb_rx_tx_desc|rss_hash_conf_get|rss_reta_query|tx_offload_name|rx_offload_name)",
     "rte_eth_(rx|tx)_queue_setup",
+    "rte_eth_timesync_(enable|read_tx_timestamp|read_time)",
     "rte_eth_(macaddr_get|stats_get|stats_reset|promiscuous_enable|tx_done_cleanup|add_tx_callback)",
 ];
 const TYPES: &[&str] = &["rte_eth_rss_reta_entry64", "rte_eth_desc_lim"];

@@ -29,6 +29,7 @@ mod region;
 mod relay;
 mod rss;
 mod rx;
+mod stamps;
 mod watch;
 
 pub use chain::{AttachError, Chain, Frame, Pieces, Place, RawFlags, Segments};
@@ -49,6 +50,7 @@ pub use region::{Reads, Region, RegionError};
 pub use relay::RelayCounters;
 pub use rss::{RssInfo, RssUnknown};
 pub use rx::RxSlice;
+pub use stamps::{NoTxStamps, TxStamp, TxStamps};
 pub use watch::watch_tx;
 
 /// The version of the DPDK this runs with, for example `DPDK 22.11.11`.

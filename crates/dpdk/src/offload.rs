@@ -88,6 +88,8 @@ offloads! {
         TCP_LRO = dpdk_sys::RTE_ETH_RX_OFFLOAD_TCP_LRO;
         /// Frames of several buffers.
         SCATTER = dpdk_sys::RTE_ETH_RX_OFFLOAD_SCATTER;
+        /// Reports when frames arrived; some ports keep a clock only with this.
+        TIMESTAMP = dpdk_sys::RTE_ETH_RX_OFFLOAD_TIMESTAMP;
         /// Reports the RSS hash.
         RSS_HASH = dpdk_sys::RTE_ETH_RX_OFFLOAD_RSS_HASH;
     }
@@ -118,6 +120,8 @@ pub struct TxOffload {
     pub ip_checksum: bool,
     /// Fill in the TCP checksum.
     pub tcp_checksum: bool,
+    /// Note when it leaves: [`TxStamps`](crate::TxStamps).
+    pub stamp: bool,
 }
 
 impl TxOffload {
@@ -148,6 +152,9 @@ impl TxOffload {
             // Only asked for together with an offload: some drivers read it as one.
             flags |= if self.ipv6 { dpdk_sys::RTE_MBUF_F_TX_IPV6 } else { dpdk_sys::RTE_MBUF_F_TX_IPV4 };
         }
+        if self.stamp {
+            flags |= dpdk_sys::RTE_MBUF_F_TX_IEEE1588_TMST;
+        }
         flags
     }
 
@@ -161,6 +168,7 @@ impl TxOffload {
             ipv6: flags & dpdk_sys::RTE_MBUF_F_TX_IPV6 != 0,
             ip_checksum: flags & dpdk_sys::RTE_MBUF_F_TX_IP_CKSUM != 0,
             tcp_checksum: flags & dpdk_sys::RTE_MBUF_F_TX_L4_MASK == dpdk_sys::RTE_MBUF_F_TX_TCP_CKSUM,
+            stamp: flags & dpdk_sys::RTE_MBUF_F_TX_IEEE1588_TMST != 0,
         }
     }
 }
@@ -218,6 +226,7 @@ mod tests {
                     ipv6,
                     ip_checksum: !ipv6,
                     tcp_checksum: true,
+                    stamp: tso_segsz == 0,
                 };
                 assert_eq!(TxOffload::read(wish.flags(), wish.word()), wish);
             }

@@ -280,6 +280,19 @@ impl QueuePair {
     }
 }
 
+/// Whether the driver would take this frame, which is not sent.
+pub(crate) fn prepares(port: u16, queue: u16, frame: Frame) -> Result<(), Errno> {
+    let mut raw = frame.into_raw().as_ptr();
+    // SAFETY: who calls has a running port; `raw` is one valid frame, which stays ours.
+    let prepared = unsafe { dpdk_sys::shim_eth_tx_prepare(port, queue, &raw mut raw, 1) };
+    let result = if prepared == 1 { Ok(()) } else { Err(Errno::last()) };
+    if let Some(raw) = NonNull::new(raw) {
+        // SAFETY: not offered, hence still ours.
+        drop(unsafe { Frame::from_raw(raw) });
+    }
+    result
+}
+
 impl Drop for QueuePair {
     fn drop(&mut self) {
         self.discard();

@@ -35,6 +35,7 @@ fn tso_frame(stash: &mut MbufStash, links: &Mempool, payload: &Slice) -> Frame {
         ipv6: false,
         ip_checksum: true,
         tcp_checksum: true,
+        stamp: false,
     })
 }
 

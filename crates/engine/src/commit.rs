@@ -142,6 +142,9 @@ impl<N: Nic> Engine<N> {
                 slot.conn.on_sent(&cuts.first(burst, sent), now);
             }
         }
+        if self.stamps.is_on() {
+            self.committed_stamp(index, burst, cuts, sent, now);
+        }
         if sent < cuts.frames {
             let covered = cuts.covered(burst, sent);
             let by = if by_port { HeldBy::Port } else { HeldBy::Memory };
@@ -200,7 +203,7 @@ impl<N: Nic> Engine<N> {
 
     fn count_burst(&mut self, burst: &Burst, cuts: &Cuts, sent: u32, covered: u32) {
         let c = &mut self.counters;
-        let segments = if cuts.tso { covered.div_ceil(u32::from(burst.mss)) + sent - 1 } else { sent };
+        let segments = if cuts.tso { covered.div_ceil(u32::from(burst.mss)) } else { sent };
         c.tx_segments += u64::from(segments);
         c.tx_payload_bytes += u64::from(covered);
         if covered > 0 {

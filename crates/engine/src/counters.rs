@@ -103,6 +103,8 @@ counters! {
     tx_queue_limited: "Times a connection waited for room in the port's queue (S24).",
     tx_retransmissions_held: "Retransmissions that waited because the port still held the original (S43).",
     tx_reclaims: "Times the port was asked to let go of finished frames though nothing was to be sent: buffers were waited for.",
+    tx_times: "Bursts whose time the port told, for sends that asked (S33).",
+    tx_times_missed: "Bursts whose time it was to tell and did not: another's was awaited, or none came.",
     tx_nudges: "Frames of no meaning sent since the port lets go of finished ones only while it sends (S29).",
     tx_replies_dropped: "Resets, echo and ARP replies not sent: no buffer, or the port took no more.",
     copied_bytes: "Bytes that sends put into buffers of the connection's own: all but those by reference.",

@@ -23,6 +23,7 @@ use crate::route::Routes;
 use crate::rx::RX_BURST;
 use crate::segment::Cutter;
 use crate::slot::Slot;
+use crate::stamps::Stamps;
 use crate::wheel::Wheel;
 
 /// Connections that get their buffers back in one iteration.
@@ -92,6 +93,7 @@ pub struct Engine<N: Nic> {
     /// Connections that wait for memory: for a send by reference, and for a buffer to copy into.
     pub(crate) memory_waiters: [VecDeque<u32>; 2],
 
+    pub(crate) stamps: Stamps,
     pub(crate) staged: Vec<Staged>,
     pub(crate) staged_frames: u16,
     /// Payload bytes in them.
@@ -168,6 +170,7 @@ impl<N: Nic> Engine<N> {
             events: VecDeque::new(),
             reclaims: VecDeque::new(),
             memory_waiters: [VecDeque::new(), VecDeque::new()],
+            stamps: Stamps::new(&nic),
             staged: Vec::with_capacity(usize::from(limits.tx_batch)),
             staged_frames: 0,
             staged_bytes: 0,
@@ -197,6 +200,9 @@ impl<N: Nic> Engine<N> {
     pub fn poll(&mut self, now: Time) -> Progress {
         self.now = self.now.max(now);
         let start = self.nic.cycles();
+        if self.stamps.is_on() {
+            self.look_for_stamp(self.now);
+        }
         let mut progress = Progress { received: self.receive(), ..Progress::default() };
         let now = self.now;
         self.resume(now);
@@ -261,6 +267,7 @@ impl<N: Nic> Engine<N> {
             starved,
             parked,
             reclaims,
+            self.stamps.next(self.now),
         ]
         .into_iter()
         .flatten()

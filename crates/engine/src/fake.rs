@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use tcp::{Payload, Time};
+use tcp::{DeviceTime, Payload, Time};
 
 use crate::nic::{
     Nic, NicLimits, RxChecksum, RxPiece, StageError, TailBuf, TxFrame, TxMeta, TxOutcome, TxStop,
@@ -211,6 +211,12 @@ pub(crate) struct FakeNic {
     pub(crate) tick: Cell<u64>,
     /// What its clock says.
     pub(crate) clock: Option<Time>,
+    /// It tells when frames left.
+    pub(crate) stamps: bool,
+    /// The place for the time of one is reserved.
+    pub(crate) stamp_claimed: bool,
+    /// What it tells of the frame that asked.
+    pub(crate) stamp: Option<DeviceTime>,
 }
 
 impl FakeNic {
@@ -239,6 +245,9 @@ impl FakeNic {
             tx_bursts: 0,
             tick: Cell::new(0),
             clock: None,
+            stamps: false,
+            stamp_claimed: false,
+            stamp: None,
         }
     }
 
@@ -416,6 +425,25 @@ impl Nic for FakeNic {
             Rc::new(Bytes { data: Vec::new(), in_device: Cell::new(0), live: self.live.clone(), copy: true });
         self.live.set(self.live.get() + 1);
         Some(Tail { shared, pending: vec![0; self.tail_len] })
+    }
+
+    fn stamps(&self) -> bool {
+        self.stamps
+    }
+
+    fn claim_stamp(&mut self) -> bool {
+        !std::mem::replace(&mut self.stamp_claimed, true)
+    }
+
+    fn take_stamp(&mut self) -> Option<DeviceTime> {
+        assert!(self.stamp_claimed);
+        let stamp = self.stamp.take();
+        self.stamp_claimed = stamp.is_none();
+        stamp
+    }
+
+    fn release_stamp(&mut self) {
+        self.stamp_claimed = false;
     }
 
     fn cycles(&self) -> u64 {

@@ -123,6 +123,7 @@ impl Framer {
             tcp_checksum: self.tcp_checksum,
             tso_segsz: if tso { burst.mss } else { 0 },
             payload_len: 0,
+            stamp: false,
         };
         (ETHERNET_LEN + IPV4_HEADER_LEN + l4_len, meta)
     }

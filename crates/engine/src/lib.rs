@@ -53,6 +53,7 @@ mod send;
 mod settle;
 mod slot;
 mod stage;
+mod stamps;
 #[cfg(test)]
 mod tests;
 mod tx;

@@ -35,6 +35,8 @@ pub(crate) struct Cuts {
     pub(crate) copy: bool,
     /// How many frames.
     pub(crate) frames: u32,
+    /// The device notes when the last one leaves.
+    pub(crate) stamp: bool,
 }
 
 /// Decides how to cut, by what the port can do.
@@ -96,21 +98,31 @@ impl Cutter {
         let mss = u32::from(burst.mss.max(1));
         let tso = self.tso && !plain && burst.len > mss && burst.mss >= self.min_mss;
         if tso {
-            return Cuts { unit: burst.len, tso, copy: false, frames: 1 };
+            return Cuts { unit: burst.len, tso, copy: false, frames: 1, stamp: false };
         }
         let frames = burst.len.div_ceil(mss).max(1);
-        Cuts { unit: mss, tso, copy: plain || self.copy, frames }
+        Cuts { unit: mss, tso, copy: plain || self.copy, frames, stamp: false }
     }
 
     /// How to send the beginning of `burst` when there is nothing but a header buffer: one small frame.
     pub(crate) fn last_resort(&self, burst: &Burst) -> Cuts {
         let headers = (crate::frame::ETHERNET_LEN + MAX_TCP_IP_HEADERS) as u32;
         let unit = u32::from(burst.mss.max(1)).min(self.room.saturating_sub(headers)).max(1);
-        Cuts { unit, tso: false, copy: true, frames: burst.len.div_ceil(unit).max(1) }
+        Cuts { unit, tso: false, copy: true, frames: burst.len.div_ceil(unit).max(1), stamp: false }
     }
 }
 
 impl Cuts {
+    /// The same, with the time of the last frame noted (`S33`). No device does that of a frame that it segments, so the last segment is a
+    /// frame of its own.
+    pub(crate) fn stamped(self, burst: &Burst) -> Cuts {
+        if !self.tso {
+            return Cuts { stamp: true, ..self };
+        }
+        let mss = u32::from(burst.mss.max(1));
+        Cuts { unit: (burst.len - 1) / mss * mss, frames: 2, stamp: true, ..self }
+    }
+
     /// Payload bytes that the first `frames` frames cover.
     pub(crate) fn covered(&self, burst: &Burst, frames: u32) -> u32 {
         self.unit.saturating_mul(frames).min(burst.len)
@@ -185,6 +197,25 @@ mod tests {
         assert_eq!(frames(&cuts, &b), [(b.seq.0, 1000, 3500, TcpFlags::PSH)]);
         assert_eq!(c.limits().max_len, MAX_BURST);
         assert!(!c.cuts(&burst(1000, TcpFlags::NONE), false).tso, "one segment needs no segmenting");
+    }
+
+    #[test]
+    fn s33_the_segment_whose_time_is_noted_is_a_frame_of_its_own() {
+        let c = Cutter::new(&NicLimits { tso_max_len: 65_536, ..limits() });
+        for (len, first) in [(3500, 3000), (3000, 2000), (1001, 1000)] {
+            let b = burst(len, TcpFlags::PSH);
+            let cuts = c.cuts(&b, false).stamped(&b);
+            assert!(cuts.tso && cuts.stamp);
+            assert_eq!(
+                frames(&cuts, &b),
+                [
+                    (b.seq.0, 1000, first, TcpFlags::NONE),
+                    ((b.seq + first).0, 1000 + u64::from(first), len - first, TcpFlags::PSH)
+                ]
+            );
+        }
+        let b = burst(1000, TcpFlags::PSH);
+        assert_eq!(c.cuts(&b, false).stamped(&b).frames, 1);
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl<N: Nic> Engine<N> {
     ) -> (bool, Option<Shortage>) {
         let Some(slot) = self.slots.get_mut(index) else { return (true, None) };
         let mut cuts = self.cutter.cuts(&burst, slot.plain);
+        if self.stamps.is_on() && slot.conn.wants_device_time(&burst) && self.stamps.claim(&mut self.nic) {
+            cuts = cuts.stamped(&burst);
+        }
         let (mut frames, mut shortage, mut header_bytes) = (0, None, 0);
         while frames < cuts.frames.min(max) {
             match self.stage_frame(index, &burst, &cuts, frames, mac) {
@@ -49,6 +52,9 @@ impl<N: Nic> Engine<N> {
             || (cuts.copy && self.pressure.is_full(true));
         if frames == 0 && shortage == Some(Shortage::Buffers) && urgent {
             // No buffer to refer to its payload, but one for headers: copy a segment behind them.
+            if cuts.stamp {
+                self.stamps.release(&mut self.nic);
+            }
             cuts = self.cutter.last_resort(&burst);
             if let Ok(headers) = self.stage_frame(index, &burst, &cuts, 0, mac) {
                 header_bytes = headers;
@@ -99,6 +105,7 @@ impl<N: Nic> Engine<N> {
             }
         };
         let (headers, mut meta) = self.framer.headers(&to, cut, tso, &mut header);
+        meta.stamp = cuts.stamp && n + 1 == cuts.frames;
         let segments = if tso { cut.segments() } else { 1 };
 
         let sums = self.framer.sums();

@@ -137,7 +137,8 @@ impl<N: Nic> Engine<N> {
                 return Turn::Done;
             }
             slot.deficit -= i64::from(burst.len) + MAX_HEADERS as i64;
-            let frames = self.cutter.cuts(&burst, slot.plain).frames;
+            // One more than that where the last is timed by the device.
+            let frames = self.cutter.cuts(&burst, slot.plain).frames + u32::from(self.stamps.is_on());
             // A burst is not torn across two offers if it fits one.
             let batch = u32::from(self.nic.limits().tx_batch.max(1));
             if self.staged_frames > 0 && u32::from(self.staged_frames) + frames > batch && !self.flush(now) {

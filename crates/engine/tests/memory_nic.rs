@@ -30,6 +30,7 @@ fn meta(payload_len: u32) -> TxMeta {
         tcp_checksum: true,
         tso_segsz: 1460,
         payload_len,
+        stamp: false,
         ..TxMeta::default()
     }
 }

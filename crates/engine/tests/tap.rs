@@ -97,6 +97,7 @@ fn the_kernel_answers_odd_pieces_arrive_right_and_kept_frames_starve_nobody() {
             tcp_checksum: true,
             tso_segsz: 1000,
             payload_len: len as u32,
+            stamp: false,
         };
         let frame = TxFrame { header, header_len: 54, meta };
         nic.stage(frame, [(&payload, 0..cut), (&payload, cut..len)].into_iter()).expect("staged");

@@ -170,6 +170,7 @@ fn tso_chains_cross_to_another_process_and_every_buffer_comes_home() {
             tcp_checksum: true,
             tso_segsz: 1448,
             payload_len: PAYLOAD,
+            stamp: false,
             ..TxMeta::default()
         };
         let frame = TxFrame { header, header_len: h.len() as u16, meta };

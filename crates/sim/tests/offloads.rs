@@ -72,6 +72,7 @@ fn headers(payload: usize, segsz: u16) -> (Vec<u8>, TxMeta) {
         tcp_checksum: true,
         tso_segsz: segsz,
         payload_len: payload as u32,
+        stamp: false,
     };
     (frame, meta)
 }

@@ -23,7 +23,8 @@ pub enum Event {
     Closed(Result<(), ConnError>),
 }
 
-/// When something became of a send (`S1`, `S33`). Software time: that of the call which learned of it.
+/// When something became of a send (`S1`, `S33`). Software time, that of the call which learned of it, but for
+/// [`SendTimeKind::Device`].
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct SendTime {
     /// Offset in the stream behind the send's last byte.
@@ -44,6 +45,22 @@ pub enum SendTimeKind {
     Sent,
     /// The peer acknowledged it.
     Acked,
+    /// The device put the frame with it on the wire: the device's own word, where it is asked for and gives it. It may come before or
+    /// behind [`Acked`](SendTimeKind::Acked), and of what left for the first time only. `at` is that moment on our clock, as near as the two
+    /// clocks can be read together.
+    Device {
+        /// The device's clock at that moment, nanoseconds from whenever it began.
+        clock: u64,
+    },
+}
+
+/// When a frame left, as the device says.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct DeviceTime {
+    /// On our clock.
+    pub at: Time,
+    /// On the device's, in nanoseconds.
+    pub clock: u64,
 }
 
 /// Why a connection ended, and where in the stream (`S6`).

@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use burst::{Burst, BurstKind, TxLimits};
 pub use endpoint::Endpoint;
-pub use event::{ConnError, ConnErrorKind, Event, Marks, SendTime, SendTimeKind};
+pub use event::{ConnError, ConnErrorKind, DeviceTime, Event, Marks, SendTime, SendTimeKind};
 pub use icmp::{IcmpError, IcmpErrorKind};
 pub use payload::Payload;
 pub use rate::Rate;

@@ -8,7 +8,7 @@ use dpdk::{DeviceSpec, Eal, EalConfig, LogLevel, Port, PortInfo};
 
 use crate::config::WorkerConfig;
 use crate::opened::Opened;
-use crate::{Config, Engine, LocalEngine};
+use crate::{Config, Engine, HardwareTimes, LocalEngine};
 
 /// Workers of one engine, at most: each has memory of its own, and a lane for each thread that gives orders.
 const MAX_WORKERS: usize = 64;
@@ -131,6 +131,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn cores(mut self, cores: impl IntoIterator<Item = usize>) -> EngineBuilder {
         self.config.workers.cores = cores.into_iter().collect();
+        self
+    }
+
+    /// The device's own times of sends that ask for times (`S33`). With [`HardwareTimes::Required`] a device that has none is an error.
+    #[must_use]
+    pub fn hardware_times(mut self, times: HardwareTimes) -> EngineBuilder {
+        self.config.hardware_times = times;
         self
     }
 

@@ -56,6 +56,9 @@ pub struct Config {
     /// Workers of an [`Engine`](crate::Engine).
     #[serde(default)]
     pub workers: WorkerConfig,
+    /// The device's own times of sends that ask for times (`S33`).
+    #[serde(default)]
+    pub hardware_times: HardwareTimes,
     /// Check the offload fields of every frame before the device sees it. For tests: it costs.
     #[serde(default)]
     pub check_tx: bool,
@@ -93,6 +96,24 @@ pub struct WorkerConfig {
     /// Queue pairs of the device, at most. Without it as many as workers. Workers beyond the last queue receive and send
     /// through those that have one.
     pub queues: Option<u16>,
+}
+
+/// Whether the device tells when sends that [ask for times](crate::SendFlags::timestamp) left it: by
+/// [`SendTimeKind::Device`](crate::SendTimeKind::Device), beside the times of software.
+///
+/// A device keeps one time until it is read, so of sends that follow each other within microseconds it does not tell all: `tx_times_missed` and
+/// [`ConnStats::device_times_missed`](crate::ConnStats::device_times_missed) count the others. The segment with the end of such a send leaves in a
+/// frame of its own, as no device tells of one that it segments.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HardwareTimes {
+    /// It is not asked.
+    #[default]
+    Off,
+    /// Where it can; [`DeviceInfo::hardware_times`](crate::DeviceInfo::hardware_times) says whether it does.
+    IfAvailable,
+    /// It has to: a device that cannot is an error.
+    Required,
 }
 
 /// Memory that is set aside at the start.
@@ -188,6 +209,7 @@ impl Config {
             wait: WaitStrategy::default(),
             core: None,
             workers: WorkerConfig::default(),
+            hardware_times: HardwareTimes::default(),
             check_tx: false,
             pcap: None,
             memory: MemoryConfig::default(),
@@ -237,6 +259,7 @@ mod tests {
         config.wait = WaitStrategy::Park;
         config.core = Some(1);
         config.check_tx = true;
+        config.hardware_times = HardwareTimes::IfAvailable;
         config.pcap = Some("x.pcap".into());
         config.memory = MemoryConfig { hugepages: Hugepages::Off, mib: Some(256) };
         config.pools = PoolConfig { mbufs: Some(64), send_bytes: Some(1 << 20), ..PoolConfig::default() };

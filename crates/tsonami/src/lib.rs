@@ -97,7 +97,9 @@ pub use addresses::{Addresses, ParseAddressesError};
 pub use blocking::Wait;
 pub use builder::{BuildError, EngineBuilder};
 pub use cancel::Cancel;
-pub use config::{Config, ConfigFileError, Hugepages, MemoryConfig, PoolConfig, RingConfig, WorkerConfig};
+pub use config::{
+    Config, ConfigFileError, HardwareTimes, Hugepages, MemoryConfig, PoolConfig, RingConfig, WorkerConfig,
+};
 pub use ecn::Ecn;
 pub use error::{Error, TrySendError};
 pub use event::Event;
@@ -129,7 +131,7 @@ pub use ipnet::IpNet;
 pub use tcp::conn::cc::ControllerKind;
 pub use tcp::conn::{ConnStats, Linger, LossState, SendFlags, Setting, Share, State, TimeShares};
 pub use tcp::endpoint::{ListenError, ListenerId};
-pub use tcp::{FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Time};
+pub use tcp::{DeviceTime, FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Time};
 
 /// The version of the DPDK this runs with, for example `DPDK 22.11.11`.
 pub fn dpdk_version() -> String {

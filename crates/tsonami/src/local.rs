@@ -11,7 +11,7 @@ use dpdk::{
     BufPool, BufPoolConfig, Clock, Eal, PoolError, PortInfo, Reads, Region, RegionError, ThreadRegistration,
     WeakPool,
 };
-use engine::nic::dpdk::DpdkConfig;
+use engine::nic::dpdk::{DpdkConfig, Stamping};
 use engine::nic::{NicLimits, SMALL_TAIL, Shared, SteeringReport};
 use engine::{
     ConnId, Counters, DeviceBudget, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
@@ -19,10 +19,13 @@ use engine::{
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, Setting, State};
 use tcp::endpoint::{ListenError, ListenerId};
-use tcp::{FourTuple, Marks, Nanos, Offset, Time};
+use tcp::{DeviceTime, FourTuple, Marks, Nanos, Offset, Time};
 
 use crate::stack::{Stack, on};
-use crate::{BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, Keepalive, Payload, Waiter};
+use crate::{
+    BuildError, Config, ConnectOptions, EngineBuilder, Error, Event, HardwareTimes, Keepalive, Payload,
+    Waiter,
+};
 
 /// Bytes of each buffer that copying sends fill.
 const TAIL_SIZE: u32 = 65_536;
@@ -48,6 +51,8 @@ pub struct DeviceInfo {
     pub receive_ring: u16,
     /// Descriptors of the transmit ring.
     pub transmit_ring: u16,
+    /// It tells when frames left ([`Config::hardware_times`]).
+    pub hardware_times: bool,
 }
 
 /// One core's TCP over one queue pair of a device.
@@ -364,6 +369,12 @@ impl LocalEngine {
         &self.info
     }
 
+    /// Our clock and the device's at one moment, where the device tells when frames left ([`Config::hardware_times`]): by two of these
+    /// times of either are found on the other. Reading it costs a microsecond or so, which is how near they are.
+    pub fn device_time(&self) -> Option<DeviceTime> {
+        self.stack.nic().device_time()
+    }
+
     /// The kernel's interface at the other end of a TAP.
     pub fn tap_name(&self) -> Option<&str> {
         self.stack.nic().host().map(dpdk::TapHost::name)
@@ -435,6 +446,11 @@ pub(crate) fn device_config(config: &Config) -> DpdkConfig {
         tail_size: TAIL_SIZE,
         // An eighth as much again in small ones.
         small_tail_buffers: u32::try_from((send_bytes / 8 / SMALL_TAIL as u64).max(16)).unwrap_or(u32::MAX),
+        stamps: match config.hardware_times {
+            HardwareTimes::Off => Stamping::Off,
+            HardwareTimes::IfAvailable => Stamping::IfAvailable,
+            HardwareTimes::Required => Stamping::Required,
+        },
         ..default
     }
 }

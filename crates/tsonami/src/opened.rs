@@ -90,6 +90,7 @@ impl Opened {
             limits: device.limits().clone(),
             receive_ring,
             transmit_ring,
+            hardware_times: device.stamps(),
         };
         let stack = match nic {
             nic if config.check_tx || config.pcap.is_some() => {

@@ -5,7 +5,7 @@
 mod namespace;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -91,6 +91,26 @@ fn listen_anywhere(port: u16) -> TcpListener {
     TcpListener::bind(("0.0.0.0", port)).unwrap()
 }
 
+/// The next connection to `listener`, unless that takes too long.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(Instant::now() < end, "nobody connects");
+                thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn noise(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
@@ -109,9 +129,27 @@ fn hello_send_says_hello() {
         let listener = listen_anywhere(5001);
         let example = Example::start("hello_send", &["10.77.0.1:5001"]);
         let mut text = String::new();
-        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        accept(&listener).read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello, world\n");
         assert_eq!(example.end(), "10.77.0.1:5001 has 13 bytes\n");
+    });
+}
+
+#[test]
+fn send_times_says_what_each_send_went_through() {
+    in_namespace("send_times_says_what_each_send_went_through", |_| {
+        let listener = listen_anywhere(5001);
+        let mut example = Example::start("send_times", &["10.77.0.1:5001"]);
+        assert_eq!(example.line(), "net_tap does not tell when it sends\n");
+        let mut text = String::new();
+        accept(&listener).read_to_string(&mut text).unwrap();
+        assert_eq!(text.lines().count(), 10);
+        let told = example.end();
+        let steps = ["had its turn", "was given to the device", "was acknowledged"];
+        for (line, step) in told.lines().zip(steps.iter().cycle()).take(30) {
+            assert!(line.ends_with(step), "{told}");
+        }
+        assert_eq!(told.lines().last(), Some("the device did not tell of 0"));
     });
 }
 
@@ -201,7 +239,7 @@ fn the_echo_client_hears_its_echo() {
     in_namespace("the_echo_client_hears_its_echo", |_| {
         let listener = listen_anywhere(7);
         let kernel = thread::spawn(move || {
-            let (mut from, _) = listener.accept().unwrap();
+            let mut from = accept(&listener);
             let mut to = from.try_clone().unwrap();
             from.set_nodelay(true).unwrap();
             std::io::copy(&mut from, &mut to).unwrap();
@@ -251,7 +289,7 @@ fn a_loop_of_ones_own_sends_its_ticks() {
         let listener = listen_anywhere(5001);
         let example = Example::start("own_loop", &["10.77.0.1:5001"]);
         let mut text = String::new();
-        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        accept(&listener).read_to_string(&mut text).unwrap();
         assert_eq!(
             text.lines().collect::<Vec<_>>(),
             (1..=10).map(|i| format!("tick {i}")).collect::<Vec<_>>()
@@ -266,7 +304,7 @@ fn a_program_that_started_dpdk_itself_hands_it_over_and_has_it_back() {
         let listener = listen_anywhere(5001);
         let example = Example::start("host_eal", &["10.77.0.1:5001"]);
         let mut text = String::new();
-        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        accept(&listener).read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello from a DPDK program\n");
         assert_eq!(example.end(), "the EAL ended with 0\n");
     });

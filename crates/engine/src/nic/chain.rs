@@ -197,5 +197,6 @@ fn offload(meta: &TxMeta) -> TxOffload {
         ipv6: meta.ipv6,
         ip_checksum: meta.ip_checksum,
         tcp_checksum: meta.tcp_checksum,
+        stamp: meta.stamp,
     }
 }

@@ -122,6 +122,7 @@ impl<'a> Checker<'a> {
             tcp_checksum: mbuf.tcp_checksum || mbuf.tcp_seg,
             tso_segsz: if mbuf.tcp_seg { mbuf.tso_segsz } else { 0 },
             payload_len: u32::try_from(payload).unwrap_or(u32::MAX),
+            stamp: false,
         };
         self.frame(bytes, &meta, tso_sum, report);
     }
@@ -176,6 +177,9 @@ impl<'a> Checker<'a> {
         }
         if meta.tso_segsz != 0 && (self.limits.tso_max_len == 0 || (meta.ipv6 && !self.limits.tso_ipv6)) {
             report(Violation::NotOffered("segmentation"));
+        }
+        if meta.stamp && meta.tso_segsz != 0 {
+            report(Violation::TimedTso);
         }
         if meta.ipv6 && meta.ip_checksum {
             report(Violation::Ipv6HeaderChecksum);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use tcp::{FourTuple, Payload, Time};
+use tcp::{DeviceTime, FourTuple, Payload, Time};
 
 use super::check::{Checker, Violation};
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
@@ -168,6 +168,22 @@ impl<N: Nic> Nic for Checked<N> {
 
     fn tail_bytes(&self) -> Option<u64> {
         self.inner.tail_bytes()
+    }
+
+    fn stamps(&self) -> bool {
+        self.inner.stamps()
+    }
+
+    fn claim_stamp(&mut self) -> bool {
+        self.inner.claim_stamp()
+    }
+
+    fn take_stamp(&mut self) -> Option<DeviceTime> {
+        self.inner.take_stamp()
+    }
+
+    fn release_stamp(&mut self) {
+        self.inner.release_stamp();
     }
 
     fn cycles(&self) -> u64 {

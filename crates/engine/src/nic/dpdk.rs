@@ -8,10 +8,11 @@ mod sharing;
 use core::ops::Range;
 
 use ::dpdk::{
-    BufMut, BufPool, Clock, DeviceSpec, Eal, Frame, HostError, PoolError, Port, PortConfig, PortError,
-    PortHandle, QueuePair, RelayCounters, RxOffloads, TapHost, TxOffloads, cycles, release,
+    BufMut, BufPool, Clock, DeviceSpec, Eal, Frame, HostError, NoTxStamps, PoolError, Port, PortConfig,
+    PortError, PortHandle, PortInfo, QueuePair, RelayCounters, RxOffloads, TapHost, TxOffloads, TxStamp,
+    TxStamps, cycles, release,
 };
-use tcp::Time;
+use tcp::{DeviceTime, Time};
 
 use self::nudge::Nudge;
 pub use self::pools::PoolReport;
@@ -54,6 +55,20 @@ pub struct DpdkConfig {
     pub tso: bool,
     /// Let the port compute checksums, where it can.
     pub checksums: bool,
+    /// Have the port tell when frames left (`S33`).
+    pub stamps: Stamping,
+}
+
+/// Whether the port is to tell when frames left.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Stamping {
+    /// No.
+    #[default]
+    Off,
+    /// Where it can.
+    IfAvailable,
+    /// Yes: one that cannot is an error.
+    Required,
 }
 
 impl Default for DpdkConfig {
@@ -72,6 +87,7 @@ impl Default for DpdkConfig {
             small_tail_buffers: 512,
             tso: true,
             checksums: true,
+            stamps: Stamping::Off,
         }
     }
 }
@@ -111,6 +127,17 @@ pub enum OpenError {
         /// The kernel's reason.
         source: std::io::Error,
     },
+    /// It does not tell when frames left, as it is required to.
+    #[error(
+        "{port} does not tell when frames left: {why}. To go on without where a port cannot, set hardware_times = \
+         \"if-available\"; without it times are those of software alone"
+    )]
+    NoTxStamps {
+        /// Port and driver.
+        port: String,
+        /// Why not.
+        why: NoTxStamps,
+    },
     /// A size is outside its range.
     #[error("{0}")]
     Config(&'static str),
@@ -133,6 +160,7 @@ pub struct DpdkNic {
     check: Option<CheckReport>,
     host: Option<TapHost>,
     clock: Clock,
+    stamps: Option<TxStamps>,
 }
 
 impl DpdkNic {
@@ -185,6 +213,10 @@ impl DpdkNic {
         if u32::from(rx_room) < u32::from(mtu) + FRAME_OVERHEAD {
             rx_offloads = rx_offloads | RxOffloads::SCATTER;
         }
+        if config.stamps != Stamping::Off {
+            // Some keep a clock only with this (ice, hns3).
+            rx_offloads = rx_offloads | RxOffloads::TIMESTAMP;
+        }
         let tx_descriptors = config.tx_descriptors.clamp(info.tx_ring.0.max(1), info.tx_ring.1.max(1));
         let port_config = PortConfig {
             queues,
@@ -213,6 +245,8 @@ impl DpdkNic {
             .collect::<Result<Vec<_>, PoolError>>()?;
         let rx_pools: Vec<_> = pools.iter().map(|p| p.rx.clone()).collect();
         let (port, queues) = port.start(&port_config, &rx_pools)?;
+        let clock = Clock::new(eal);
+        let stamps = stamps(config.stamps, &port, clock, &pools)?;
         let host = match device {
             DeviceSpec::Tap { host, .. } => Some(tap_host(device, &port, *host, mtu)?),
             _ => None,
@@ -255,7 +289,8 @@ impl DpdkNic {
                     nudges: 0,
                     check: None,
                     host: host.clone(),
-                    clock: Clock::new(eal),
+                    clock,
+                    stamps: stamps.clone(),
                 }
             })
             .collect())
@@ -269,6 +304,11 @@ impl DpdkNic {
     /// The clock that the engine's times must come from: what arrives is stamped by it.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// The port's clock and ours at one moment, where the port tells when frames left (`S33`).
+    pub fn device_time(&self) -> Option<DeviceTime> {
+        self.stamps.as_ref()?.now().ok().map(device_time)
     }
 
     /// Descriptors of the receive and of the transmit ring: what the port made of the numbers it was given.
@@ -345,6 +385,32 @@ impl DpdkNic {
         let pools: Vec<Pools> = nics.into_iter().map(|nic| nic.pools.clone()).collect();
         PoolReport { pools: pools.iter().flat_map(Pools::report).collect() }
     }
+}
+
+/// Has the port tell when frames left, as it is to.
+fn stamps(
+    wanted: Stamping,
+    port: &PortHandle,
+    clock: Clock,
+    pools: &[Pools],
+) -> Result<Option<TxStamps>, OpenError> {
+    if wanted == Stamping::Off {
+        return Ok(None);
+    }
+    let mbuf = pools.first().and_then(|pools| pools.headers.alloc());
+    let mbuf = mbuf.ok_or(OpenError::Config("a port needs a buffer for headers"))?;
+    match TxStamps::enable(port, clock, mbuf) {
+        Ok(stamps) => Ok(Some(stamps)),
+        Err(_) if wanted == Stamping::IfAvailable => Ok(None),
+        Err(why) => {
+            let PortInfo { name, driver, .. } = port.info();
+            Err(OpenError::NoTxStamps { port: format!("{name} ({driver})"), why })
+        }
+    }
+}
+
+fn device_time(stamp: TxStamp) -> DeviceTime {
+    DeviceTime { at: Time::from_nanos(stamp.at), clock: stamp.device }
 }
 
 /// IEEE 802 local experimental Ethertype 1.
@@ -497,6 +563,27 @@ impl Nic for DpdkNic {
 
     fn alloc_small_tail(&mut self) -> Option<Tail> {
         self.tail(|nic| nic.small_tails.try_alloc().or_else(|| nic.tails.try_alloc()))
+    }
+
+    fn stamps(&self) -> bool {
+        self.stamps.is_some()
+    }
+
+    fn claim_stamp(&mut self) -> bool {
+        self.stamps.as_ref().is_some_and(TxStamps::claim)
+    }
+
+    fn take_stamp(&mut self) -> Option<DeviceTime> {
+        let stamps = self.stamps.as_ref()?;
+        let stamp = stamps.take()?;
+        stamps.release();
+        Some(device_time(stamp))
+    }
+
+    fn release_stamp(&mut self) {
+        if let Some(stamps) = &self.stamps {
+            stamps.release();
+        }
     }
 
     #[inline]

@@ -25,7 +25,7 @@ pub use traced::{Direction, FrameSink, Traced};
 
 use core::ops::{DerefMut, Range};
 
-use tcp::{FourTuple, Payload, Time};
+use tcp::{DeviceTime, FourTuple, Payload, Time};
 
 /// One queue pair of a device, as its owning core sees it.
 pub trait Nic {
@@ -137,6 +137,25 @@ pub trait Nic {
     /// A free-running cycle counter for busy and idle accounting; constant zero where there is no such thing.
     fn cycles(&self) -> u64;
 
+    /// Whether the device tells when a frame left ([`TxMeta::stamp`]).
+    fn stamps(&self) -> bool {
+        false
+    }
+
+    /// Reserves the place where the device keeps the time of one frame, for the next one staged that asks for it. False while it is
+    /// taken.
+    fn claim_stamp(&mut self) -> bool {
+        false
+    }
+
+    /// When the frame left that the place was reserved for, which is then free; `None` as yet.
+    fn take_stamp(&mut self) -> Option<DeviceTime> {
+        None
+    }
+
+    /// Gives the place back: the frame did not leave, or its time does not come.
+    fn release_stamp(&mut self) {}
+
     /// The time, by the clock that [`poll`](crate::Engine::poll)'s times come from; `None` where they are all there is.
     fn now(&self) -> Option<Time> {
         None
@@ -217,6 +236,8 @@ pub struct TxMeta {
     pub tso_segsz: u16,
     /// Payload bytes in the slices, beyond `header_len`.
     pub payload_len: u32,
+    /// The device shall note when the frame leaves; never together with `tso_segsz`.
+    pub stamp: bool,
 }
 
 /// What became of the staged frames.

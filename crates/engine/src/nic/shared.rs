@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::{Consumer, Producer};
-use tcp::{FourTuple, Payload, Time};
+use tcp::{DeviceTime, FourTuple, Payload, Time};
 
 use super::rss::Steering;
 use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
@@ -409,6 +409,22 @@ impl<N: Nic> Nic for Shared<N> {
 
     fn tail_bytes_out(&self) -> u64 {
         self.inner.tail_bytes_out()
+    }
+
+    fn stamps(&self) -> bool {
+        self.inner.stamps()
+    }
+
+    fn claim_stamp(&mut self) -> bool {
+        self.inner.claim_stamp()
+    }
+
+    fn take_stamp(&mut self) -> Option<DeviceTime> {
+        self.inner.take_stamp()
+    }
+
+    fn release_stamp(&mut self) {
+        self.inner.release_stamp();
     }
 
     #[inline]

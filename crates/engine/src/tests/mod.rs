@@ -17,6 +17,7 @@ mod send_calls;
 mod settings;
 mod shares;
 mod shortage;
+mod stamps;
 mod transfer;
 mod waits;
 mod workers;

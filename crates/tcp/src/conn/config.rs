@@ -165,9 +165,9 @@ pub struct SendFlags {
     /// More is coming at once: no PSH at the end of this send (`S14`), and a short segment at its end waits for the
     /// next send, or an ACK, or one retransmission timeout (`S17`).
     pub more: bool,
-    /// Tell when the device took the last byte of this send, and when the peer acknowledged it:
-    /// [`Event::SendTime`](crate::Event::SendTime), twice (`S1`). At most 64 sends of a connection may wait for that;
-    /// the times of more are not told but counted.
+    /// Tell when the last byte of this send had its turn, when the device took it, when the peer acknowledged it, and, where the engine
+    /// asks the device too, when that sent it: [`Event::SendTime`](crate::Event::SendTime) for each (`S1`, `S33`). At most 64 sends of
+    /// a connection may wait for that; the times of more are not told but counted.
     pub timestamp: bool,
     /// A record ends with this send: no later byte joins its last segment, neither when that leaves first nor when it
     /// leaves again (`S19`). It waits by the rules of other short segments while it is the last, and for nothing once

@@ -120,6 +120,8 @@ pub struct ConnStats {
     pub icmp_errors: u64,
     /// Times that sends asked for and that are not told, because too many waited (`S1`).
     pub send_times_lost: u64,
+    /// Sends that asked for times and of which the device, asked for its own too, did not tell.
+    pub device_times_missed: u64,
     /// Bursts that waited for an ACK to become longer (`S22`).
     pub deferrals: u64,
     /// Times the congestion window was restarted after idling (`S26`).
@@ -196,6 +198,7 @@ impl<P: Payload> Connection<P> {
             mss: self.mss(),
             path_mtu: self.path.mtu.into(),
             send_times_lost: self.send_times.lost(),
+            device_times_missed: self.send_times.untimed(),
             pacing_rate: self.pacing_rate(),
             delivery_rate: self.delivery.best().map(|sample| sample.rate()),
             delivery_rate_app_limited: self.delivery.best().is_some_and(|sample| sample.app_limited),

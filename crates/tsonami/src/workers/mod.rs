@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use dpdk::{BufPool, PoolError, Region, RegionError};
 use ring::{Consumer, Sleeper};
+use tcp::DeviceTime;
 use tcp::endpoint::ListenError;
 
 pub use self::abort::AbortHandle;
@@ -258,6 +259,12 @@ impl Engine {
     /// often.
     pub fn steering(&self) -> Option<SteeringReport> {
         self.first().ask(|core| core.engine().steering()).flatten()
+    }
+
+    /// [`LocalEngine::device_time`](crate::LocalEngine::device_time) of the first worker; `None` when that is gone. All workers
+    /// of an engine have one clock.
+    pub fn device_time(&self) -> Option<DeviceTime> {
+        self.first().ask(|core| core.engine().device_time()).flatten()
     }
 
     fn first(&self) -> &Arc<Desk> {

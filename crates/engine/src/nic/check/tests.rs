@@ -52,6 +52,7 @@ impl Frame {
             tcp_checksum: true,
             tso_segsz: if tso { 1448 } else { 0 },
             payload_len: payload as u32,
+            stamp: false,
         };
         let mut frame = Frame { chain, meta, limits: limits() };
         // 10.0.0.1 + 10.0.0.2 + TCP, and the length when there is no TSO.

@@ -31,6 +31,9 @@ pub enum Violation {
     /// The metadata asks for something the port does not offer.
     #[error("asks for {0}, which the port does not offer")]
     NotOffered(&'static str),
+    /// No device tells when a frame left that it segments.
+    #[error("asks for the time of a frame that the device segments")]
+    TimedTso,
     /// IPv6 has no header checksum.
     #[error("asks for an IPv4 header checksum on an IPv6 frame")]
     Ipv6HeaderChecksum,

@@ -58,6 +58,7 @@ impl DpdkNic {
             check: None,
             host: self.host.clone(),
             clock: self.clock,
+            stamps: self.stamps.clone(),
         })
     }
 }
