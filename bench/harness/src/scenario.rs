@@ -72,7 +72,7 @@ impl fmt::Display for Who {
 }
 
 /// One that takes its turn: a part of this program, which may start others.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Contestant {
     /// As it is typed and as tables show it; once in a scenario.
     pub(crate) name: &'static str,

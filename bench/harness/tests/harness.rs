@@ -130,7 +130,10 @@ fn a_run_writes_every_page_and_goes_on_where_it_ended() {
     let csv = read("summary.csv");
     let columns: BTreeSet<usize> = csv.lines().map(|row| row.split(',').count()).collect();
     assert_eq!(columns, BTreeSet::from([11]), "{csv}");
-    assert!(csv.contains("p2,memcpy,,in memory; no device; no receiver,goodput,Gbit/s,all,2,"), "{csv}");
+    assert!(
+        csv.contains("p2,memcpy,copies alone,in memory; no device; no receiver,goodput,Gbit/s,all,2,"),
+        "{csv}"
+    );
     let table = read("table.md");
     assert!(
         table.contains(

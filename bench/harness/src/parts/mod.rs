@@ -6,6 +6,7 @@
 mod iperf3;
 pub(crate) mod kernel;
 mod memcpy;
+mod ours;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -48,6 +49,23 @@ pub(crate) enum Part {
     Iperf3(iperf3::Iperf3Args),
     /// Copies in memory
     Memcpy(memcpy::MemcpyArgs),
+    /// Our engine, sending in bulk over the in-memory NIC
+    MemoryBulk(ours::BulkArgs),
+    /// Our engine, sending small messages over the in-memory NIC
+    MemorySmall(ours::SmallArgs),
+    /// Frames without TCP, or copies alone, in memory
+    MemoryBlast(ours::BlastArgs),
+    /// The turns of our loop under load, over the in-memory NIC
+    LoopLatency(ours::LatencyArgs),
+    /// Several of our engines, over in-memory NICs
+    Workers(ours::WorkersArgs),
+    /// Our engine, sending in bulk over a vhost-user wire
+    VhostBulk(ours::VhostBulkArgs),
+    /// Frames without TCP, over a vhost-user wire
+    VhostBlast(ours::VhostBlastArgs),
+    /// The receiving end of a vhost-user wire; the other end's part starts it
+    #[command(hide = true)]
+    VhostSink(ours::VhostSinkArgs),
 }
 
 /// Runs one.
@@ -62,5 +80,13 @@ pub(crate) fn run(args: &PartArgs) -> Result<Line, Failure> {
         Part::KernelCrr(args) => kernel::crr::run(setting, args),
         Part::Iperf3(args) => iperf3::run(setting, args),
         Part::Memcpy(args) => memcpy::run(setting, args),
+        Part::MemoryBulk(args) => ours::bulk(setting, args),
+        Part::MemorySmall(args) => ours::small(setting, args),
+        Part::MemoryBlast(args) => ours::blast(setting, args),
+        Part::LoopLatency(args) => ours::latency(setting, args),
+        Part::Workers(args) => ours::workers(setting, args),
+        Part::VhostBulk(args) => ours::vhost_bulk(setting, args),
+        Part::VhostBlast(args) => ours::vhost_blast(setting, args),
+        Part::VhostSink(args) => ours::vhost_sink(setting, args),
     }
 }

@@ -1,6 +1,6 @@
 //! P1: what a sender can do by reference, for each core that it keeps busy.
 
-use super::{VETH, VETH_IPERF3};
+use super::{MEMORY, VETH, VETH_IPERF3};
 use crate::scenario::{Better, Contestant, Goal, Measure, Scenario, Who};
 
 pub(super) const P1A: Scenario = Scenario {
@@ -9,7 +9,7 @@ pub(super) const P1A: Scenario = Scenario {
     what: "Bulk over one connection, payload by reference; the receiver acknowledges a burst at once, as one behind GRO does. \
            Ours sends to a NIC in memory; the kernel's sockets have a veth pair, which never segments.",
     measures: &measures(&[Goal::Times(Who::Kernel, 15.0)]),
-    contestants: KERNEL,
+    contestants: &and_kernel(OURS_A),
     axis: None,
 };
 
@@ -18,7 +18,7 @@ pub(super) const P1B: Scenario = Scenario {
     title: "Sender capacity by reference, one ACK per two segments",
     what: "As p1a, but the receiver acknowledges every second segment.",
     measures: &measures(&[Goal::Times(Who::Kernel, 5.0)]),
-    contestants: KERNEL,
+    contestants: &and_kernel(OURS_B),
     axis: None,
 };
 
@@ -32,6 +32,43 @@ const fn measures(goals: &'static [Goal]) -> [Measure; 2] {
         },
         Measure { figure: "goodput", title: "Gbit/s", better: Better::More, goals: &[] },
     ]
+}
+
+const OURS_A: [Contestant; 3] = [
+    Contestant::new("ours", Who::Ours, "sends of 64 KiB", "memory-bulk", MEMORY),
+    Contestant::new("ours-1m", Who::Ours, "sends of 1 MiB", "memory-bulk --size 1048576", MEMORY),
+    BLAST,
+];
+
+const OURS_B: [Contestant; 3] = [
+    Contestant::new("ours", Who::Ours, "sends of 64 KiB", "memory-bulk --acks two-segments", MEMORY),
+    Contestant::new(
+        "ours-1m",
+        Who::Ours,
+        "sends of 1 MiB",
+        "memory-bulk --acks two-segments --size 1048576",
+        MEMORY,
+    ),
+    BLAST,
+];
+
+const BLAST: Contestant = Contestant::new(
+    "blast",
+    Who::Limit,
+    "the same frames to the same NIC, without TCP",
+    "memory-blast",
+    MEMORY,
+);
+
+/// These and the kernel's.
+const fn and_kernel(ours: [Contestant; 3]) -> [Contestant; 3 + KERNEL.len()] {
+    let mut all = [BLAST; 3 + KERNEL.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < ours.len() { ours[at] } else { KERNEL[at - ours.len()] };
+        at += 1;
+    }
+    all
 }
 
 /// Every way the kernel has to send in bulk.

@@ -1,13 +1,14 @@
 //! P2: what a sender that copies can do, for each core that it keeps busy.
 
-use super::{VETH, VETH_IPERF3};
+use super::{MEMORY, VETH, VETH_IPERF3};
 use crate::scenario::{Better, Contestant, Goal, Measure, Scenario, Who};
 
 pub(super) const P2: Scenario = Scenario {
     name: "p2",
     title: "Sender capacity by copy",
     what: "Bulk over one connection, payload copied. Ours sends to a NIC in memory; the kernel's sockets have a veth pair; \
-           a loop of copies shows what no stack can pass.",
+           the same frames without TCP, and loops of copies, show what no stack can pass. Ours and its limits read 64 MiB over and \
+           over, more than the cache holds, and write to what 64 frames keep.",
     measures: &[
         Measure {
             figure: "per_busy_core",
@@ -18,13 +19,37 @@ pub(super) const P2: Scenario = Scenario {
         Measure { figure: "goodput", title: "Gbit/s", better: Better::More, goals: &[] },
     ],
     contestants: &[
+        Contestant::new("ours", Who::Ours, "sends of 64 KiB", "memory-bulk --copy --ring 64", MEMORY),
+        Contestant::new(
+            "ours-1m",
+            Who::Ours,
+            "sends of 1 MiB",
+            "memory-bulk --copy --ring 64 --size 1048576",
+            MEMORY,
+        ),
+        Contestant::new(
+            "copy-and-blast",
+            Who::Limit,
+            "the same copies in the same frames, without TCP",
+            "memory-blast --copy --ring 64",
+            MEMORY,
+        ),
+        Contestant::new(
+            "copy-loop",
+            Who::Limit,
+            "the same copies without frames",
+            "memory-blast --to nobody --ring 64",
+            MEMORY,
+        )
+        .among(COPIES),
         Contestant::new(
             "memcpy",
             Who::Limit,
             "copies of 64 KiB to 64 buffers in turn",
             "memcpy --size 65536 --targets 64",
             &[],
-        ),
+        )
+        .among(COPIES),
         Contestant::new("write-128k", Who::Kernel, "write(2) of 128 KiB", "kernel-bulk --size 131072", VETH),
         Contestant::new("write-1m", Who::Kernel, "write(2) of 1 MiB", "kernel-bulk --size 1048576", VETH),
         Contestant::new(
@@ -45,3 +70,6 @@ pub(super) const P2: Scenario = Scenario {
     ],
     axis: None,
 };
+
+/// Beside the others, compared with nobody: they make no frames.
+const COPIES: &str = "copies alone";
