@@ -21,17 +21,19 @@ pub(crate) enum Shortage {
 }
 
 impl<N: Nic> Engine<N> {
-    /// Stages up to `max` frames of a burst. Returns whether that was all of it, and what was lacking.
+    /// Stages up to `max` frames of a burst, cut as `cuts` says. Returns whether that was all of it, and what was lacking.
     pub(crate) fn stage_burst(
         &mut self,
         index: u32,
         burst: Burst,
+        mut cuts: Cuts,
         mac: [u8; 6],
         max: u32,
     ) -> (bool, Option<Shortage>) {
-        let Some(slot) = self.slots.get_mut(index) else { return (true, None) };
-        let mut cuts = self.cutter.cuts(&burst, slot.plain);
-        if self.stamps.is_on() && slot.conn.wants_device_time(&burst) && self.stamps.claim(&mut self.nic) {
+        if self.stamps.is_on()
+            && self.slots.get(index).is_some_and(|slot| slot.conn.wants_device_time(&burst))
+            && self.stamps.claim(&mut self.nic)
+        {
             cuts = cuts.stamped(&burst);
         }
         let (mut frames, mut shortage, mut header_bytes) = (0, None, 0);

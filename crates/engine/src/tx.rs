@@ -112,8 +112,12 @@ impl<N: Nic> Engine<N> {
                 return Turn::Done;
             }
             if slot.deficit <= 0 {
-                self.enqueue(index);
-                return Turn::Done;
+                if !self.run.is_empty() || !self.queue_waiters.is_empty() {
+                    self.enqueue(index);
+                    return Turn::Done;
+                }
+                // Nobody else waits: the next turn is its own.
+                slot.deficit += i64::from(self.cfg.bounds.quantum.max(1));
             }
             let whole = *self.cutter.limits();
             // Without buffers to spare, or with others waiting, only what budgets do not bind: ACKs, retransmissions.
@@ -137,8 +141,9 @@ impl<N: Nic> Engine<N> {
                 return Turn::Done;
             }
             slot.deficit -= i64::from(burst.len) + MAX_HEADERS as i64;
+            let cuts = self.cutter.cuts(&burst, slot.plain);
             // One more than that where the last is timed by the device.
-            let frames = self.cutter.cuts(&burst, slot.plain).frames + u32::from(self.stamps.is_on());
+            let frames = cuts.frames + u32::from(self.stamps.is_on());
             // A burst is not torn across two offers if it fits one.
             let batch = u32::from(self.nic.limits().tx_batch.max(1));
             if self.staged_frames > 0 && u32::from(self.staged_frames) + frames > batch && !self.flush(now) {
@@ -147,7 +152,7 @@ impl<N: Nic> Engine<N> {
                 self.line_up();
                 return Turn::PortFull;
             }
-            let (all, shortage) = self.stage_burst(index, burst, mac, batch.min(*left));
+            let (all, shortage) = self.stage_burst(index, burst, cuts, mac, batch.min(*left));
             *left = left.saturating_sub(frames);
             if let Some(slot) = self.slots.get_mut(index) {
                 // A burst that needs more buffers than will ever be free at once must not be tried for ever.

@@ -156,13 +156,21 @@ const MAX_WINDOW_SCALE: u8 = 14;
 /// Encoded options: at most 40 bytes, always a multiple of four, padded as MUST-69 asks.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct OptionBytes {
-    bytes: [u8; 40],
+    bytes: [u8; OptionBytes::MAX_LEN],
     len: u8,
 }
 
 impl OptionBytes {
+    /// As many bytes as a header has room for.
+    pub const MAX_LEN: usize = 40;
+
     /// No options.
-    pub const EMPTY: OptionBytes = OptionBytes { bytes: [0; 40], len: 0 };
+    pub const EMPTY: OptionBytes = OptionBytes { bytes: [0; OptionBytes::MAX_LEN], len: 0 };
+
+    /// The options, and zeros behind them.
+    pub(super) fn padded(&self) -> &[u8; OptionBytes::MAX_LEN] {
+        &self.bytes
+    }
 
     /// The options of a SYN or SYN,ACK: all that `options` has except SACK blocks, in the order Linux uses,
     /// so that middleboxes meet nothing they have not seen; behind them the user timeout. At most 24 bytes.

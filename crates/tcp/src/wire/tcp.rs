@@ -130,7 +130,7 @@ impl TcpHeader {
     }
 
     /// Writes the header and `options` to the front of `out`, with a checksum of zero, and returns their
-    /// length.
+    /// length. The bytes behind them, as far as the longest header would reach, become zero where `out` is that long.
     ///
     /// # Panics
     /// When `out` is shorter than 20 bytes and the options.
@@ -147,7 +147,11 @@ impl TcpHeader {
             urgent: self.urgent.into(),
         };
         out[..TCP_HEADER_LEN].copy_from_slice(raw.as_bytes());
-        out[TCP_HEADER_LEN..header_len].copy_from_slice(options.as_slice());
+        match out.get_mut(TCP_HEADER_LEN..TCP_HEADER_LEN + OptionBytes::MAX_LEN) {
+            // A copy of a length that is known is three instructions, any other a call.
+            Some(room) => room.copy_from_slice(options.padded()),
+            None => out[TCP_HEADER_LEN..header_len].copy_from_slice(options.as_slice()),
+        }
         header_len
     }
 
