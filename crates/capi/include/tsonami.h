@@ -391,6 +391,25 @@ ptrdiff_t tsonami_connection_send_batch(const struct TsonamiConnection *connecti
                                         uint32_t flags,
                                         int64_t timeout);
 
+// Makes a send ready for `tsonami_connection_fire`: the payload is there and there is room for it, so that firing only gives it
+// away. It does not wait; `TSONAMI_ERROR_WOULD_BLOCK` when there is no room. `flags` as in `tsonami_connection_send`; the handle
+// stays the caller's. Until it is fired or taken back by `tsonami_connection_unprepare`, nothing else is sent on the
+// connection and its direction is not ended: that is `TSONAMI_ERROR_BUSY`. Closing the connection sends nothing.
+int32_t tsonami_connection_prepare(const struct TsonamiConnection *connection,
+                                   const struct TsonamiPayload *payload,
+                                   uint32_t flags);
+
+// Sends what was prepared. `offset`, unless it is null, gets the offset of its first byte in the stream. The only things that
+// can be wrong are that nothing is prepared, which is `TSONAMI_ERROR_INVALID`, and that the connection has ended since.
+//
+// # Safety
+// `offset` is null or points to memory for a number.
+int32_t tsonami_connection_fire(const struct TsonamiConnection *connection,
+                                uint64_t *offset);
+
+// Takes back what was prepared. Nothing is sent.
+int32_t tsonami_connection_unprepare(const struct TsonamiConnection *connection);
+
 // Lets out what is held back, by cork, by `TSONAMI_SEND_MORE` or by Nagle's algorithm. What is not held back needs no flush.
 int32_t tsonami_connection_flush(const struct TsonamiConnection *connection);
 
@@ -517,6 +536,19 @@ int32_t tsonami_engine_make_pool(const struct TsonamiEngine *engine,
 int32_t tsonami_engine_make_arena(const struct TsonamiEngine *engine,
                                   size_t length,
                                   struct TsonamiRegion **region);
+
+// Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
+// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`.
+//
+// # Safety
+// `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over
+// them, until the region, every pool over it and every buffer of these are gone. Each was written to at least once, if only by
+// the kernel that made the page. `region` is null or points to memory for a handle.
+int32_t tsonami_engine_register(const struct TsonamiEngine *engine,
+                                void *bytes,
+                                size_t length,
+                                size_t page,
+                                struct TsonamiRegion **region);
 
 // A pool over a region, which has one at a time: as many buffers of `size` bytes as fit into it. Free it with
 // `tsonami_pool_free`.

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use tsonami::{ConnectOptions, SendFlags, Wait};
@@ -128,6 +129,13 @@ pub(crate) unsafe fn room<'a, T>(
     }
     // SAFETY: as it was found there, and by the contract.
     Ok(unsafe { std::slice::from_raw_parts_mut(at.cast(), len) })
+}
+
+/// Memory of the program's own, which is not looked into.
+pub(crate) fn memory(at: *mut c_void, len: usize) -> Result<NonNull<[u8]>, TsonamiError> {
+    let at = NonNull::new(at.cast::<u8>())
+        .ok_or_else(|| note(TsonamiError::Invalid, "the memory is a null pointer"))?;
+    Ok(NonNull::slice_from_raw_parts(at, len))
 }
 
 /// A time to wait, of which a negative one has no end.

@@ -5,10 +5,10 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tsonami::{AbortHandle, Connection, Offset, Payload, Piece, RecvHalf, SendHalf};
+use tsonami::{AbortHandle, Connection, Offset, Payload, Piece, RecvHalf, SendFlags, SendHalf};
 
 use crate::arguments::{bytes, code, count, flags, out, room, slice, tell, wait, yes};
-use crate::error::{TsonamiError, failed};
+use crate::error::{TsonamiError, failed, note};
 use crate::memory::{PAYLOADS, TsonamiPayload, tell_payload};
 use crate::names::{Kind, Table, alone};
 use crate::stats::TsonamiMarks;
@@ -19,11 +19,28 @@ pub struct TsonamiConnection(());
 
 /// What a handle stands for.
 pub(crate) struct Conn {
-    sends: Mutex<SendHalf>,
+    sends: Mutex<Sends>,
     pub(crate) receives: Mutex<Receives>,
     abort: AbortHandle,
     local: SocketAddr,
     peer: SocketAddr,
+}
+
+/// The half that sends.
+struct Sends {
+    half: SendHalf,
+    /// What only waits for the word.
+    prepared: Option<(Payload, SendFlags)>,
+}
+
+impl Sends {
+    /// The half, unless a send is prepared.
+    fn free(&mut self) -> Result<&mut SendHalf, TsonamiError> {
+        match self.prepared {
+            None => Ok(&mut self.half),
+            Some(_) => Err(note(TsonamiError::Busy, "a send is prepared: fire it, or take it back")),
+        }
+    }
 }
 
 /// The half that receives.
@@ -42,8 +59,9 @@ pub(crate) fn tell_connection(
 ) -> Result<(), TsonamiError> {
     let (local, peer) = (connection.local_addr(), connection.peer_addr());
     let abort = connection.abort_handle();
-    let (sends, half) = connection.into_split();
-    let (sends, receives) = (Mutex::new(sends), Mutex::new(Receives { half, rest: None }));
+    let (sends, receives) = connection.into_split();
+    let sends = Mutex::new(Sends { half: sends, prepared: None });
+    let receives = Mutex::new(Receives { half: receives, rest: None });
     let conn = Conn { sends, receives, abort, local, peer };
     to.write(CONNECTIONS.insert(Arc::new(conn))?);
     Ok(())
@@ -55,7 +73,7 @@ pub(crate) fn connection(name: *const TsonamiConnection) -> Result<Arc<Conn>, Ts
 }
 
 impl Conn {
-    fn sends(&self) -> Result<MutexGuard<'_, SendHalf>, TsonamiError> {
+    fn sends(&self) -> Result<MutexGuard<'_, Sends>, TsonamiError> {
         alone(&self.sends, "the connection's sending half")
     }
 
@@ -64,11 +82,19 @@ impl Conn {
     }
 
     /// Does something with the half that sends.
+    pub(crate) fn with_sends<R>(
+        &self,
+        using: impl FnOnce(&mut SendHalf) -> Result<R, TsonamiError>,
+    ) -> Result<R, TsonamiError> {
+        using(&mut self.sends()?.half)
+    }
+
+    /// Sends, or ends the direction: not while a send is prepared, whose room and whose place in the stream that would take.
     pub(crate) fn sending<R>(
         &self,
         using: impl FnOnce(&mut SendHalf) -> Result<R, TsonamiError>,
     ) -> Result<R, TsonamiError> {
-        using(&mut *self.sends()?)
+        using(self.sends()?.free()?)
     }
 }
 
@@ -284,10 +310,74 @@ pub unsafe extern "C" fn tsonami_connection_send_batch(
     })
 }
 
+/// Makes a send ready for `tsonami_connection_fire`: the payload is there and there is room for it, so that firing only gives it
+/// away. It does not wait; `TSONAMI_ERROR_WOULD_BLOCK` when there is no room. `flags` as in `tsonami_connection_send`; the handle
+/// stays the caller's. Until it is fired or taken back by `tsonami_connection_unprepare`, nothing else is sent on the
+/// connection and its direction is not ended: that is `TSONAMI_ERROR_BUSY`. Closing the connection sends nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_connection_prepare(
+    connection: *const TsonamiConnection,
+    payload: *const TsonamiPayload,
+    flags: u32,
+) -> i32 {
+    code(|| {
+        let (payload, flags) = (PAYLOADS.get(payload)?, self::flags(flags)?);
+        let connection = self::connection(connection)?;
+        let mut sends = connection.sends()?;
+        let payload = match sends.free()?.prepare(payload, flags) {
+            // There is room, and it stays: what was granted is never taken back.
+            Ok(prepared) => prepared.cancel(),
+            Err(refused) => return Err(failed(refused.reason)),
+        };
+        sends.prepared = Some((payload, flags));
+        Ok(())
+    })
+}
+
+/// Sends what was prepared. `offset`, unless it is null, gets the offset of its first byte in the stream. The only things that
+/// can be wrong are that nothing is prepared, which is `TSONAMI_ERROR_INVALID`, and that the connection has ended since.
+///
+/// # Safety
+/// `offset` is null or points to memory for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tsonami_connection_fire(
+    connection: *const TsonamiConnection,
+    offset: *mut u64,
+) -> i32 {
+    code(|| {
+        // SAFETY: by the contract.
+        let to = unsafe { offset.cast::<MaybeUninit<u64>>().as_mut() };
+        let connection = self::connection(connection)?;
+        let mut sends = connection.sends()?;
+        let (payload, flags) = sends.prepared.take().ok_or_else(nothing_prepared)?;
+        let at = match sends.half.prepare(payload, flags) {
+            Ok(prepared) => prepared.fire(),
+            Err(refused) => return Err(failed(refused.reason)),
+        };
+        if let Some(to) = to {
+            to.write(at.0);
+        }
+        Ok(())
+    })
+}
+
+/// Takes back what was prepared. Nothing is sent.
+#[unsafe(no_mangle)]
+pub extern "C" fn tsonami_connection_unprepare(connection: *const TsonamiConnection) -> i32 {
+    code(|| {
+        let taken = self::connection(connection)?.sends()?.prepared.take();
+        taken.map(drop).ok_or_else(nothing_prepared)
+    })
+}
+
+fn nothing_prepared() -> TsonamiError {
+    note(TsonamiError::Invalid, "no send is prepared")
+}
+
 /// Lets out what is held back, by cork, by `TSONAMI_SEND_MORE` or by Nagle's algorithm. What is not held back needs no flush.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_flush(connection: *const TsonamiConnection) -> i32 {
-    code(|| self::connection(connection)?.sending(|half| half.flush().map_err(failed)))
+    code(|| self::connection(connection)?.with_sends(|half| half.flush().map_err(failed)))
 }
 
 /// How far the stream has come. What was sent, acknowledged and reclaimed is as of the last ACK.
@@ -302,7 +392,7 @@ pub unsafe extern "C" fn tsonami_connection_marks(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(marks, "marks")? };
-        to.write(self::connection(connection)?.sending(|half| Ok(half.marks().into()))?);
+        to.write(self::connection(connection)?.with_sends(|half| Ok(half.marks().into()))?);
         Ok(())
     })
 }
@@ -310,7 +400,7 @@ pub unsafe extern "C" fn tsonami_connection_marks(
 /// Bytes that may be sent now.
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_capacity(connection: *const TsonamiConnection) -> isize {
-    count(|| self::connection(connection)?.sending(|half| Ok(half.capacity())))
+    count(|| self::connection(connection)?.with_sends(|half| Ok(half.capacity())))
 }
 
 /// Waits until the peer acknowledged everything before `offset`, or all that was accepted if that is less: `timeout`
@@ -322,7 +412,7 @@ pub extern "C" fn tsonami_connection_wait_acked(
     timeout: i64,
 ) -> i32 {
     code(|| {
-        let acked = self::connection(connection)?.sending(|half| Ok(half.acked(Offset(offset))))?;
+        let acked = self::connection(connection)?.with_sends(|half| Ok(half.acked(Offset(offset))))?;
         acked.wait(&wait(timeout)).map_err(failed)
     })
 }
@@ -332,7 +422,7 @@ pub extern "C" fn tsonami_connection_wait_acked(
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_keep_reclaimed(connection: *const TsonamiConnection) -> i32 {
     code(|| {
-        self::connection(connection)?.sending(|half| {
+        self::connection(connection)?.with_sends(|half| {
             half.keep_reclaimed();
             Ok(())
         })
@@ -353,7 +443,7 @@ pub unsafe extern "C" fn tsonami_connection_pop_reclaimed(
     yes(|| {
         // SAFETY: by the contract.
         let (to, at) = unsafe { (out(payload, "payload")?, offset.cast::<MaybeUninit<u64>>().as_mut()) };
-        let popped = self::connection(connection)?.sending(|half| Ok(half.pop_reclaimed()))?;
+        let popped = self::connection(connection)?.with_sends(|half| Ok(half.pop_reclaimed()))?;
         let Some((offset, reclaimed)) = popped else { return Ok(false) };
         tell_payload(reclaimed, to)?;
         if let Some(at) = at {

@@ -1,10 +1,10 @@
 //! An engine on threads of its own.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use tsonami::{Config, Engine};
 
-use crate::arguments::{address, caught, code, options, out, text, time, wait};
+use crate::arguments::{address, caught, code, memory, options, out, text, time, wait};
 use crate::connection::{TsonamiConnection, tell_connection};
 use crate::error::{TsonamiError, failed, not_done, note};
 use crate::listener::{TsonamiListener, tell_listener};
@@ -178,6 +178,32 @@ pub unsafe extern "C" fn tsonami_engine_make_arena(
         // SAFETY: by the contract.
         let to = unsafe { out(region, "region")? };
         let made = ENGINES.get(engine)?.make_arena(length);
+        to.write(REGIONS.insert(made.map_err(not_done)?)?);
+        Ok(())
+    })
+}
+
+/// Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
+/// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`.
+///
+/// # Safety
+/// `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over
+/// them, until the region, every pool over it and every buffer of these are gone. Each was written to at least once, if only by
+/// the kernel that made the page. `region` is null or points to memory for a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tsonami_engine_register(
+    engine: *const TsonamiEngine,
+    bytes: *mut c_void,
+    length: usize,
+    page: usize,
+    region: *mut *mut TsonamiRegion,
+) -> i32 {
+    code(|| {
+        // SAFETY: by the contract.
+        let to = unsafe { out(region, "region")? };
+        let memory = memory(bytes, length)?;
+        // SAFETY: the caller's promise.
+        let made = unsafe { ENGINES.get(engine)?.register(memory, page) };
         to.write(REGIONS.insert(made.map_err(not_done)?)?);
         Ok(())
     })

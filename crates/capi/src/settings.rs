@@ -64,7 +64,7 @@ pub extern "C" fn tsonami_connection_set(
 ) -> i32 {
     code(|| {
         let setting = self::setting(setting, value)?;
-        self::connection(connection)?.sending(|half| {
+        self::connection(connection)?.with_sends(|half| {
             half.set(setting);
             Ok(())
         })
@@ -83,7 +83,7 @@ pub extern "C" fn tsonami_connection_set_keepalive(
     code(|| {
         let keepalive =
             Keepalive { idle: time(idle, "idle time")?, interval: time(interval, "interval")?, probes };
-        self::connection(connection)?.sending(|half| {
+        self::connection(connection)?.with_sends(|half| {
             half.set_keepalive((probes > 0).then_some(keepalive));
             Ok(())
         })

@@ -186,7 +186,7 @@ pub unsafe extern "C" fn tsonami_connection_stats(
         // SAFETY: by the contract.
         unsafe { out(stats, "statistics")? };
         let told =
-            self::connection(connection)?.sending(|half| half.stats(&wait(timeout)).map_err(failed))?;
+            self::connection(connection)?.with_sends(|half| half.stats(&wait(timeout)).map_err(failed))?;
         // SAFETY: by the contract.
         unsafe { tell_stats(&told, stats, size) }
     })

@@ -47,7 +47,7 @@ impl TsonamiSendTime {
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connection_keep_send_times(connection: *const TsonamiConnection) -> i32 {
     code(|| {
-        self::connection(connection)?.sending(|half| {
+        self::connection(connection)?.with_sends(|half| {
             half.keep_send_times();
             Ok(())
         })
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn tsonami_connection_pop_send_time(
     yes(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(time, "time")? };
-        self::connection(connection)?.sending(|half| {
+        self::connection(connection)?.with_sends(|half| {
             while let Some(time) = half.pop_send_time() {
                 if let Some(told) = TsonamiSendTime::new(time) {
                     to.write(told);

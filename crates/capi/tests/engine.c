@@ -278,6 +278,73 @@ static void everything_that_sends(TsonamiEngine *engine, TsonamiPool *pool, Tson
     free(counts);
 }
 
+/* A send that only waits for the word. */
+static void prepared(TsonamiEngine *engine, TsonamiPool *pool, const char *peer) {
+    TsonamiConnection *connection;
+    TsonamiPayload *payload = payload_of(pool, "prepared; "), *back;
+    TsonamiPiece piece;
+    TsonamiMarks marks;
+    const TsonamiPayload *batch[1];
+    uint64_t offset = 7;
+    ptrdiff_t available = tsonami_pool_available(pool);
+
+    memset(&piece, 0, sizeof piece);
+    piece.bytes = "x";
+    piece.length = 1;
+    batch[0] = payload;
+    IS(tsonami_connection_prepare(NULL, payload, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_fire(NULL, NULL), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_unprepare(NULL), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_engine_connect(engine, peer, "send_buffer = 65536", PATIENCE, &connection), 0);
+    IS(tsonami_connection_fire(connection, NULL), TSONAMI_ERROR_INVALID);
+    SAYS("no send is prepared");
+    IS(tsonami_connection_unprepare(connection), TSONAMI_ERROR_INVALID);
+    IS(tsonami_connection_prepare(connection, NULL, 0), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_connection_prepare(connection, payload, 8), TSONAMI_ERROR_INVALID);
+
+    /* What is prepared comes next: whatever else would add to the stream has to wait. */
+    IS(tsonami_connection_prepare(connection, payload, 0), 0);
+    IS(tsonami_connection_prepare(connection, payload, 0), TSONAMI_ERROR_BUSY);
+    SAYS("a send is prepared");
+    IS(tsonami_connection_send(connection, payload, 0, TSONAMI_FOREVER, NULL), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_send_copy(connection, "x", 1, 0, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_send_pieces(connection, &piece, 1, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_send_batch(connection, batch, 1, 0, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_send_file(connection, 0, 0, 1, 0, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_splice(connection, connection, 1, 0, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_shutdown_write(connection), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_finish(connection, 0), TSONAMI_ERROR_BUSY);
+    IS(tsonami_connection_marks(connection, &marks), 0);
+    IS(marks.accepted, 0);
+    /* The handle may go: the connection has the payload. */
+    IS(tsonami_payload_slice(payload, 0, 10, &back), 0);
+    IS(tsonami_payload_free(payload), 0);
+    IS(tsonami_connection_fire(connection, &offset), 0);
+    IS(offset, 0);
+    IS(tsonami_connection_fire(connection, &offset), TSONAMI_ERROR_INVALID);
+    read_exactly(connection, "prepared; ");
+
+    IS(tsonami_connection_prepare(connection, back, 0), 0);
+    IS(tsonami_connection_unprepare(connection), 0);
+    IS(tsonami_connection_send_copy(connection, "instead", 7, 0, 0), 7);
+    read_exactly(connection, "instead");
+
+    IS(tsonami_connection_prepare(connection, back, 0), 0);
+    IS(tsonami_payload_free(back), 0);
+    IS(tsonami_connection_abort(connection), 0);
+    IS(tsonami_connection_fire(connection, NULL), TSONAMI_ERROR_ABORTED);
+    IS(tsonami_connection_close(connection), 0);
+
+    /* What was never fired goes home with its connection. */
+    payload = payload_of(pool, "never");
+    IS(tsonami_engine_connect(engine, peer, NULL, PATIENCE, &connection), 0);
+    IS(tsonami_connection_prepare(connection, payload, 0), 0);
+    IS(tsonami_payload_free(payload), 0);
+    IS(tsonami_pool_available(pool), available);
+    IS(tsonami_connection_close(connection), 0);
+    IS(tsonami_pool_available(pool), available + 1);
+}
+
 /* A file, what a connection receives, and when it left. */
 static void forwarding(TsonamiEngine *engine, const char *peer) {
     TsonamiConnection *connection;
@@ -463,6 +530,40 @@ static void regions(TsonamiEngine *engine) {
     IS(tsonami_buffer_free(buffer), 0);
 }
 
+/* Memory that the program had before, which is its own again when the engine is gone. */
+static void *memory;
+
+static void registered(TsonamiEngine *engine, const char *peer) {
+    TsonamiConnection *connection;
+    TsonamiRegion *region;
+    TsonamiPool *pool;
+    TsonamiPayload *payload;
+    const void *bytes;
+    size_t length;
+
+    IS(posix_memalign(&memory, 4096, 2 * 4096), 0);
+    memset(memory, 0, 2 * 4096);
+    IS(tsonami_engine_register(NULL, memory, 8192, 4096, &region), TSONAMI_ERROR_HANDLE);
+    IS(tsonami_engine_register(engine, NULL, 8192, 4096, &region), TSONAMI_ERROR_INVALID);
+    SAYS("the memory is a null pointer");
+    IS(tsonami_engine_register(engine, memory, 8192, 4096, NULL), TSONAMI_ERROR_INVALID);
+    IS(tsonami_engine_register(engine, memory, 4095, 4096, &region), TSONAMI_ERROR_INVALID);
+    SAYS("multiples of 4096 bytes");
+    IS(tsonami_engine_register(engine, memory, 8192, 4096, &region), 0);
+    IS(tsonami_engine_make_pool_over(engine, region, 4096, &pool), 0);
+    payload = payload_of(pool, "the program's own memory");
+    IS(tsonami_payload_bytes(payload, &bytes, &length), 0);
+    IS((const char *)bytes >= (char *)memory && (const char *)bytes + length <= (char *)memory + 8192, 1);
+    IS(tsonami_engine_connect(engine, peer, NULL, PATIENCE, &connection), 0);
+    IS(tsonami_connection_send(connection, payload, 0, PATIENCE, NULL), 0);
+    read_exactly(connection, "the program's own memory");
+    IS(tsonami_connection_finish(connection, PATIENCE), 0);
+    IS(tsonami_connection_close(connection), 0);
+    IS(tsonami_payload_free(payload), 0);
+    IS(tsonami_pool_free(pool), 0);
+    IS(tsonami_region_free(region), 0);
+}
+
 int main(int argc, char **argv) {
     TsonamiEngine *engine, *again;
     TsonamiConnection *connection, *left;
@@ -485,6 +586,8 @@ int main(int argc, char **argv) {
     in_good_order(engine, argv[2]);
     listeners(engine);
     regions(engine);
+    registered(engine, argv[2]);
+    prepared(engine, pool, argv[2]);
     /* Nothing listens there. */
     IS(tsonami_engine_connect(engine, "10.77.0.1:1", NULL, PATIENCE, &connection), TSONAMI_ERROR_REFUSED);
 
@@ -503,6 +606,7 @@ int main(int argc, char **argv) {
     IS(tsonami_listener_close(listener), 0);
     IS(tsonami_payload_free(held), 0);
     IS(tsonami_pool_free(pool), 0);
+    free(memory);
     puts("done");
     return 0;
 }

@@ -7,14 +7,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tsonami::{Config, ConnId, LocalEngine, Payload};
 
 pub use self::event::*;
 pub use self::send::*;
-use crate::arguments::{address, code, count, options, out, room, text, time, yes};
+use crate::arguments::{address, code, count, memory, options, out, room, text, time, yes};
 use crate::error::{TsonamiError, failed, note, refused};
 use crate::memory::{POOLS, REGIONS, TsonamiPool, TsonamiRegion};
 use crate::names::Kind;
@@ -394,10 +393,7 @@ pub unsafe extern "C" fn tsonami_local_register(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(region, "region")? };
-        let Some(bytes) = NonNull::new(bytes.cast::<u8>()) else {
-            return Err(note(TsonamiError::Invalid, "the memory is a null pointer"));
-        };
-        let memory = NonNull::slice_from_raw_parts(bytes, length);
+        let memory = memory(bytes, length)?;
         let made = with(engine, |local| {
             // SAFETY: the caller's promise.
             let made = unsafe { local.engine.register(memory, page) };

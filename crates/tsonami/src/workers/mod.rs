@@ -20,6 +20,7 @@ mod held;
 mod io;
 mod link;
 mod listener;
+mod memory;
 mod recv_half;
 mod send_half;
 mod splice;
@@ -39,7 +40,6 @@ use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use dpdk::{BufPool, PoolError, Region, RegionError};
 use ring::{Consumer, Sleeper};
 use tcp::DeviceTime;
 use tcp::endpoint::ListenError;
@@ -191,39 +191,6 @@ impl Engine {
             listener.add(desk.clone(), id);
         }
         Ok(listener)
-    }
-
-    /// A pool of registered memory to send from, at whatever worker: `count` buffers of `size` bytes each (at least 64).
-    ///
-    /// # Errors
-    /// Mostly when there is not memory enough.
-    pub fn make_pool(&self, count: u32, size: u32) -> Result<BufPool, RequestError<PoolError>> {
-        Ok(self
-            .first()
-            .ask(move |core| core.engine().make_pool(count, size))
-            .ok_or(RequestError::WorkerGone)??)
-    }
-
-    /// An arena of the application's own, of hugepages where there are any, that the device can read: to be made a pool by
-    /// [`make_pool_over`](Engine::make_pool_over). Its memory is zero at first.
-    ///
-    /// # Errors
-    /// [`RegionError`](crate::RegionError).
-    pub fn make_arena(&self, bytes: usize) -> Result<Region, RequestError<RegionError>> {
-        Ok(self
-            .first()
-            .ask(move |core| core.engine().make_arena(bytes))
-            .ok_or(RequestError::WorkerGone)??)
-    }
-
-    /// A pool over a region of the application's: as many buffers of `size` bytes as fit into it.
-    ///
-    /// # Errors
-    /// When not one fits, or there is a pool over the region.
-    pub fn make_pool_over(&self, region: &Region, size: u32) -> Result<BufPool, RequestError<PoolError>> {
-        let region = region.clone();
-        let pool = self.first().ask(move |core| core.engine().make_pool_over(&region, size));
-        Ok(pool.ok_or(RequestError::WorkerGone)??)
     }
 
     /// What the device is and can do.
