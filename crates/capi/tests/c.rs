@@ -6,7 +6,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a program may take, under valgrind too, and anything that is waited for from it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const PEER: &str = "10.77.0.1:5001";
 const TAP: &str =
@@ -85,6 +92,11 @@ impl Installed {
         self.compile(source, "cc -g -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror -pthread $source $(pkg-config --cflags --libs tsonami) -o $program")
     }
 
+    /// The same, with the library in the program.
+    fn c_static(&self, source: &str) -> PathBuf {
+        self.compile(source, "cc -std=c11 $source $(pkg-config --static --cflags --libs tsonami) -o $program")
+    }
+
     /// A program that finds the library where it was installed.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -114,17 +126,38 @@ fn listen() -> TcpListener {
     TcpListener::bind(("0.0.0.0", 5001)).expect("a kernel's socket")
 }
 
-/// A program that runs. Killed when it is dropped.
+/// The next connection, whose reads take no longer than everything else.
+fn accepted(listener: TcpListener) -> TcpStream {
+    let (taken, accepted) = channel();
+    // Whoever gave up waiting for it has said so.
+    thread::spawn(move || taken.send(listener.accept()).is_ok());
+    let (stream, _) = accepted.recv_timeout(PATIENCE).expect("a connection, soon").expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream
+}
+
+/// A program that runs. Killed when it is dropped, or takes too long: then what waits for its words sees their end.
 struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
+    /// Dropped when it has ended.
+    _watched: Sender<()>,
 }
 
 impl Running {
     fn start(mut command: Command) -> Running {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        Running { child, out }
+        let (watched, ended) = channel::<()>();
+        let pid = Pid::from_child(&child);
+        thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("the program took more than {PATIENCE:?}");
+                // It may have ended at this moment.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        Running { child, out, _watched: watched }
     }
 
     fn line(&mut self) -> String {
@@ -154,25 +187,36 @@ impl Drop for Running {
 #[test]
 fn what_is_installed_is_what_pkg_config_says() {
     let installed = Installed::new();
-    let ask = |argument: &str| {
+    let ask = |arguments: &str| {
         let output = Command::new("pkg-config")
-            .args([argument, "tsonami"])
+            .args(arguments.split(' '))
+            .arg("tsonami")
             .env("PKG_CONFIG_PATH", installed.path("usr/lib/pkgconfig"))
             .output()
             .expect("pkg-config runs");
-        assert!(output.status.success(), "{argument}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     };
     assert_eq!(ask("--modversion"), env!("CARGO_PKG_VERSION"));
     let prefix = installed.path("usr");
     assert_eq!(ask("--cflags"), format!("-I{}/include", prefix.display()));
-    assert_eq!(ask("--libs"), format!("-L{}/lib -ltsonami_c", prefix.display()));
+    let folder = format!("-L{}/lib", prefix.display());
+    let shared = "-Wl,--push-state,--as-needed -ltsonami_c -Wl,--pop-state";
+    assert_eq!(ask("--libs"), format!("{folder} {shared}"));
+    let all = ask("--static --libs");
+    assert!(all.starts_with(&format!("{folder} -l:libtsonami_c.a ")) && all.ends_with(shared), "{all}");
     // A program finds the version of the interface that it was linked with.
     let library = format!("libtsonami_c.so.{}", tsonami_c::TSONAMI_ABI_VERSION);
     assert_eq!(fs::read_link(prefix.join("lib/libtsonami_c.so")).expect("a link"), Path::new(&library));
-    let program = installed.c("examples/send.c");
-    let needs = Command::new("readelf").arg("-d").arg(program).output().expect("readelf runs");
-    assert!(String::from_utf8_lossy(&needs.stdout).contains(&format!("[{library}]")));
+    let needs = |program: PathBuf| {
+        let output = Command::new("readelf").arg("-d").arg(program).output().expect("readelf runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let dynamic = needs(installed.c("examples/send.c"));
+    assert!(dynamic.contains(&format!("[{library}]")), "{dynamic}");
+    // The one that has the library in it needs DPDK, and finds its drivers.
+    let with_it = needs(installed.c_static("examples/send.c"));
+    assert!(!with_it.contains("libtsonami") && with_it.contains("[librte_eal.so."), "{with_it}");
 }
 
 #[test]
@@ -191,8 +235,13 @@ fn a_c_program_gets_its_errors_in_words() {
         command.args([config, peer]).stdin(Stdio::null()).output().expect("the example runs")
     };
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    for source in ["examples/send.c", "examples/own_loop.c"] {
-        let program = installed.c(source);
+    let programs: [fn(&Installed) -> PathBuf; 3] = [
+        |installed| installed.c("examples/send.c"),
+        |installed| installed.c("examples/own_loop.c"),
+        |installed| installed.c_static("examples/send.c"),
+    ];
+    for compiled in programs {
+        let program = compiled(&installed);
         let output = run(&program, "devise = 'null'", "10.0.0.1:5001");
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).starts_with("open: ") && said(&output).contains("devise"), "{}", said(&output));
@@ -222,7 +271,7 @@ fn s1_what_c_sends_without_a_copy_reaches_the_kernel() {
         let sent = noise.clone();
         let writer = thread::spawn(move || input.write_all(&sent));
         let mut got = Vec::new();
-        listener.accept().expect("a connection").0.read_to_end(&mut got).expect("its bytes");
+        accepted(listener).read_to_end(&mut got).expect("its bytes");
         assert!(got == noise, "identical: {} of {} bytes", got.len(), noise.len());
         writer.join().expect("the writer").expect("its end");
         assert_eq!(running.line(), "20000000 bytes acknowledged\n");
@@ -239,13 +288,14 @@ fn a_c_program_with_a_loop_of_its_own_reaches_the_kernel() {
         command.args([TAP, PEER]);
         let running = Running::start(command);
         let mut got = String::new();
-        listener.accept().expect("a connection").0.read_to_string(&mut got).expect("its bytes");
+        accepted(listener).read_to_string(&mut got).expect("its bytes");
         assert_eq!((got.as_str(), running.end().as_str()), ("hello from C\n", "13 bytes acknowledged\n"));
     });
 }
 
 /// Runs the program that makes every call, against an echo.
-fn make_every_call(command: Command) {
+fn make_every_call(mut command: Command) {
+    command.args([TAP, PEER]);
     let listener = listen();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -259,7 +309,9 @@ fn make_every_call(command: Command) {
     });
     let mut running = Running::start(command);
     assert_eq!(running.line(), "listening\n");
-    let mut stream = TcpStream::connect("10.77.0.2:6001").expect("it listens");
+    let address = "10.77.0.2:6001".parse().expect("an address");
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     stream.write_all(b"hello").expect("room");
     assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
     drop(stream);
@@ -270,9 +322,7 @@ fn make_every_call(command: Command) {
 fn every_call_does_what_it_says_and_misuse_is_an_error() {
     in_namespace("every_call_does_what_it_says_and_misuse_is_an_error", || {
         let installed = Installed::new();
-        let mut command = installed.command(&installed.c("tests/engine.c"));
-        command.args([TAP, PEER]);
-        make_every_call(command);
+        make_every_call(installed.command(&installed.c("tests/engine.c")));
     });
 }
 
@@ -280,9 +330,7 @@ fn every_call_does_what_it_says_and_misuse_is_an_error() {
 fn every_call_of_a_polled_engine_does_what_it_says_and_misuse_is_an_error() {
     in_namespace("every_call_of_a_polled_engine_does_what_it_says_and_misuse_is_an_error", || {
         let installed = Installed::new();
-        let mut command = installed.command(&installed.c("tests/local.c"));
-        command.args([TAP, PEER]);
-        make_every_call(command);
+        make_every_call(installed.command(&installed.c("tests/local.c")));
     });
 }
 
@@ -306,7 +354,7 @@ fn s2_every_wait_is_ended_by_another_thread() {
 }
 
 /// The program under valgrind's memcheck, which finds wrong accesses and leaks.
-fn under_memcheck(source: &str) {
+fn under_memcheck(source: &str, run: impl FnOnce(Command)) {
     let installed = Installed::new();
     let program = installed.c(source);
     let mut command = installed.command(Path::new("valgrind"));
@@ -314,20 +362,27 @@ fn under_memcheck(source: &str) {
     command.args(["--tool=memcheck", "--quiet", "--fair-sched=yes", "--error-exitcode=9"]);
     command.args(["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]);
     command.arg(format!("--suppressions={}", here("tests/memcheck.supp").display()));
-    command.arg(program).args([TAP, PEER]);
-    make_every_call(command);
+    command.arg(program);
+    run(command);
 }
 
 #[test]
 fn memcheck_finds_nothing_in_a_c_program_that_makes_every_call() {
     in_namespace("memcheck_finds_nothing_in_a_c_program_that_makes_every_call", || {
-        under_memcheck("tests/engine.c");
+        under_memcheck("tests/engine.c", make_every_call);
     });
 }
 
 #[test]
 fn memcheck_finds_nothing_in_a_c_program_that_polls() {
     in_namespace("memcheck_finds_nothing_in_a_c_program_that_polls", || {
-        under_memcheck("tests/local.c");
+        under_memcheck("tests/local.c", make_every_call);
+    });
+}
+
+#[test]
+fn memcheck_finds_nothing_in_a_c_program_whose_waits_others_end() {
+    in_namespace("memcheck_finds_nothing_in_a_c_program_whose_waits_others_end", || {
+        under_memcheck("tests/cancel.c", wait_in_every_call);
     });
 }
