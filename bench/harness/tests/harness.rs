@@ -208,14 +208,14 @@ fn a_signal_ends_children_and_still_makes_a_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
     let words = format!("run p1a --out {} --repeat 1 --time 600 --only write-1m", out.display());
-    let mut runner = bench().args(words.split(' ')).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut runner = Runner(bench().args(words.split(' ')).stderr(Stdio::null()).spawn().expect("it runs"));
     // A sender in a namespace: all of it is up.
-    let sender = until("a sender", || descendants(runner.id()).into_iter().find(|pid| is(*pid, "send")));
-    let all = descendants(runner.id());
+    let sender = until("a sender", || descendants(runner.0.id()).into_iter().find(|pid| is(*pid, "send")));
+    let all = descendants(runner.0.id());
     assert!(all.len() >= 5, "part, two holders, two ends: {all:?}");
     let namespace = fs::read_link(format!("/proc/{sender}/ns/net")).expect("it has one");
-    kill_process(Pid::from_child(&runner), Signal::INT).expect("it runs");
-    let status = until("its end", || runner.try_wait().expect("ours"));
+    kill_process(Pid::from_child(&runner.0), Signal::INT).expect("it runs");
+    let status = until("its end", || runner.0.try_wait().expect("ours"));
     assert_eq!(status.code(), Some(130));
     for pid in all {
         until("the end of a descendant", || (!lives(pid)).then_some(()));
@@ -232,18 +232,24 @@ fn children_die_with_a_runner_that_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
     let words = format!("run p5 --out {} --repeat 1 --time 600 --only kernel-1", out.display());
-    let mut runner = bench().args(words.split(' ')).spawn().expect("it runs");
-    until("an asker", || descendants(runner.id()).into_iter().find(|pid| is(*pid, "ask")));
-    let all = descendants(runner.id());
-    kill(&mut runner);
+    let runner = Runner(bench().args(words.split(' ')).stderr(Stdio::null()).spawn().expect("it runs"));
+    until("an asker", || descendants(runner.0.id()).into_iter().find(|pid| is(*pid, "ask")));
+    let all = descendants(runner.0.id());
+    drop(runner);
     for pid in all {
         until("the end of a descendant", || (!lives(pid)).then_some(()));
     }
 }
 
-fn kill(child: &mut Child) {
-    child.kill().expect("it runs");
-    child.wait().expect("ours");
+/// A run that is killed when the test is over, however it ends.
+struct Runner(Child);
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Waits for something, with a deadline.
