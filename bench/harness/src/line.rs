@@ -185,7 +185,6 @@ impl Line {
     }
 
     /// Adds the next stage of the loop.
-    #[allow(dead_code, reason = "for the parts that measure our own stack")]
     pub(crate) fn stage(mut self, name: &str, cycles_per_burst: f64) -> Line {
         self.stages.push(Stage { name: name.to_owned(), cycles: cycles_per_burst });
         self

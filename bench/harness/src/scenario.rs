@@ -53,7 +53,7 @@ pub(crate) enum Who {
     Ours,
     /// The kernel's sockets, by whatever program.
     Kernel,
-    #[allow(dead_code, reason = "for the parts that measure our own stack")]
+    #[allow(dead_code, reason = "for parts that start dperf and the like")]
     /// Another stack over DPDK.
     Peer,
     /// What no stack can pass: a copy, frames without TCP.
