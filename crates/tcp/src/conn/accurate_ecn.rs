@@ -338,3 +338,11 @@ pub(super) struct Marks {
     pub(super) packets: u64,
     pub(super) bytes: u64,
 }
+
+folds! {
+    struct Counts {
+        syn, fresh, marked, pending, was_marked, bytes, told, options, known, unheeded, known_bytes, segment, usual,
+        has_option,
+    }
+}
+folds! { struct Marks { packets, bytes } }

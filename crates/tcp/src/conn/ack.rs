@@ -143,6 +143,9 @@ impl AckState {
     }
 }
 
+folds! { enum Owed { Nothing, Later, Now } }
+folds! { struct AckState { owed, unacked, segment, mss, quick, data_at, twice, challenges, challenges_since } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

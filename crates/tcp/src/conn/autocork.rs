@@ -77,3 +77,5 @@ impl<P: Payload> Connection<P> {
         self.timers.is_armed(Timer::Autocork)
     }
 }
+
+folds! { struct Autocork { start, open, over } }

@@ -105,3 +105,5 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+folds! { struct Cork { more, part, release, push } }

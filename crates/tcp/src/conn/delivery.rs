@@ -211,6 +211,12 @@ impl RateSample {
     }
 }
 
+folds! { struct Stamp { delivered, delivered_at, window_began, app_limited, network } }
+folds! { struct Snapshot { in_flight, lost } }
+folds! { struct RateSample { delivered, interval, prior_delivered, app_limited, tx_in_flight, lost } }
+folds! { struct Losses { total, found } }
+folds! { struct Delivery { delivered, delivered_at, window_began, app_limited_until, best } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

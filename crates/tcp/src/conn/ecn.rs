@@ -303,3 +303,11 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+folds! { enum EcnMode { Off, On, Accurate, Passive } }
+folds! {
+    struct Ecn {
+        asked, asked_accurate, gave_up, agreed, accurate, counts, capable, option_due, says, answered, told, echoed,
+        marks, echo,
+    }
+}

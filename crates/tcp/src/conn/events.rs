@@ -36,6 +36,11 @@ impl Events {
         }
     }
 
+    /// True when there is nothing to tell, and nothing was told that is the last.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending == 0 && self.closed == Closed::Not
+    }
+
     /// The next event to tell.
     pub(crate) fn pop(&mut self) -> Option<Event> {
         if self.pending != 0 {
@@ -63,6 +68,8 @@ impl Events {
         Some(error)
     }
 }
+
+folds! { struct Events { pending } empty { closed } }
 
 #[cfg(test)]
 mod tests {

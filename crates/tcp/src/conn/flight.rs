@@ -453,6 +453,9 @@ impl Flight {
     }
 }
 
+folds! { struct Tally { lost, lost_records, sacked, sacked_records, sacked_segments, resent } }
+folds! { struct Flight { bytes, tally, losses, overdue, fack, lost_from } empty { records } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,3 +160,6 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+folds! { struct Keepalive { idle, interval, probes } }
+folds! { struct Pulse { heard, probed, unanswered, due } }

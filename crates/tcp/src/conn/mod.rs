@@ -16,6 +16,10 @@
 //! Inside, all positions are 64-bit stream offsets, and never wrap. A FIN stands at the offset behind the last
 //! byte; a SYN has none, and the state tells where it is. Sequence numbers exist only in segments.
 
+// First: what it defines is used by all the others.
+#[macro_use]
+mod fold;
+
 mod accurate_ecn;
 mod ack;
 mod acknowledge;

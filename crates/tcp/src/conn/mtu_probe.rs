@@ -312,6 +312,12 @@ impl<P: Payload> Connection<P> {
     }
 }
 
+folds! { enum MtuProbing { Off, BlackHole, On } }
+folds! { struct Probe { size, start, end } }
+folds! { struct Search { too_big, hint, lost } }
+folds! { struct TimedOut { at, size, times } }
+folds! { struct MtuSearch { due, awaited, probe, search, timed_out } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

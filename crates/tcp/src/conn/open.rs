@@ -190,3 +190,5 @@ impl<P: Payload> Connection<P> {
         self.syn.due = true;
     }
 }
+
+folds! { struct Syn { due, sent, retransmits } }

@@ -587,3 +587,10 @@ impl<P: Payload> Connection<P> {
         self.queue.slices(burst.offset, u64::from(burst.len))
     }
 }
+
+folds! {
+    struct Proposed {
+        bursts, ack, twice, special, fin, mtu_probe, cwr, retransmit, retransmit_bytes, small_end, full_end, pushed,
+        rests, waits,
+    }
+}

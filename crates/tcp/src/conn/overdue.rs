@@ -96,3 +96,6 @@ impl Flight {
         }
     }
 }
+
+folds! { struct Again { at, start, end } }
+folds! { struct Overdue { judged, again } }

@@ -185,6 +185,8 @@ impl<P: Payload> Connection<P> {
     }
 }
 
+folds! { struct Pacer { next, carry, catch_up, slack, resting } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

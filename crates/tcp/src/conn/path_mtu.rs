@@ -88,3 +88,5 @@ impl<P: Payload> Connection<P> {
         self.flight.losses.take();
     }
 }
+
+folds! { struct PathMtu { mtu, proof, claim, search } }

@@ -45,6 +45,8 @@ impl Persist {
     }
 }
 
+folds! { struct Persist { sent, due } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

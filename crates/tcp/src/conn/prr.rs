@@ -114,6 +114,8 @@ impl<P: Payload> Connection<P> {
     }
 }
 
+folds! { struct Prr { recover_fs, delivered, out, left, repairs } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -142,3 +142,5 @@ impl<P: Payload> Connection<P> {
         lost
     }
 }
+
+folds! { struct Rack { latest, rtt, reordered, quarters, persist, round } }

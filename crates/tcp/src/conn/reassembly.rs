@@ -7,6 +7,7 @@
 use core::ops::Range;
 use std::collections::VecDeque;
 
+use super::fold::{Fold, Folder, Unfolder};
 use crate::{Offset, Payload};
 
 /// Bytes of capacity for each piece that may be held out of order. A piece pins a whole buffer of the NIC,
@@ -246,6 +247,11 @@ impl<P: Payload> RecvQueue<P> {
         self.ready_len + self.blocks.iter().map(|b| b.end.since(b.start)).sum::<u64>()
     }
 
+    /// True when nothing waits to be read or for a gap to close.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.ready.is_empty() && self.held.is_empty() && self.blocks.is_empty()
+    }
+
     /// True when there are bytes beyond a gap.
     pub fn has_gap(&self) -> bool {
         !self.held.is_empty()
@@ -300,6 +306,25 @@ impl<P: Payload> RecvQueue<P> {
             apart
         });
         self.blocks.insert(0, merged);
+    }
+}
+
+impl<P> Fold for RecvQueue<P> {
+    /// All but what is in it, of which there is nothing in a connection at rest.
+    fn fold(&self, to: &mut Folder<'_>) {
+        (self.next, self.end, self.capacity).fold(to);
+    }
+    fn unfold(from: &mut Unfolder<'_>) -> Self {
+        let (next, end, capacity) = Fold::unfold(from);
+        RecvQueue {
+            next,
+            ready: VecDeque::new(),
+            ready_len: 0,
+            held: VecDeque::new(),
+            blocks: Vec::new(),
+            end,
+            capacity,
+        }
     }
 }
 

@@ -214,6 +214,9 @@ impl Recovery {
     }
 }
 
+folds! { enum Phase { Open, Fast { recover, partial }, Loss { recover } } }
+folds! { struct Recovery { phase, dup_acks, credit, last, limited, forced, repaired, timed_out_at } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

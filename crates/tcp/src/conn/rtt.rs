@@ -131,6 +131,8 @@ impl RttEstimator {
     }
 }
 
+folds! { struct RttEstimator { srtt, rttvar, min, latest, newest, base, backoff, rto, lower, upper } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -286,6 +286,9 @@ impl<P: Payload> Connection<P> {
     }
 }
 
+folds! { struct Waiter { wanted, shared } }
+folds! { struct SendBuffer { limit, max, pressed, enough_for, lowat, waiter } }
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,6 +9,7 @@ use core::ops::Range;
 use std::collections::VecDeque;
 
 use super::SendFlags;
+use super::fold::{Fold, Folder, Unfolder};
 use crate::{Offset, Payload};
 
 /// What a chunk costs beside its bytes (`S4`): its place in the queue and in the record of what is in flight.
@@ -119,6 +120,11 @@ impl<P: Payload> SendQueue<P> {
 
     pub(crate) fn end(&self) -> Offset {
         self.end
+    }
+
+    /// True when everything went back to its owner.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.chunks.is_empty() && self.una.offset == self.end
     }
 
     /// True when nothing waits for acknowledgement.
@@ -410,6 +416,23 @@ impl<'a, P: Payload> Iterator for Slices<'a, P> {
         let start = self.from.since(chunk.start) as usize;
         let end = self.to.min(chunk.end).since(chunk.start) as usize;
         Some((&chunk.payload, start..end))
+    }
+}
+
+folds! { struct Cursor { offset, chunk } }
+
+impl<P> Fold for SendQueue<P> {
+    /// All but what is in it, of which there is nothing in a connection at rest.
+    fn fold(&self, to: &mut Folder<'_>) {
+        self.end.fold(to);
+        (self.popped, self.slack, self.records, self.reclaimed).fold(to);
+        (self.una, self.nxt, self.proposed).fold(to);
+    }
+    fn unfold(from: &mut Unfolder<'_>) -> Self {
+        let end = Fold::unfold(from);
+        let (popped, slack, records, reclaimed) = Fold::unfold(from);
+        let (una, nxt, proposed) = Fold::unfold(from);
+        SendQueue { chunks: VecDeque::new(), popped, reclaimed, una, nxt, proposed, end, slack, records }
     }
 }
 

@@ -132,6 +132,11 @@ impl SendTimes {
         self.untimed
     }
 
+    /// No send waits for a time, and none waits to be told.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.told.is_empty() && self.timed.is_empty()
+    }
+
     /// The next time to tell, in the order in which they came to be.
     pub(crate) fn pop(&mut self) -> Option<SendTime> {
         self.told.pop_front()
@@ -167,6 +172,8 @@ impl<P: Payload> Connection<P> {
 fn end(burst: &Burst) -> Offset {
     burst.offset + u64::from(burst.len)
 }
+
+folds! { struct SendTimes { lost, untimed } empty { waiting, told, timed } }
 
 #[cfg(test)]
 mod tests {

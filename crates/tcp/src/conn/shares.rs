@@ -279,3 +279,10 @@ impl From<HeldBy> for Share {
         }
     }
 }
+
+folds! {
+    enum Share {
+        Opening, Idle, Busy, PeerWindow, SendBuffer, Congestion, Pacing, Device, Held, Memory, Closing,
+    }
+}
+folds! { struct ShareClock { born, since, share, over, writer_starves, spent } }

@@ -250,3 +250,6 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+folds! { enum Frto { Off, First, Second } }
+folds! { struct Doubt { timeout, una, recover, stamp, unreported, resent, resent_to, frto, until } }

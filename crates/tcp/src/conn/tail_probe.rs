@@ -142,3 +142,6 @@ impl<P: Payload> Connection<P> {
         }
     }
 }
+
+folds! { struct Sent { end, again } }
+folds! { struct TailProbe { due, sent } }

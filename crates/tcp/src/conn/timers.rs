@@ -86,6 +86,11 @@ impl Timers {
         self.0[timer as usize] != Time::MAX
     }
 
+    /// No other one is set.
+    pub(crate) fn runs_at_most(&self, timer: Timer) -> bool {
+        Timer::ALL.iter().all(|&other| other == timer || !self.is_armed(other))
+    }
+
     /// Stops `timer` and returns true when its deadline has come.
     pub(crate) fn take_expired(&mut self, timer: Timer, now: Time) -> bool {
         let expired = self.is_armed(timer) && self.0[timer as usize] <= now;
@@ -98,6 +103,15 @@ impl Timers {
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Time> {
         self.0.iter().copied().min().filter(|&t| t != Time::MAX)
+    }
+}
+
+impl super::fold::Fold for Timers {
+    fn fold(&self, to: &mut super::fold::Folder<'_>) {
+        self.0.fold(to);
+    }
+    fn unfold(from: &mut super::fold::Unfolder<'_>) -> Self {
+        Timers(super::fold::Fold::unfold(from))
     }
 }
 

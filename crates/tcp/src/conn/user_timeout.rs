@@ -125,3 +125,6 @@ impl<P: Payload> Connection<P> {
         })
     }
 }
+
+folds! { struct UserTimeoutOption { adapt, shortest, longest } }
+folds! { struct Announced { ours, peers, fixed, due } }

@@ -142,6 +142,9 @@ impl RecvWindow {
     }
 }
 
+folds! { struct SendWindow { scale, wnd, right, max, wl1, wl2 } }
+folds! { struct RecvWindow { scale, offered } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

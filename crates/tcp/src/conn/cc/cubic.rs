@@ -218,6 +218,10 @@ fn plateau(distance: u64, mss: u64) -> u64 {
     root as u64
 }
 
+folds! { struct Cubic { hystart, curve, before, heard } }
+folds! { struct Curve { w_max, cwnd_prior, epoch } }
+folds! { struct Epoch { start, k, origin, w_est, est_credit, credit } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

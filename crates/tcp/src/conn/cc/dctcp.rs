@@ -74,6 +74,8 @@ impl Controller for Dctcp {
     }
 }
 
+folds! { struct Dctcp { reno, alpha, acked, marked, window_end } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,6 +48,8 @@ impl Controller for Fixed {
     }
 }
 
+folds! { struct Fixed {} }
+
 #[cfg(test)]
 mod tests {
     use super::*;

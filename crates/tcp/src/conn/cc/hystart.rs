@@ -86,6 +86,8 @@ impl HyStart {
     }
 }
 
+folds! { struct HyStart { window_end, last_round_min, round_min, samples, css } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -170,6 +170,8 @@ pub(crate) fn initial_window(segments: u32, mss: u32) -> u64 {
     }
 }
 
+folds! { struct Window { cwnd, ssthresh, mss, pacing_rate } }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,6 +53,8 @@ impl Controller for NewReno {
     }
 }
 
+folds! { struct NewReno { acked } }
+
 #[cfg(test)]
 mod tests {
     use crate::Time;

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::super::fold::{Fold, Folder, Unfolder};
 use super::{AckSample, Controller, Window};
 use crate::{Nanos, Rate, Time};
 
@@ -89,6 +90,45 @@ macro_rules! controllers {
             fn on_ack(&mut self, window: &mut Window, sample: &AckSample) {
                 match self {
                     $(Algorithm::$variant(c) => c.on_ack(window, sample),)+
+                }
+            }
+        }
+
+        /// Numbers for them, in the order of the lines.
+        enum Number {
+            $($variant,)+
+        }
+
+        impl Fold for ControllerKind {
+            fn fold(&self, to: &mut Folder<'_>) {
+                match self {
+                    $(ControllerKind::$variant $(($argument))? => {
+                        to.word(Number::$variant as u64);
+                        $($argument.fold(to);)?
+                    })+
+                }
+            }
+            fn unfold(from: &mut Unfolder<'_>) -> Self {
+                match from.word() {
+                    $(n if n == Number::$variant as u64 => ControllerKind::$variant $((<$Type>::unfold(from)))?,)+
+                    n => unreachable!("controller {n} was never folded"),
+                }
+            }
+        }
+
+        impl Fold for Algorithm {
+            fn fold(&self, to: &mut Folder<'_>) {
+                match self {
+                    $(Algorithm::$variant(c) => {
+                        to.word(Number::$variant as u64);
+                        c.fold(to);
+                    })+
+                }
+            }
+            fn unfold(from: &mut Unfolder<'_>) -> Self {
+                match from.word() {
+                    $(n if n == Number::$variant as u64 => Algorithm::$variant(Fold::unfold(from)),)+
+                    n => unreachable!("controller {n} was never folded"),
                 }
             }
         }
@@ -259,6 +299,8 @@ impl Cc {
         self.before = Some((self.window.cwnd, self.window.ssthresh));
     }
 }
+
+folds! { struct Cc { window, algorithm, before, reductions } }
 
 #[cfg(test)]
 mod tests {

@@ -313,8 +313,9 @@ impl Net {
             assert!(conn.marks().reclaimed <= conn.marks().acked);
         }
         self.transmit(i);
-        if let Some(conn) = &self.sides[i].conn {
+        if let Some(conn) = &mut self.sides[i].conn {
             conn.check_invariants();
+            conn.refold(self.now);
         }
     }
 

@@ -163,6 +163,7 @@ impl Script {
             self.conn.on_sent(&burst, self.now);
             self.sent.push_back((self.now, burst));
         }
+        self.conn.refold(self.now);
         self
     }
 
@@ -248,7 +249,9 @@ impl Script {
     }
 
     pub(super) fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.conn.poll_event()).collect()
+        let events = std::iter::from_fn(|| self.conn.poll_event()).collect();
+        self.conn.refold(self.now);
+        events
     }
 
     pub(super) fn state(&self) -> State {

@@ -603,3 +603,16 @@ fn initial_rate(cwnd: u64, rtt: Nanos) -> Option<Rate> {
 fn scale(n: u64, percent: u64) -> u64 {
     (n / 100).saturating_mul(percent).saturating_add(n % 100 * percent / 100)
 }
+
+folds! { enum State { Startup, Drain, Down, Cruise, Refill, Up, ProbeRtt } }
+folds! { enum AckPhase { Init, Refilling, ProbeStarting, ProbeFeedback, ProbeStopping } }
+folds! {
+    struct Bbr {
+        state, ack_phase, model, initial_cwnd, has_seen_rtt, sack, delivered, round_count, next_round_delivered,
+        round_start, full_bw_reached, full_bw_now, full_bw, full_bw_count, drain_start_round, loss_round_delivered,
+        loss_round_start, is_loss_in_round, lost_ranges, is_bw_probe_sample, prev_probe_too_high,
+        prev_probe_precautionary, probe_up_acked_per_inc, bw_probe_up_acked, bw_probe_up_rounds,
+        rounds_since_probe_up, bw_probe_wait, cycle_stamp, idle_restart, probe_rtt_done, probe_rtt_round_done,
+        limited_until, recovery, after_rto, prior_cwnd, undo_state, undo,
+    }
+}

@@ -183,6 +183,13 @@ fn bytes_in(bw: u64, time: Nanos) -> u64 {
     if bw == 0 { 0 } else { Rate::from_bps(bw).bytes_in(time) }
 }
 
+folds! {
+    struct Model {
+        max_bw, bw_short, inflight_short, inflight_long, bw_latest, inflight_latest, min_rtt, min_rtt_at,
+        probe_rtt_min, probe_rtt_min_at, extra_acked, extra_acked_rounds, extra_acked_began, extra_acked_delivered,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
