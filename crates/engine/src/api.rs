@@ -54,7 +54,7 @@ impl<N: Nic> Engine<N> {
             .map_err(|_| ConnectError::TooManyNeighbours(self.cfg.neighbours.max))?;
         let cfg = self.fitting(cfg);
         let (flows, slots) = (&self.flows, &self.slots);
-        let in_use = |t: &FourTuple| flows.contains(t, |k| slots.get(k).map(|s| s.conn.tuple()));
+        let in_use = |t: &FourTuple| flows.contains(t, |k, t| slots.is(k, t));
         let nic = &self.nic;
         let made =
             self.endpoint.connect(now, self.routes.sources(), local_port, remote, &cfg, in_use, |tuple| {
@@ -207,28 +207,28 @@ impl<N: Nic> Engine<N> {
 
     /// Bytes that can be sent now; 0 for a stale handle.
     pub fn capacity(&self, id: ConnId) -> usize {
-        self.live(id).map_or(0, |s| s.conn.capacity())
+        self.ask(id, |s| s.conn.capacity()).unwrap_or(0)
     }
 
     /// How far the stream has come; `None` for a stale handle.
     pub fn marks(&self, id: ConnId) -> Option<Marks> {
-        self.live(id).map(|s| s.conn.marks())
+        self.ask(id, |s| s.conn.marks())
     }
 
     /// What the connection counted; `None` for a stale handle.
     pub fn stats(&self, id: ConnId) -> Option<ConnStats> {
         let now = self.now;
-        self.live(id).map(|s| ConnStats { time: s.conn.time_shares(now), ..s.conn.stats() })
+        self.ask(id, |s| ConnStats { time: s.conn.time_shares(now), ..s.conn.stats() })
     }
 
     /// Where the connection stands; `None` for a stale handle.
     pub fn state(&self, id: ConnId) -> Option<State> {
-        self.live(id).map(|s| s.conn.state())
+        self.ask(id, |s| s.conn.state())
     }
 
     /// Who talks to whom; `None` for a stale handle.
     pub fn tuple(&self, id: ConnId) -> Option<FourTuple> {
-        self.live(id).map(|s| *s.conn.tuple())
+        self.ask(id, |s| *s.conn.tuple())
     }
 
     /// Connections that exist, those nobody holds any more included; without those in TIME-WAIT.
@@ -282,8 +282,9 @@ impl<N: Nic> Engine<N> {
         self.nic
     }
 
-    pub(crate) fn live(&self, id: ConnId) -> Option<&Slot<N>> {
-        self.slots.find(id).filter(|s| !s.released)
+    /// What `ask` says of a connection whose handle nobody gave up.
+    pub(crate) fn ask<T>(&self, id: ConnId, ask: impl FnOnce(&Slot<N>) -> T) -> Option<T> {
+        self.slots.ask(id, |slot| (!slot.released).then(|| ask(slot)))?
     }
 
     /// The application did something with this connection.

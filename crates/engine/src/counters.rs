@@ -125,6 +125,8 @@ counters! {
     connections_opened: "Connections opened by us.",
     connections_accepted: "Connections accepted from peers.",
     connections_closed: "Connections whose slot was freed.",
+    connections_folded: "Times a connection at rest was folded, since there were more than the working set holds.",
+    connections_unfolded: "Times one had something to do again.",
     connections_stuck: "Connections given up because the port refused all their frames for too long.",
 
     arp_requests_sent: "ARP requests sent.",

@@ -54,7 +54,8 @@ impl<N: Nic> Engine<N> {
     /// What keeps the engine from being [idle](Engine::is_idle).
     pub fn remaining(&self) -> Remaining {
         let mut left = Remaining { connections: self.slots.len(), ..Remaining::default() };
-        for slot in self.slots.indices().filter_map(|k| self.slots.get(k)) {
+        // Those at rest have neither.
+        for slot in self.slots.all_working() {
             let marks = slot.conn.marks();
             left.unacknowledged += marks.accepted.since(marks.acked);
             let due = if slot.is_over() { marks.accepted } else { marks.acked };

@@ -11,7 +11,7 @@ use crate::config::EngineConfig;
 use crate::counters::Counters;
 use crate::error::ConfigError;
 use crate::events::Progress;
-use crate::flow::{FlowTable, Slab};
+use crate::flow::FlowTable;
 use crate::frame::{Framer, MAX_HEADERS};
 use crate::lateness::Lateness;
 use crate::neigh::{Action, Neighbours};
@@ -23,6 +23,7 @@ use crate::route::Routes;
 use crate::rx::RX_BURST;
 use crate::segment::Cutter;
 use crate::slot::Slot;
+use crate::slots::Slots;
 use crate::stamps::Stamps;
 use crate::wheel::Wheel;
 
@@ -61,7 +62,7 @@ pub struct Engine<N: Nic> {
     pub(crate) framer: Framer,
     pub(crate) cutter: Cutter,
     pub(crate) endpoint: Endpoint,
-    pub(crate) slots: Slab<Slot<N>>,
+    pub(crate) slots: Slots<N>,
     pub(crate) flows: FlowTable,
     pub(crate) timers: Wheel,
     pub(crate) neighbours: Neighbours,
@@ -151,9 +152,9 @@ impl<N: Nic> Engine<N> {
             port: PortQueue::new(&limits, &cfg.device, cutter.limits().max_len.max(u32::from(mtu))),
             cutter,
             endpoint: Endpoint::new(endpoint),
-            slots: Slab::new(max),
+            slots: Slots::new(max, cfg.working_set as usize),
             flows: FlowTable::new(max, cfg.flow_key.0),
-            timers: Wheel::new(Time::ZERO, 0),
+            timers: Wheel::new(Time::ZERO, max),
             neighbours: Neighbours::new(cfg.neighbours, Time::ZERO),
             completed_before: nic.tx_completed().unwrap_or(0),
             reserve: Reserve::new(),
@@ -287,12 +288,14 @@ impl<N: Nic> Engine<N> {
     /// Something happened to a connection: it is asked what to send, and looked after.
     pub(crate) fn notice(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.recent = true;
         if !std::mem::replace(&mut slot.queued, true) {
             self.run.push_back(index);
         }
         if !std::mem::replace(&mut slot.touched, true) {
             self.touched.push_back(index);
         }
+        self.slots.stir();
     }
 
     /// Puts a connection into the run queue.
@@ -453,6 +456,11 @@ impl<N: Nic> Engine<N> {
         }
         self.look_at_memory();
         *more |= self.serve_memory_waiters();
+        if self.slots.is_crowded() {
+            *more |= self.slots.fold_some(self.now, self.port.left());
+            self.counters.connections_folded = self.slots.folded;
+            self.counters.connections_unfolded = self.slots.unfolded;
+        }
         returned
     }
 

@@ -52,6 +52,7 @@ mod segment;
 mod send;
 mod settle;
 mod slot;
+mod slots;
 mod stage;
 mod stamps;
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl<N: Nic> Engine<N> {
     /// there is none for it now.
     #[inline]
     pub(crate) fn memory_for(&mut self, index: u32, copies: bool) -> bool {
-        match self.slots.get(index) {
+        match self.slots.working(index) {
             Some(slot) if slot.pressed || self.pressure.level(copies) != Level::Easy => {
                 self.memory_under_pressure(index, copies)
             }
@@ -172,7 +172,7 @@ impl<N: Nic> Engine<N> {
         for _ in 0..MAX_WOKEN {
             let Some(&index) = self.memory_waiters[queue].front() else { return false };
             let wants = |s: &&Slot<N>| s.wants_memory && s.wants_tail == copies && !s.is_over();
-            if let Some(slot) = self.slots.get(index).filter(wants) {
+            if let Some(slot) = self.slots.working(index).filter(wants) {
                 let marks = slot.conn.marks();
                 if self.pressure.is_full(copies) && marks.acked != marks.accepted {
                     return false;

@@ -173,7 +173,7 @@ impl<N: Nic> Engine<N> {
         };
         let ecn = ip.ecn();
         let slots = &self.slots;
-        match self.flows.find(&tuple, |k| slots.get(k).map(|s| s.conn.tuple())) {
+        match self.flows.find(&tuple, |k, t| slots.is(k, t)) {
             Some(index) => {
                 self.counters.rx_segments += 1;
                 self.counters.rx_payload_bytes += (end - start - tcp.header_len) as u64;
@@ -250,7 +250,7 @@ impl<N: Nic> Engine<N> {
             return;
         };
         let slots = &self.slots;
-        let found = self.flows.find(&tuple, |k| slots.get(k).map(|s| s.conn.tuple()));
+        let found = self.flows.find(&tuple, |k, t| slots.is(k, t));
         let Some((index, slot)) = found.and_then(|k| Some((k, self.slots.get_mut(k)?))) else {
             if !self.nic.pass_on(&tuple, frame) {
                 self.counters.drop_icmp_unmatched += 1;

@@ -90,7 +90,7 @@ impl<N: Nic> Engine<N> {
     /// # Errors
     /// [`SendError`] hands `buf` back and says why.
     pub fn send(&mut self, id: ConnId, buf: N::Buf, flags: SendFlags) -> Result<Offset, SendError<N::Buf>> {
-        let Some(slot) = self.slots.find(id).filter(|s| !s.released) else {
+        let Some(slot) = self.slots.find_mut(id).filter(|s| !s.released) else {
             return Err(SendError { payload: buf, reason: SendRefusal::NoSuchConnection });
         };
         if let Some(reason) = not_open(slot) {
@@ -123,7 +123,7 @@ impl<N: Nic> Engine<N> {
     /// There is no memory for a send by reference: it waits for some, unless its connection takes nothing anyway.
     #[cold]
     fn without_memory(&mut self, index: u32) -> SendRefusal {
-        match self.slots.get(index).and_then(|s| s.conn.write_closed()) {
+        match self.slots.get_mut(index).and_then(|s| s.conn.write_closed()) {
             Some(reason) => refusal(reason),
             None => {
                 self.wait_for_memory(index, false);
@@ -182,7 +182,7 @@ impl<N: Nic> Engine<N> {
         fill: impl FnOnce(&mut [u8]) -> Result<(usize, SendFlags), E>,
     ) -> Result<usize, FillError<E>> {
         let gone = || FillError::Refused(SendRefusal::NoSuchConnection);
-        let slot = self.slots.find(id).filter(|s| !s.released).ok_or_else(gone)?;
+        let slot = self.slots.find_mut(id).filter(|s| !s.released).ok_or_else(gone)?;
         if max == 0 {
             return Ok(0);
         }
@@ -346,14 +346,14 @@ impl<N: Nic> Engine<N> {
         flags: SendFlags,
         clock: impl FnMut() -> Time,
     ) -> Result<usize, SendRefusal> {
-        let known = |id| self.slots.find(id).filter(|s| !s.released);
-        let (Some(source), Some(_)) = (known(from), known(to)) else {
+        let readable = self.ask(from, |source| source.conn.readable());
+        let (Some(readable), Some(())) = (readable, self.ask(to, |_| ())) else {
             return Err(SendRefusal::NoSuchConnection);
         };
-        let max = usize::try_from(source.conn.readable()).unwrap_or(usize::MAX).min(max);
+        let max = usize::try_from(readable).unwrap_or(usize::MAX).min(max);
         let (mut moved, mut turns) = (0, Turns::new(clock));
         while moved < max {
-            let Some(payload) = self.slots.find(from).and_then(|source| source.conn.peek()) else {
+            let Some(payload) = self.slots.find_mut(from).and_then(|source| source.conn.peek()) else {
                 // The end of the connection, which the turn brought, took the rest with it.
                 self.end_send(to, flags);
                 break;

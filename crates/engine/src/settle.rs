@@ -92,7 +92,7 @@ impl<N: Nic> Engine<N> {
         slot.attached = false;
         let tuple = *slot.conn.tuple();
         let slots = &self.slots;
-        self.flows.remove(&tuple, |k| slots.get(k).map(|s| s.conn.tuple()));
+        self.flows.remove(&tuple, |k| slots.tuple_of(k));
         self.timers.remove(index);
     }
 

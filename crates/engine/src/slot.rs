@@ -82,6 +82,11 @@ pub(crate) struct Slot<N: Nic> {
     pub(crate) released: bool,
     /// The application takes payloads back itself.
     pub(crate) returns: bool,
+
+    /// Something happened to it since the hand of [`Slots`](crate::slots::Slots) came by.
+    pub(crate) recent: bool,
+    /// Where it is in the working set.
+    pub(crate) place: u32,
 }
 
 impl<N: Nic> Slot<N> {
@@ -122,6 +127,8 @@ impl<N: Nic> Slot<N> {
             embryonic: false,
             released: false,
             returns: false,
+            recent: false,
+            place: 0,
         }
     }
 

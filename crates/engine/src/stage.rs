@@ -31,7 +31,7 @@ impl<N: Nic> Engine<N> {
         max: u32,
     ) -> (bool, Option<Shortage>) {
         if self.stamps.is_on()
-            && self.slots.get(index).is_some_and(|slot| slot.conn.wants_device_time(&burst))
+            && self.slots.working(index).is_some_and(|slot| slot.conn.wants_device_time(&burst))
             && self.stamps.claim(&mut self.nic)
         {
             cuts = cuts.stamped(&burst);

@@ -13,10 +13,11 @@ impl<N: Nic> Engine<N> {
     /// A send would be refused now, and not later: the handshake is under way, or an earlier send was refused for want of
     /// room or of a buffer, and no [`Event::Writable`] was due since.
     pub fn must_wait(&self, id: ConnId) -> bool {
-        self.live(id).is_some_and(|s| {
+        let waits = self.ask(id, |s| {
             let waits = s.conn.state().is_opening() || s.wants_memory || s.conn.awaits_room();
             waits && s.conn.write_closed().is_none()
-        })
+        });
+        waits.unwrap_or(false)
     }
 
     /// Takes the news that a connection of ours is open: [`Event::Connected`] is not told any more.

@@ -32,6 +32,9 @@ struct Node {
     place: u16,
 }
 
+// One for each connection there may be.
+const _: () = assert!(size_of::<Node>() == 24);
+
 impl Node {
     const IDLE: u16 = u16::MAX;
     const FREE: Node = Node { tick: 0, next: NIL, prev: NIL, place: Node::IDLE };

@@ -97,7 +97,8 @@ fn waiting_for_b(connections: usize) -> (TestEngine, Vec<ConnId>, Time) {
 #[test]
 fn an_address_that_many_wait_for_wakes_a_few_at_a_time() {
     let (mut e, ids, mut now) = waiting_for_b(2000);
-    let waiting = |e: &TestEngine| (0..2000).filter(|&n| e.slots.get(n).is_some_and(|s| s.waiting)).count();
+    let waiting =
+        |e: &TestEngine| (0..2000).filter(|&n| e.slots.working(n).is_some_and(|s| s.waiting)).count();
     assert_eq!(waiting(&e), ids.len());
     e.sent();
     let mut reply = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 6];

@@ -5,6 +5,7 @@ mod bounds;
 mod chaos;
 mod copied_after_all;
 mod counting;
+mod folding;
 mod input;
 mod last_resort;
 mod long_sends;
@@ -116,9 +117,8 @@ impl Net {
         }
     }
 
-    /// One step: both engines poll, frames travel, applications read what arrived; then time moves to the next thing
-    /// that happens. False when nothing will.
-    pub(super) fn step(&mut self) -> bool {
+    /// Both engines poll, frames travel, applications read what arrived. True when there is more to do at once.
+    fn turn(&mut self) -> bool {
         while self.wire.front().is_some_and(|(at, _, _)| *at <= self.now) {
             let Some((_, from_a, sent)) = self.wire.pop_front() else { break };
             deliver(if from_a { &mut self.b } else { &mut self.a }, &sent);
@@ -137,12 +137,31 @@ impl Net {
             }
         }
         // An application that may write does so before the next thing happens.
-        if more || told {
+        more || told
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<Time> {
+        let next = [self.a.next_deadline(), self.b.next_deadline(), self.wire.front().map(|f| f.0)];
+        next.into_iter().flatten().min()
+    }
+
+    /// A second goes by, and nothing happens that is not due by itself.
+    pub(super) fn rest(&mut self) {
+        let end = self.now + Nanos::from_secs(1);
+        while self.turn() || self.next().is_some_and(|t| t < end) {
+            self.now = self.next().unwrap_or(self.now).clamp(self.now, end) + Nanos::from_nanos(100);
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// One step: a turn; then time moves to the next thing that happens. False when nothing will.
+    pub(super) fn step(&mut self) -> bool {
+        if self.turn() {
             self.now += Nanos::from_nanos(100);
             return true;
         }
-        let next = [self.a.next_deadline(), self.b.next_deadline(), self.wire.front().map(|f| f.0)];
-        match next.into_iter().flatten().min() {
+        match self.next() {
             Some(t) => {
                 self.now = self.now.max(t) + Nanos::from_nanos(100);
                 true
