@@ -47,7 +47,7 @@ struct Inner {
     places: Option<Box<[u64]>>,
     /// How to give it back, if it is ours.
     arena: Option<(Layout, Pages)>,
-    /// Devices that mapped it, if they are still open: their ports, and what DPDK calls them.
+    /// Ports that read it, if they are still open, and what DPDK calls their devices.
     mapped: Mutex<Vec<(WeakPort, *mut dpdk_sys::rte_device)>>,
     /// The ports of those, by their serial numbers, for whoever sends; 0: none.
     serials: [AtomicU64; MOST_PORTS],
@@ -85,6 +85,12 @@ pub enum RegionError {
         /// What was asked for.
         bytes: usize,
     },
+    /// The kernel would share it with children of the process.
+    #[error("the memory cannot be kept from processes that are forked (madvise: {errno})")]
+    Fork {
+        /// The reason.
+        errno: Errno,
+    },
     /// DPDK does not take it.
     #[error("DPDK does not take the memory: {errno}")]
     Register {
@@ -118,7 +124,8 @@ pub enum RegionError {
 
 impl Region {
     /// An arena of so many bytes, rounded up to whole pages: hugepages, or normal ones where there are none, as
-    /// [`is_huge`](Region::is_huge) tells. Its memory is zero at first.
+    /// [`is_huge`](Region::is_huge) tells. Its memory is zero at first. A child that the process forks does not have it (`MADV_DONTFORK`): memory
+    /// that both had would be copied as soon as one of them writes to it, and the device would go on with the other's copy.
     ///
     /// # Errors
     /// [`RegionError`].
@@ -140,10 +147,18 @@ impl Region {
                 (at, layout, PAGE, Pages::Normal)
             }
         };
+        // SAFETY: whole pages, ours alone.
+        if unsafe { libc::madvise(at.as_ptr().cast(), layout.size(), libc::MADV_DONTFORK) } != 0 {
+            let errno = Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
+            // SAFETY: made with this layout, and nobody knows of it yet.
+            unsafe { release(at, layout, pages) };
+            return Err(RegionError::Fork { errno });
+        }
         Region::made(eal, at, layout.size(), page, Some((layout, pages)))
     }
 
-    /// Memory that the caller has. `page`: bytes of its pages.
+    /// Memory that the caller has. `page`: bytes of its pages. In a program that forks it should be kept from the children
+    /// (`MADV_DONTFORK`), as an arena is.
     ///
     /// # Errors
     /// [`RegionError`].
@@ -214,20 +229,26 @@ impl Region {
         let mut mapped = self.inner.mapped.lock().unwrap_or_else(PoisonError::into_inner);
         let device = port.device();
         mapped.retain(|(port, _)| port.upgrade().is_some());
-        if mapped.iter().any(|&(_, known)| known == device) {
+        let knows = |known: &WeakPort| known.upgrade().is_some_and(|known| known.serial() == port.serial());
+        if mapped.iter().any(|(known, _)| knows(known)) {
             return Ok(());
         }
         if mapped.len() == MOST_PORTS {
             return Err(RegionError::Map { port: port.info().name.clone(), errno: Errno(libc::ENOSPC) });
         }
-        // SAFETY: the port is open, so its device is there; the memory is registered and stays until `drop`.
-        let rc = unsafe {
-            dpdk_sys::rte_dev_dma_map(
-                device,
-                self.inner.at.as_ptr().cast(),
-                self.inner.iova(0),
-                self.inner.len,
-            )
+        // A device with several ports maps it once.
+        let rc = if mapped.iter().any(|&(_, known)| known == device) {
+            0
+        } else {
+            // SAFETY: the port is open, so its device is there; the memory is registered and stays until `drop`.
+            unsafe {
+                dpdk_sys::rte_dev_dma_map(
+                    device,
+                    self.inner.at.as_ptr().cast(),
+                    self.inner.iova(0),
+                    self.inner.len,
+                )
+            }
         };
         if rc != 0 {
             let errno = Errno::last();
@@ -329,7 +350,11 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let iova = self.iova(0);
-        let mapped = core::mem::take(self.mapped.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut mapped = core::mem::take(self.mapped.get_mut().unwrap_or_else(PoisonError::into_inner));
+        mapped.retain(|(port, _)| port.upgrade().is_some());
+        // Once for each device.
+        mapped.sort_by_key(|&(_, device)| device);
+        mapped.dedup_by_key(|&mut (_, device)| device);
         for (port, device) in mapped {
             // A device that was closed has forgotten its mappings.
             if let Some(_open) = port.upgrade() {
@@ -354,8 +379,11 @@ unsafe fn release(at: NonNull<u8>, layout: Layout, pages: Pages) {
     match pages {
         // SAFETY: by the contract.
         Pages::Huge => unsafe { hugepage_rs::dealloc(at.as_ptr(), layout) },
-        // SAFETY: by the contract.
-        Pages::Normal => unsafe { alloc::dealloc(at.as_ptr(), layout) },
+        // SAFETY: by the contract. Whoever has these pages next may have to share them with a child.
+        Pages::Normal => unsafe {
+            libc::madvise(at.as_ptr().cast(), layout.size(), libc::MADV_DOFORK);
+            alloc::dealloc(at.as_ptr(), layout);
+        },
     }
 }
 

@@ -18,6 +18,25 @@ fn memory() -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(at, LEN)
 }
 
+/// Whether the kernel leaves this memory out of processes that are forked: `dc` among the flags of its mapping (proc(5)).
+fn kept_from_children(address: usize) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("Linux");
+    let mut inside = false;
+    for line in maps.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            if inside {
+                return flags.split_whitespace().any(|flag| flag == "dc");
+            }
+        } else if let Some((start, rest)) = line.split_once('-')
+            && let (Ok(start), Some((end, _))) = (usize::from_str_radix(start, 16), rest.split_once(' '))
+            && let Ok(end) = usize::from_str_radix(end, 16)
+        {
+            inside = (start..end).contains(&address);
+        }
+    }
+    panic!("{address:#x} is not mapped");
+}
+
 #[test]
 fn s29_memory_is_refused_with_the_reason_or_read_where_it_is() {
     let null = device("null");
@@ -54,6 +73,11 @@ fn s29_memory_is_refused_with_the_reason_or_read_where_it_is() {
     let slice = buffers.try_alloc().expect("a buffer").freeze(1_000);
     let inside = |at: usize| region.addresses().contains(&at);
     assert!(inside(slice.as_slice().as_ptr().addr()));
+
+    // A child has no arena, so nothing that it or we write to has the kernel put it elsewhere.
+    let arena = Region::arena(&eal, LEN).expect("memory");
+    assert!(kept_from_children(arena.addresses().start) && kept_from_children(arena.addresses().end - 1));
+    assert!(!kept_from_children(region.addresses().start), "what the caller has is the caller's business");
 
     // A software device reads it anyway; one that is mapped for, from then on; one that shares EAL's memory, never.
     let rx = pool(&eal, "rx", 255, 2176);

@@ -9,20 +9,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tsonami::{Config, Engine};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let [device, address, peer, path] = arguments()?;
+    // Ending the engine waits for its connections, as dropping it does. So it belongs to this thread, and no task has it.
     let engine = Engine::builder(Config::new(&device, address.parse()?)).build()?;
+    let page = tokio::runtime::Runtime::new()?.block_on(fetch(&engine, &peer, &path));
+    engine.shutdown(Duration::from_secs(1))?;
+    print!("{}", page?);
+    Ok(())
+}
+
+async fn fetch(engine: &Engine, peer: &str, path: &str) -> Result<String, Box<dyn Error>> {
     // Dropped before it is ready, as the timeout does, a future leaves nothing behind.
     let mut connection = timeout(Duration::from_secs(10), engine.connect(peer.parse()?, None)).await??;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {peer}\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let mut page = Vec::new();
     connection.read_to_end(&mut page).await?;
-    print!("{}", String::from_utf8_lossy(&page));
-    drop(connection);
-    // Ending the engine waits for its connections: not in a thread that runs tasks.
-    Ok(tokio::task::spawn_blocking(|| engine.shutdown(Duration::from_secs(1))).await??)
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 fn arguments() -> Result<[String; 4], String> {

@@ -150,8 +150,13 @@ impl EngineBuilder {
     }
 
     /// Bytes of memory for copying sends, which are not the engine's own business then: its handles copy.
-    pub(crate) fn take_send_bytes(&mut self) -> u64 {
-        self.config.pools.send_bytes.replace(1).unwrap_or(crate::local::SEND_BYTES)
+    ///
+    /// # Errors
+    /// [`BuildError::Memory`].
+    pub(crate) fn take_send_bytes(&mut self) -> Result<u64, BuildError> {
+        let bytes = self.config.pools.send_bytes.replace(1);
+        enough_memory(bytes.map(mib), &meminfo())?;
+        Ok(bytes.unwrap_or(crate::local::SEND_BYTES))
     }
 
     /// A CPU for each worker, or none in particular.
@@ -220,16 +225,14 @@ impl EngineBuilder {
             return Ok((eal, device));
         }
         let huge = self.config.memory.hugepages.used_by(&device);
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let meminfo = meminfo();
         if !huge {
             enough_memory(self.config.memory.mib, &meminfo)?;
         }
         // Each has rings and packet buffers of its own.
         let workers = self.places().map_or(1, |places| places.len() as u32);
         let more = (workers > 1 && !huge).then(|| MEMORY_MIB + WORKER_MIB * (workers - 1));
-        let sending =
-            self.config.pools.send_bytes.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX));
-        enough_memory(sending, &meminfo)?;
+        enough_memory(self.config.pools.send_bytes.map(mib), &meminfo)?;
         let eal = Eal::start(EalConfig {
             no_huge: !huge,
             memory_mib: self.config.memory.mib.or(more),
@@ -240,6 +243,16 @@ impl EngineBuilder {
         })?;
         Ok((eal, device))
     }
+}
+
+/// What the kernel tells of memory; nothing where it does not.
+fn meminfo() -> String {
+    std::fs::read_to_string("/proc/meminfo").unwrap_or_default()
+}
+
+/// Whole MiB of so many bytes.
+fn mib(bytes: u64) -> u32 {
+    u32::try_from(bytes >> 20).unwrap_or(u32::MAX)
 }
 
 /// Refuses more memory than the machine has; `meminfo` is `/proc/meminfo`. Where it tells nothing EAL may try.
@@ -311,5 +324,12 @@ mod tests {
         assert!(enough_memory(Some(24_105), meminfo).is_ok());
         assert!(enough_memory(None, meminfo).is_ok());
         assert!(enough_memory(Some(1), "").is_ok());
+        // Whoever copies, the engine's loop or its handles.
+        for build in [|b: EngineBuilder| b.build().map(drop), |b: EngineBuilder| b.build_local().map(drop)] {
+            let mut config = Config::new("null", "10.0.0.2/24".parse().unwrap());
+            config.pools.send_bytes = Some(1 << 60);
+            let error = build(EngineBuilder::new(config)).expect_err("there is not that much");
+            assert!(matches!(error, BuildError::Memory { .. }), "{error}");
+        }
     }
 }

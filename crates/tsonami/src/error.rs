@@ -11,11 +11,13 @@ use tcp::{ConnError, ConnErrorKind, Offset};
 pub enum Error {
     /// The send buffer is full, or the handshake is not complete.
     #[error(
-        "the send buffer is full, or the handshake not complete: go on when the Writable or Connected event comes"
+        "the send buffer is full, or the handshake not complete: wait for room, or for a LocalEngine's Writable or Connected event"
     )]
     Full,
     /// No buffer is free to copy into.
-    #[error("no packet buffer is free: go on when the Writable event comes, or raise pools.send_bytes")]
+    #[error(
+        "no buffer is free to copy into: wait for one, or for a LocalEngine's Writable event; pools.send_bytes is what there is of them"
+    )]
     PoolExhausted,
     /// The sending direction was closed.
     #[error(

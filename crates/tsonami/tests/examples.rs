@@ -198,7 +198,27 @@ fn a_thousand_subscribers_get_each_message_of_the_publisher() {
             })
             .collect();
         subscribers.into_iter().for_each(|subscriber| subscriber.join().unwrap());
-        assert_eq!(publisher.end(), "1000 subscribers have 10 messages of 16384 bytes each\n");
+        assert_eq!(publisher.end(), "1000 subscribers have 10 messages of 16384 bytes each, 0 went away\n");
+    });
+}
+
+#[test]
+fn the_publisher_goes_on_without_a_subscriber_that_goes_away() {
+    in_namespace("the_publisher_goes_on_without_a_subscriber_that_goes_away", |_| {
+        let mut publisher = Example::start("publisher", &["10.77.0.2:7000", "3", "200"]);
+        assert_eq!(publisher.line(), "waiting for 3 subscribers at 10.77.0.2:7000\n");
+        let connect = || TcpStream::connect("10.77.0.2:7000").unwrap();
+        let (stays, leaves) = ([connect(), connect()], connect());
+        // Closed with bytes unread: the kernel resets it.
+        assert_eq!(leaves.peek(&mut [0]).unwrap(), 1);
+        drop(leaves);
+        let readers = stays.map(|mut stream| {
+            thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()).unwrap())
+        });
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), 200 * (16 << 10));
+        }
+        assert_eq!(publisher.end(), "2 subscribers have 200 messages of 16384 bytes each, 1 went away\n");
     });
 }
 

@@ -4,14 +4,17 @@
 #[path = "../../dpdk/tests/common/namespace.rs"]
 mod namespace;
 
+use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::task::{Context, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tsonami::{
-    Cancel, Config, Connection, Engine, Error, Offset, Payload, SendFlags, SendHalf, Wait, WaitStrategy,
+    Cancel, Config, ConnectOptions, Connection, Engine, Error, Offset, Payload, SendFlags, SendHalf, Wait,
+    WaitStrategy,
 };
 
 use self::namespace::enter_namespace;
@@ -315,6 +318,30 @@ fn s29_what_is_copied_is_counted_as_copied_and_what_is_referred_to_is_not() {
         let count = |wanted| engine.every_count().into_iter().find(|(name, ..)| *name == wanted).unwrap().1;
         assert_eq!((count("copied_bytes"), count("copied_after_all")), (20_150, 0));
         drop((connection, pool));
+        engine.shutdown(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn s17_the_rest_of_a_send_that_waits_for_room_holds_nothing_back() {
+    in_namespace("s17_the_rest_of_a_send_that_waits_for_room_holds_nothing_back", |engine| {
+        // Less than a segment: what is taken of the send is short, and its rest cannot come before it left.
+        let options = ConnectOptions { send_buffer: Some(1_000), ..ConnectOptions::default() };
+        let reads = peer(read_all);
+        let mut connection = engine.connect(kernel(), Some(&options)).wait(&patient()).unwrap();
+        let data = pattern(10_000);
+        connection.send_copy(&data, PLAIN).wait(&patient()).unwrap();
+        // Of one that is given up while it waits nothing waits for what will not come.
+        let mut given_up = Box::pin(connection.send_copy(&data, PLAIN));
+        let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(given_up);
+        let sent = connection.marks().accepted;
+        connection.acked(sent).wait(&patient()).unwrap();
+        assert_eq!(connection.stats(&patient()).unwrap().corks_expired, 0);
+        connection.finish().wait(&patient()).unwrap();
+        drop(connection);
+        let read = reads.join().unwrap();
+        assert!(read.len() as u64 == sent.0 && read[..10_000] == data && data.starts_with(&read[10_000..]));
         engine.shutdown(PATIENCE).unwrap();
     });
 }

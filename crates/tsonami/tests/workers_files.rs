@@ -204,7 +204,9 @@ fn s1_a_batch_is_sent_in_order_in_every_way_to_wait() {
         let mut batch: Vec<_> = (0..MANY).map_while(make).collect();
         assert_eq!(batch.len(), MANY);
         // Not all have room before the peer reads.
+        let memory = (batch.capacity(), batch.as_ptr());
         let sent = connection.try_send_batch(&mut batch, PLAIN).unwrap();
+        assert_eq!((batch.capacity(), batch.as_ptr()), memory, "the list keeps its memory");
         assert!(0 < sent && sent < MANY && batch.len() == MANY - sent, "{sent}");
         assert_eq!(batch[0][0], sent as u8, "those left are the last");
         let got = in_thread(move || read_all(peer));

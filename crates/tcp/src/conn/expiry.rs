@@ -27,7 +27,10 @@ impl<P: Payload> Connection<P> {
                 self.timers.arm(Timer::Persist, now + self.persist.interval(&self.rtt));
             }
             Timer::TailProbe => self.on_tail_probe_timer(),
-            Timer::Cork => self.cork.on_timer(),
+            Timer::Cork => {
+                self.cork.on_timer();
+                self.counts.corks_expired += 1;
+            }
             Timer::Autocork => self.autocork.on_timer(),
             // Time itself is what it waited for.
             Timer::Departure => {}

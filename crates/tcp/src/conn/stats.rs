@@ -120,6 +120,8 @@ pub struct ConnStats {
     pub icmp_errors: u64,
     /// Times that sends asked for and that are not told, because too many waited (`S1`).
     pub send_times_lost: u64,
+    /// Times that a short segment was held for the rest of a send, or by cork, until the time for that was over (`S17`).
+    pub corks_expired: u64,
     /// Sends that asked for times and of which the device, asked for its own too, did not tell.
     pub device_times_missed: u64,
     /// Bursts that waited for an ACK to become longer (`S22`).
@@ -184,7 +186,7 @@ pub struct ConnStats {
 
 impl ConnStats {
     /// What is kept here: the counters and the largest reordering. Gauges are asked of the parts of a connection.
-    pub(super) fn each(&mut self) -> [&mut u64; 44] {
+    pub(super) fn each(&mut self) -> [&mut u64; 45] {
         // All of them by name: a counter that is added and forgotten here does not compile.
         let ConnStats {
             bytes_sent,
@@ -227,6 +229,7 @@ impl ConnStats {
             challenge_acks,
             icmp_errors,
             send_times_lost,
+            corks_expired,
             device_times_missed,
             deferrals,
             idle_restarts,
@@ -298,6 +301,7 @@ impl ConnStats {
             challenge_acks,
             icmp_errors,
             send_times_lost,
+            corks_expired,
             device_times_missed,
             deferrals,
             idle_restarts,

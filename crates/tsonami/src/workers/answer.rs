@@ -50,11 +50,14 @@ impl<T> Future for Answer<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        // Not cloned nor dropped under the lock: that is the application's code.
+        let mut waker = Some(cx.waker().clone());
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.closed {
             return Poll::Ready(slot.answer.take());
         }
-        slot.waker = Some(cx.waker().clone());
+        std::mem::swap(&mut slot.waker, &mut waker);
+        drop(slot);
         Poll::Pending
     }
 }

@@ -44,8 +44,8 @@ impl Copies {
         pool.available() <= pool.count() / 2
     }
 
-    /// Whether there is one.
-    pub(crate) fn any(&self) -> bool {
-        self.small.available() > 0 || self.large.available() > 0
+    /// How many there are.
+    pub(crate) fn available(&self) -> usize {
+        self.small.available() as usize + self.large.available() as usize
     }
 }

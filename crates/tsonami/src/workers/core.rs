@@ -14,6 +14,7 @@ use tcp::endpoint::ListenerId;
 use tcp::{Offset, SendTime, Time};
 
 use super::connection::Connection;
+use super::copiers::Watch;
 use super::crew::{Ended, Member};
 use super::desk::{Desk, LANE, Order};
 use super::link::{Link, Opening};
@@ -59,6 +60,8 @@ pub(crate) struct Core {
     /// By [`ConnId::index`].
     clients: Vec<Option<Client>>,
     listeners: HashMap<ListenerId, Arc<Arrivals>>,
+    /// What it knows of buffers that somebody waits for.
+    copiers: Watch,
     /// Connections of which something is to be told in this turn.
     touched: Vec<ConnId>,
     /// Connections whose reader is behind.
@@ -83,6 +86,7 @@ impl Core {
             sleeper,
             clients: Vec::new(),
             listeners: HashMap::new(),
+            copiers: Watch::default(),
             touched: Vec::new(),
             unread: Vec::new(),
             returning: Vec::new(),
@@ -140,7 +144,7 @@ impl Core {
             self.read_on();
             self.give_back();
             self.tell();
-            self.desk.wake_copiers();
+            self.desk.wake_copiers(&mut self.copiers, now);
             self.let_go();
             if self.stop.is_some_and(|by| now >= by || self.engine.is_idle()) {
                 return;

@@ -13,13 +13,15 @@ use std::task::Waker;
 
 use dpdk::BufMut;
 use ring::{Bell, Consumer, Producer};
+use tcp::Time;
 use tcp::conn::SendFlags;
 
 use super::answer::{Answer, answer};
+use super::copiers::{Copiers, Watch};
 use super::copies::Copies;
 use super::core::Core;
 use super::wait::block_on;
-use super::wake::{is_worker, wake};
+use super::wake::is_worker;
 use crate::{ConnId, Payload, Wait};
 
 /// Orders that a lane has room for.
@@ -67,8 +69,7 @@ pub(crate) struct Desk {
     bell: Bell,
     /// Where copying sends copy to.
     copies: Copies,
-    copiers: Mutex<Vec<Waker>>,
-    has_copiers: AtomicBool,
+    copiers: Copiers,
     /// Lanes the worker has not seen yet.
     new_lanes: Mutex<Vec<Consumer<Order>>>,
     has_new_lanes: AtomicBool,
@@ -99,8 +100,7 @@ impl Desk {
             worker,
             bell,
             copies,
-            copiers: Mutex::default(),
-            has_copiers: AtomicBool::new(false),
+            copiers: Copiers::default(),
             new_lanes: Mutex::default(),
             has_new_lanes: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -211,13 +211,7 @@ impl Desk {
 
     /// Has somebody woken when there is a buffer to copy into. Whoever waits tries again after this.
     pub(crate) fn wait_for_buffer(&self, waker: &Waker) {
-        let mut copiers = self.copiers.lock().unwrap_or_else(PoisonError::into_inner);
-        copiers.retain(|known| !known.will_wake(waker));
-        copiers.push(waker.clone());
-        self.has_copiers.store(true, Ordering::Relaxed);
-        drop(copiers);
-        // Whoever looks again sees what the worker told before it looked for who waits, or is seen by it.
-        fence(Ordering::SeqCst);
+        self.copiers.add(waker);
     }
 
     /// The worker ended, well or badly.
@@ -277,23 +271,14 @@ impl Desk {
         }
     }
 
-    /// Wakes those who wait for a buffer if there is one.
-    pub(crate) fn wake_copiers(&self) {
-        if self.has_copiers.load(Ordering::Relaxed)
-            && self.copies.any()
-            && let Ok(mut copiers) = self.copiers.try_lock()
-        {
-            self.has_copiers.store(false, Ordering::Relaxed);
-            let due = mem::take(&mut *copiers);
-            drop(copiers);
-            due.into_iter().for_each(wake);
-        }
+    /// Wakes those who wait for a buffer, as far as there are some.
+    pub(crate) fn wake_copiers(&self, watch: &mut Watch, now: Time) {
+        self.copiers.serve(watch, now, || self.copies.available());
     }
 
     /// Wakes those who wait for a buffer: nobody will look after them any more.
     pub(crate) fn dismiss_copiers(&self) {
-        let due = mem::take(&mut *self.copiers.lock().unwrap_or_else(PoisonError::into_inner));
-        due.into_iter().for_each(wake);
+        self.copiers.dismiss();
     }
 
     /// Whether there are some.

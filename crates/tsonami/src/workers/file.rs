@@ -97,11 +97,6 @@ impl SendHalf {
             Ok((n, if n as u64 == length { flags } else { flags.of_a_part() }))
         })
     }
-
-    /// What was sent as a part of more ends there after all.
-    fn end_send(&mut self, flags: SendFlags) {
-        self.order(Box::new(move |core, id| core.engine().end_send(id, flags)));
-    }
 }
 
 /// Why a file was not sent to its end, and how much of it was.

@@ -17,20 +17,36 @@ use super::wake::{is_worker, wake};
 use crate::{Error, Wait};
 
 /// Connections that were accepted and that nobody took yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Arrivals(Mutex<Queue>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     waiting: VecDeque<Connection>,
-    /// No more will come from this worker; who is left accepts only its own share.
-    closed: Option<u16>,
+    /// Workers that accept.
+    accepting: usize,
+    /// Workers that do so no more, and of which nobody was told.
+    gone: VecDeque<u16>,
+    /// The last of whom somebody was.
+    told: u16,
     /// The listener was closed: nobody takes any more.
     deserted: bool,
     waker: Option<Waker>,
 }
 
 impl Arrivals {
+    /// For so many workers.
+    pub(crate) fn new(workers: usize) -> Arrivals {
+        Arrivals(Mutex::new(Queue {
+            waiting: VecDeque::new(),
+            accepting: workers,
+            gone: VecDeque::new(),
+            told: 0,
+            deserted: false,
+            waker: None,
+        }))
+    }
+
     /// One more; it comes back when nobody will take it. Accepting is no part of the path of a byte: a lock is good enough.
     #[must_use]
     pub(crate) fn push(&self, connection: Connection) -> Option<Connection> {
@@ -56,10 +72,11 @@ impl Arrivals {
         left
     }
 
-    /// A worker is gone.
+    /// A worker is gone. The others go on.
     pub(crate) fn close(&self, worker: u16) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.closed.get_or_insert(worker);
+        queue.accepting = queue.accepting.saturating_sub(1);
+        queue.gone.push_back(worker);
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
@@ -73,12 +90,18 @@ impl Arrivals {
 
 impl Queue {
     fn take(&mut self) -> Poll<Result<Connection, Error>> {
-        match (self.waiting.pop_front(), self.closed) {
-            (Some(connection), _) => Poll::Ready(Ok(connection)),
-            (None, _) if self.deserted => Poll::Ready(Err(Error::ListenerClosed)),
-            (None, Some(worker)) => Poll::Ready(Err(Error::WorkerGone { worker, acked: tcp::Offset::ZERO })),
-            (None, None) => Poll::Pending,
+        if let Some(connection) = self.waiting.pop_front() {
+            return Poll::Ready(Ok(connection));
         }
+        if self.deserted {
+            return Poll::Ready(Err(Error::ListenerClosed));
+        }
+        match self.gone.pop_front() {
+            Some(worker) => self.told = worker,
+            None if self.accepting > 0 => return Poll::Pending,
+            None => {}
+        }
+        Poll::Ready(Err(Error::WorkerGone { worker: self.told, acked: tcp::Offset::ZERO }))
     }
 }
 
@@ -150,7 +173,8 @@ impl Listener {
     /// A connection that was accepted, if there is one.
     ///
     /// # Errors
-    /// [`Error::WorkerGone`], [`Error::ListenerClosed`]: there will be no more.
+    /// [`Error::WorkerGone`], once for each worker that accepts no more: the others go on. When none is left every call says so.
+    /// [`Error::ListenerClosed`]: it was closed.
     pub fn try_accept(&mut self) -> Result<Option<Connection>, Error> {
         match self.ears.arrivals.take() {
             Poll::Ready(accepted) => accepted.map(Some),
@@ -168,11 +192,14 @@ impl Listener {
     /// # Errors
     /// As [`try_accept`](Listener::try_accept).
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connection, Error>> {
+        // To clone and to drop a waker is the application's code, which may come back here: not while the lock is held.
+        let mut waker = Some(cx.waker().clone());
         let mut queue = self.ears.arrivals.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = queue.take();
         if taken.is_pending() {
-            queue.waker = Some(cx.waker().clone());
+            std::mem::swap(&mut queue.waker, &mut waker);
         }
+        drop(queue);
         taken
     }
 
@@ -210,5 +237,53 @@ impl Accepting<'_> {
     /// [`Error::WorkerGone`], [`Error::ListenerClosed`], [`Error::WaitTimedOut`], [`Error::Cancelled`].
     pub fn wait(self, wait: &Wait) -> Result<Connection, Error> {
         block_on(self, wait)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[test]
+    fn p8_a_worker_that_is_gone_is_told_of_once_and_the_last_one_for_good() {
+        let arrivals = Arrivals::new(2);
+        let take = || match arrivals.take() {
+            Poll::Ready(Err(Error::WorkerGone { worker, .. })) => Some(worker),
+            Poll::Pending => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(take(), None);
+        arrivals.close(1);
+        assert_eq!([take(), take(), take()], [Some(1), None, None], "the other one accepts");
+        arrivals.close(0);
+        assert_eq!([take(), take()], [Some(0), Some(0)]);
+    }
+
+    /// Its drop looks at the queue.
+    struct Nosy(Arc<Arrivals>, Arc<AtomicBool>);
+
+    impl Wake for Nosy {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            self.1.store(self.0.0.try_lock().is_ok(), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_waker_that_is_replaced_is_dropped_with_no_lock_held() {
+        let arrivals = Arc::new(Arrivals::new(1));
+        let mut listener = Listener::new(SocketAddr::from(([10, 0, 0, 1], 1)), arrivals.clone());
+        let free = Arc::new(AtomicBool::new(false));
+        let nosy = Waker::from(Arc::new(Nosy(arrivals, free.clone())));
+        assert!(listener.poll_accept(&mut Context::from_waker(&nosy)).is_pending());
+        drop(nosy);
+        assert!(listener.poll_accept(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(free.load(Ordering::Relaxed));
     }
 }

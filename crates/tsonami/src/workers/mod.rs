@@ -9,6 +9,7 @@ mod abort;
 mod answer;
 mod batch;
 mod connection;
+mod copiers;
 mod copies;
 mod core;
 mod crew;
@@ -111,7 +112,7 @@ impl Engine {
     /// Builds it on threads of its own. The first starts DPDK and the device.
     pub(crate) fn start(mut builder: EngineBuilder) -> Result<Engine, BuildError> {
         let count = builder.places()?.len();
-        let copies = builder.take_send_bytes() / count as u64;
+        let copies = builder.take_send_bytes()? / count as u64;
         let mut members = crew::members(count).into_iter();
         let (hand_out, seats) = sync_channel(1);
         let first = members.next();
@@ -181,7 +182,7 @@ impl Engine {
         backlog: usize,
         options: Option<&ConnectOptions>,
     ) -> Result<Listener, RequestError<ListenError>> {
-        let arrivals = Arc::new(Arrivals::default());
+        let arrivals = Arc::new(Arrivals::new(self.inner.workers.len()));
         let mut listener = Listener::new(local, arrivals.clone());
         for Worker { desk, .. } in &self.inner.workers {
             let (theirs, options) = (arrivals.clone(), options.cloned());

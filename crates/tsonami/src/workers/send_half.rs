@@ -32,6 +32,8 @@ pub struct SendHalf {
     /// What copying sends copy to.
     tail: Option<BufMut>,
     finished: bool,
+    /// The last order sent a part of a send, whose rest has not come: its end is held back for that.
+    part: bool,
     reclaimed: Option<Consumer<(Offset, Payload)>>,
     times: Option<Consumer<SendTime>>,
 }
@@ -44,6 +46,7 @@ impl SendHalf {
             accepted: Offset::ZERO,
             tail: None,
             finished: false,
+            part: false,
             reclaimed: None,
             times: None,
         }
@@ -80,6 +83,7 @@ impl SendHalf {
             Ok(()) => {
                 self.number = self.number.wrapping_add(1);
                 self.accepted.0 += bytes;
+                self.part = flags.part;
                 Ok(at)
             }
             Err(Declined::Full(order)) => Err(refused(order, Error::Full)),
@@ -121,7 +125,7 @@ impl SendHalf {
                     return Poll::Pending;
                 }
                 Error::Full => {
-                    if self.held.link.poll_room(self.accepted, bytes, cx.waker()).is_pending() {
+                    if self.poll_room(cx, bytes).is_pending() {
                         return Poll::Pending;
                     }
                 }
@@ -138,21 +142,25 @@ impl SendHalf {
     pub fn try_send_batch(&mut self, payloads: &mut Vec<Payload>, flags: SendFlags) -> Result<usize, Error> {
         let Some(first) = payloads.first() else { return Ok(0) };
         self.admit(first.len() as u64)?;
-        let all = payloads.len();
-        let mut waiting = core::mem::take(payloads).into_iter().peekable();
         let (link, conn) = (&self.held.link, self.held.id);
-        let (number, accepted) = (&mut self.number, &mut self.accepted);
+        let (number, accepted, part) = (&mut self.number, &mut self.accepted, &mut self.part);
+        let all = payloads.len();
+        // Taken from its end, the list keeps its memory.
+        payloads.reverse();
         let there = self.held.desk.place_all(|| {
-            let payload = waiting.next_if(|next| link.admits(*accepted, next.len() as u64))?;
-            let flags = if waiting.peek().is_none() { flags } else { flags.of_a_part() };
-            let order = Order::Send { conn, number: *number, payload, flags };
-            if let Order::Send { payload, .. } = &order {
-                accepted.0 += payload.len() as u64;
+            let bytes = payloads.last()?.len() as u64;
+            if !link.admits(*accepted, bytes) {
+                return None;
             }
+            let payload = payloads.pop()?;
+            let flags = if payloads.is_empty() { flags } else { flags.of_a_part() };
+            let order = Order::Send { conn, number: *number, payload, flags };
+            accepted.0 += bytes;
+            *part = flags.part;
             *number = number.wrapping_add(1);
             Some(order)
         });
-        payloads.extend(waiting);
+        payloads.reverse();
         match all - payloads.len() {
             0 if there => Err(Error::Full),
             0 => Err(self.gone()),
@@ -171,6 +179,7 @@ impl SendHalf {
         self.admit(1)?;
         let (link, desk, conn) = (&self.held.link, &self.held.desk, self.held.id);
         let (number, accepted, tail) = (&mut self.number, &mut self.accepted, &mut self.tail);
+        let part = &mut self.part;
         let (mut taken, mut exhausted) = (0, false);
         let there = desk.place_all(|| {
             let left = &bytes[taken..];
@@ -193,6 +202,7 @@ impl SendHalf {
             let order = Order::Send { conn, number: *number, payload, flags };
             *number = number.wrapping_add(1);
             accepted.0 += n as u64;
+            *part = flags.part;
             taken += n;
             Some(order)
         });
@@ -242,11 +252,14 @@ impl SendHalf {
                     return Poll::Pending;
                 }
                 Err(Error::Full) => {
-                    if self.held.link.poll_room(self.accepted, bytes, cx.waker()).is_pending() {
+                    if self.poll_room(cx, bytes).is_pending() {
                         return Poll::Pending;
                     }
                 }
-                Err(Error::PoolExhausted) if waits_for_buffer => return Poll::Pending,
+                Err(Error::PoolExhausted) if waits_for_buffer => {
+                    self.let_part_out();
+                    return Poll::Pending;
+                }
                 Err(Error::PoolExhausted) => {
                     self.held.desk.wait_for_buffer(cx.waker());
                     // Others may keep all of them for longer than this connection lives. Over or not, the next attempt says.
@@ -256,6 +269,28 @@ impl SendHalf {
                 done => return Poll::Ready(done),
             }
         }
+    }
+
+    /// Ready when there is room for so many bytes, or the connection is over. What the rest of a send waits behind need not wait for it.
+    fn poll_room(&mut self, cx: &mut Context<'_>, bytes: u64) -> Poll<()> {
+        let room = self.held.link.poll_room(self.accepted, bytes, cx.waker());
+        if room.is_pending() {
+            self.let_part_out();
+        }
+        room
+    }
+
+    /// The rest of a send waits for what was sent of it: that leaves, however short its end.
+    fn let_part_out(&mut self) {
+        if core::mem::replace(&mut self.part, false) {
+            self.order(Box::new(|core, id| core.engine().flush(id)));
+        }
+    }
+
+    /// What was sent as a part of more ends there after all.
+    pub(crate) fn end_send(&mut self, flags: SendFlags) {
+        self.part = false;
+        self.order(Box::new(move |core, id| core.engine().end_send(id, flags)));
     }
 
     /// Lends `fill` registered memory: at most `max` bytes, at least one unless `max` is 0. Sends as many of them as `fill`
@@ -546,6 +581,7 @@ impl Prepared<'_> {
         let Prepared { half, payload, flags } = self;
         let at = half.accepted;
         half.accepted.0 += payload.len() as u64;
+        half.part = flags.part;
         let order = Order::Send { conn: half.held.id, number: half.number, payload, flags };
         half.number = half.number.wrapping_add(1);
         half.held.desk.place(order);

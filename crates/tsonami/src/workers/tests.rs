@@ -153,6 +153,11 @@ fn one_of_two_panics(gone: u16) {
     assert!(desk.place(Order::Core(Box::new(|_| panic!("as it should")))));
     let said = Error::WorkerGone { worker: gone, acked: Offset::ZERO };
     assert_eq!(listener.accept().wait(&patient()).map(drop), Err(said.clone()));
+    assert_eq!(
+        listener.try_accept().map(|accepted| accepted.is_some()),
+        Ok(false),
+        "told once: the other one accepts"
+    );
     let (connection, _peer) = &mut at[usize::from(gone)];
     assert_eq!(connection.read().wait(&patient()).map(drop), Err(said));
     assert!(engine.counts_of(gone).is_empty() && !engine.counts_of(1 - gone).is_empty());
