@@ -1,6 +1,7 @@
 //! The engine: what it owns, and one iteration of its loop.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use hdrhistogram::Histogram;
 use tcp::conn::State;
@@ -10,7 +11,7 @@ use crate::commit::{Backoff, Staged};
 use crate::config::EngineConfig;
 use crate::counters::Counters;
 use crate::error::ConfigError;
-use crate::events::Progress;
+use crate::events::{Progress, Received};
 use crate::flow::FlowTable;
 use crate::frame::{Framer, MAX_HEADERS};
 use crate::lateness::Lateness;
@@ -117,7 +118,7 @@ pub struct Engine<N: Nic> {
     /// When we last told others that an address is ours.
     pub(crate) defended_at: Option<Time>,
 
-    /// The cycle counter at the end of the last iteration.
+    /// The cycle counter at the end of the last iteration, or of its first half.
     cycles: u64,
     /// The application used a connection since then.
     pub(crate) app_active: bool,
@@ -199,18 +200,44 @@ impl<N: Nic> Engine<N> {
     /// Call it again at once while [`Progress::more`] says so or the loop is busy, else at
     /// [`next_deadline`](Engine::next_deadline) or when frames arrive, whichever comes first.
     pub fn poll(&mut self, now: Time) -> Progress {
+        let received = self.poll_receive(now);
+        self.finish(received, self.cycles)
+    }
+
+    /// The first half of an iteration: receives and processes frames. What they mean for the application is told by
+    /// [`poll_event`](Engine::poll_event) at once, and what it does about it leaves with the second half,
+    /// [`poll_transmit`](Engine::poll_transmit): an answer carries the acknowledgement of its question, a FIN that of what was answered.
+    /// After a whole [`poll`](Engine::poll) each of them is a frame more.
+    pub fn poll_receive(&mut self, now: Time) -> Received {
         self.now = self.now.max(now);
         let start = self.nic.cycles();
+        self.note_app(start);
         if self.stamps.is_on() {
             self.look_for_stamp(self.now);
         }
-        let mut progress = Progress { received: self.receive(), ..Progress::default() };
+        let frames = self.receive();
         let now = self.now;
         self.resume(now);
-        let mut touched = self.look_after(now);
-        let received = self.nic.cycles();
+        let touched = self.look_after(now);
+        self.cycles = self.nic.cycles();
+        self.app_active = false;
+        Received { frames, touched, cycles: self.cycles.wrapping_sub(start) }
+    }
+
+    /// The second half of an iteration: lets timers fire, sends, returns buffers. Between the halves the application sees to what was
+    /// received, and to nothing that takes long: acknowledgements wait for it.
+    pub fn poll_transmit(&mut self, received: Received) -> Progress {
+        let start = self.nic.cycles();
+        self.note_app(start);
+        self.finish(received, start)
+    }
+
+    /// What follows receiving, from the cycle `start` on.
+    fn finish(&mut self, received: Received, start: u64) -> Progress {
+        let now = self.now;
+        let mut progress = Progress { received: received.frames, ..Progress::default() };
         progress.timers = self.expire(now, &mut progress.more);
-        touched |= self.look_after(now);
+        let mut touched = received.touched | self.look_after(now);
         let expired = self.nic.cycles();
         progress.sent = self.transmit(now);
         touched |= self.look_after(now);
@@ -221,19 +248,17 @@ impl<N: Nic> Engine<N> {
         progress.more |= !self.touched.is_empty()
             || !self.woken.is_empty()
             || (!self.run.is_empty() && self.backoff.may_send(now));
-        let app = start.wrapping_sub(self.cycles);
-        let (rx, timer) = (received.wrapping_sub(start), expired.wrapping_sub(received));
+        let (rx, timer) = (received.cycles, expired.wrapping_sub(start));
         let (tx, completion) = (sent.wrapping_sub(expired), end.wrapping_sub(sent));
         self.cycles = end;
         let c = &mut self.counters;
-        *(if self.app_active { &mut c.cycles_app_busy } else { &mut c.cycles_app_idle }) += app;
         if progress.is_busy() || touched || returned {
             c.iterations_busy += 1;
             c.cycles_rx_busy += rx;
             c.cycles_timer_busy += timer;
             c.cycles_tx_busy += tx;
             c.cycles_completion_busy += completion;
-            self.iterations.saturating_record(end.wrapping_sub(start));
+            self.iterations.saturating_record(rx.wrapping_add(end.wrapping_sub(start)));
         } else {
             c.iterations_idle += 1;
             c.cycles_rx_idle += rx;
@@ -243,6 +268,13 @@ impl<N: Nic> Engine<N> {
         }
         self.app_active = false;
         progress
+    }
+
+    /// What passed since the loop's last cycle was the application's.
+    fn note_app(&mut self, start: u64) {
+        let app = start.wrapping_sub(self.cycles);
+        let c = &mut self.counters;
+        *(if self.app_active { &mut c.cycles_app_busy } else { &mut c.cycles_app_idle }) += app;
     }
 
     /// When to call [`poll`](Engine::poll) at the latest, if nothing is received before: the earliest of timers,
@@ -289,10 +321,10 @@ impl<N: Nic> Engine<N> {
     pub(crate) fn notice(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.recent = true;
-        if !std::mem::replace(&mut slot.queued, true) {
+        if !mem::replace(&mut slot.queued, true) {
             self.run.push_back(index);
         }
-        if !std::mem::replace(&mut slot.touched, true) {
+        if !mem::replace(&mut slot.touched, true) {
             self.touched.push_back(index);
         }
         self.slots.stir();
@@ -318,7 +350,7 @@ impl<N: Nic> Engine<N> {
             return 0;
         }
         let bound = usize::from(self.cfg.bounds.timers);
-        let mut fired = std::mem::take(&mut self.fired);
+        let mut fired = mem::take(&mut self.fired);
         let handled = self.timers.expire(now, bound, &mut fired);
         if handled == bound {
             self.counters.timers_bounded += 1;
@@ -355,7 +387,7 @@ impl<N: Nic> Engine<N> {
         if self.neighbours.next().is_none_or(|t| t > now) {
             return;
         }
-        let mut actions = std::mem::take(&mut self.actions);
+        let mut actions = mem::take(&mut self.actions);
         self.neighbours.expire(now, MAX_NEIGHBOUR_ACTIONS, &mut actions);
         for action in actions.drain(..) {
             match action {

@@ -35,6 +35,24 @@ pub struct Progress {
     pub more: bool,
 }
 
+/// The first half of an iteration is done ([`poll_receive`](crate::Engine::poll_receive)); the second goes on from here.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "an iteration ends with poll_transmit: nothing leaves before"]
+pub struct Received {
+    pub(crate) frames: u32,
+    /// Connections were looked after.
+    pub(crate) touched: bool,
+    /// Cycles it took.
+    pub(crate) cycles: u64,
+}
+
+impl Received {
+    /// Frames received.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+}
+
 impl Progress {
     /// Whether anything was done.
     pub fn is_busy(&self) -> bool {

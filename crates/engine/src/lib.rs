@@ -66,7 +66,7 @@ pub use counters::Counters;
 pub use drain::Remaining;
 pub use engine::Engine;
 pub use error::{ConfigError, ConnectError, SendError, SendRefusal};
-pub use events::{EngineEvent, Progress};
+pub use events::{EngineEvent, Progress, Received};
 pub use flow::ConnId;
 pub use long_send::BITE;
 pub use send::{FillError, Message, Piece, Reference};

@@ -124,7 +124,7 @@ pub use dpdk::{
 pub use engine::nic::dpdk::OpenError;
 pub use engine::nic::{NicLimits, SteeringReport};
 pub use engine::{
-    ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, SendRefusal,
+    ConfigError, ConnId, ConnectError, Counters, FillError, Message, Piece, Progress, Received, SendRefusal,
 };
 pub use hdrhistogram::Histogram;
 pub use ipnet::IpNet;

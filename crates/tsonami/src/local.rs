@@ -14,7 +14,8 @@ use dpdk::{
 use engine::nic::dpdk::{DpdkConfig, Stamping};
 use engine::nic::{NicLimits, SMALL_TAIL, Shared, SteeringReport};
 use engine::{
-    ConnId, Counters, DeviceBudget, EngineConfig, EngineEvent, NeighbourConfig, Progress, Secrets, Streaming,
+    ConnId, Counters, DeviceBudget, EngineConfig, EngineEvent, NeighbourConfig, Progress, Received, Secrets,
+    Streaming,
 };
 use hdrhistogram::Histogram;
 use tcp::conn::{ConnStats, Setting, State};
@@ -99,6 +100,19 @@ impl LocalEngine {
     /// go back. Then ask [`poll_event`](LocalEngine::poll_event) until it has nothing more.
     pub fn poll(&mut self, now: Time) -> Progress {
         on!(&mut self.stack, engine => engine.poll(now))
+    }
+
+    /// The first half of [`poll`](LocalEngine::poll): receives and processes a burst. Ask [`poll_event`](LocalEngine::poll_event) until it
+    /// has nothing more, and let [`poll_transmit`](LocalEngine::poll_transmit) follow: what was written meanwhile leaves with the
+    /// acknowledgements of what was received, and not behind them in frames of its own. Servers of short requests save half of
+    /// their frames by that.
+    pub fn poll_receive(&mut self, now: Time) -> Received {
+        on!(&mut self.stack, engine => engine.poll_receive(now))
+    }
+
+    /// The second half of [`poll`](LocalEngine::poll): lets timers fire, sends, returns buffers.
+    pub fn poll_transmit(&mut self, received: Received) -> Progress {
+        on!(&mut self.stack, engine => engine.poll_transmit(received))
     }
 
     /// Waits as the settings say ([`WaitStrategy`](crate::WaitStrategy)), if it is time to. `busy`: this turn did

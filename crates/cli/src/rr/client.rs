@@ -198,8 +198,9 @@ impl<'a> Client<'a> {
         let mut next_tick = self.began;
         while !self.is_over(engine.now()) {
             let now = engine.now();
-            let progress = engine.poll(now);
+            let received = engine.poll_receive(now);
             let busy = self.events(engine) | self.ask(engine);
+            let progress = engine.poll_transmit(received);
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.tick(now);

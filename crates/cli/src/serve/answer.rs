@@ -101,12 +101,13 @@ impl<'a> Answerer<'a> {
         let mut stop_at = None;
         while self.wanted.is_none_or(|wanted| self.tally.read.load(Ordering::Relaxed) < wanted) {
             let now = engine.now();
-            let progress = engine.poll(now);
-            let mut busy = progress.is_busy();
+            let received = engine.poll_receive(now);
+            let mut busy = false;
             while let Some((id, event)) = engine.poll_event() {
                 busy = true;
                 self.event(engine, id, &event);
             }
+            busy |= engine.poll_transmit(received).is_busy();
             if now >= next_tick {
                 next_tick = now + TICK;
                 match signals.asked() {

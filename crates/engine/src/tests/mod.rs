@@ -6,6 +6,7 @@ mod chaos;
 mod copied_after_all;
 mod counting;
 mod folding;
+mod halves;
 mod input;
 mod last_resort;
 mod long_sends;
