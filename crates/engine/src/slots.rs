@@ -219,9 +219,10 @@ impl<N: Nic> Slots<N> {
             let index = self.awake[self.hand];
             let Held::Awake(slot) = &mut self.entries[index as usize].held else { return false };
             let recent = std::mem::take(&mut slot.recent);
-            if !recent && slot.is_at_rest(left) {
+            if !recent && let Some(beside) = slot.at_rest(left) {
                 self.scratch.clear();
-                slot.fold(now, &mut self.scratch);
+                beside.fold(&mut self.scratch);
+                slot.conn.fold(now, &mut self.scratch);
                 let place = self.take_awake(index);
                 if self.spare.len() < SPARE {
                     self.spare.extend(place);
@@ -289,68 +290,132 @@ impl<N: Nic> Slots<N> {
     }
 }
 
-/// What a slot at rest keeps beside its connection, in front of it.
-const BESIDE: usize = 21;
+/// What a slot at rest keeps beside its connection.
+struct Beside {
+    neighbour: u32,
+    deficit: i64,
+    errno: Option<i32>,
+    ip_id: u16,
+    slices: u16,
+    plain: bool,
+    returns: bool,
+}
 
-impl<N: Nic> Slot<N> {
-    /// Nothing is queued, staged or in the port, it waits for nothing and nobody waits for it: what is left of it fits into
-    /// few bytes. `left` frames have left the port.
-    fn is_at_rest(&self, left: u64) -> bool {
-        let lined_up = self.queued
-            || self.touched
-            || self.eventful
-            || self.reclaiming
-            || self.parked
-            || self.waits_for_queue
-            || self.starved
-            || self.waiting
-            || self.in_memory_queue != [false; 2];
-        let owes = self.wants_memory
-            || self.memory_ready
-            || self.pressed
-            || self.tell_stuck
-            || self.embryonic
-            || self.accepted_by.is_some();
-        let ends = self.stuck || self.released || !self.attached;
-        let sends = self.staged > 0
-            || self.tail.is_some()
-            || self.charged > 0
-            || self.refused_since.is_some()
-            || self.retry_at.is_some()
-            || self.occupancy.last_frame() > left;
-        !lined_up && !owes && !ends && !sends && self.conn.is_at_rest()
+impl Beside {
+    /// Bytes that it is folded into, in front of the connection.
+    const FOLDED: usize = 21;
+
+    fn fold(self, to: &mut Vec<u8>) {
+        let Beside { neighbour, deficit, errno, ip_id, slices, plain, returns } = self;
+        to.extend_from_slice(&neighbour.to_le_bytes());
+        to.extend_from_slice(&deficit.to_le_bytes());
+        to.extend_from_slice(&errno.unwrap_or(0).to_le_bytes());
+        to.extend_from_slice(&ip_id.to_le_bytes());
+        to.extend_from_slice(&slices.to_le_bytes());
+        to.push(u8::from(plain) | u8::from(returns) << 1);
     }
 
-    fn fold(&self, now: Time, to: &mut Vec<u8>) {
-        let errno = self.errno.map_or(0, i32::to_le);
-        to.extend_from_slice(&self.neighbour.to_le_bytes());
-        to.extend_from_slice(&self.deficit.to_le_bytes());
-        to.extend_from_slice(&errno.to_le_bytes());
-        to.extend_from_slice(&self.ip_id.to_le_bytes());
-        to.extend_from_slice(&self.slices.to_le_bytes());
-        to.push(u8::from(self.plain) | u8::from(self.returns) << 1);
-        self.conn.fold(now, to);
+    fn unfold(bytes: &[u8]) -> Beside {
+        fn next<const L: usize>(from: &mut &[u8]) -> [u8; L] {
+            let field = std::array::from_fn(|i| from[i]);
+            *from = &from[L..];
+            field
+        }
+        let from = &mut &*bytes;
+        let neighbour = u32::from_le_bytes(next(from));
+        let deficit = i64::from_le_bytes(next(from));
+        let errno = Some(i32::from_le_bytes(next(from))).filter(|&errno| errno != 0);
+        let ip_id = u16::from_le_bytes(next(from));
+        let slices = u16::from_le_bytes(next(from));
+        let [flags] = next(from);
+        Beside { neighbour, deficit, errno, ip_id, slices, plain: flags & 1 != 0, returns: flags & 2 != 0 }
+    }
+}
+
+impl<N: Nic> Slot<N> {
+    /// What is to be kept of it beside its connection, if nothing is queued, staged or in the port, it waits for nothing and
+    /// nobody waits for it. `left` frames have left the port.
+    fn at_rest(&self, left: u64) -> Option<Beside> {
+        // Every field has to be named here: one that is added decides whether it is kept, forbids rest, or does not matter.
+        let &Slot {
+            ref conn,
+            // Kept.
+            neighbour,
+            deficit,
+            errno,
+            ip_id,
+            slices,
+            plain,
+            returns,
+            // In a queue.
+            queued,
+            touched,
+            eventful,
+            reclaiming,
+            parked,
+            waits_for_queue,
+            starved,
+            waiting,
+            in_memory_queue: [for_payload, for_tail],
+            // Something is owed to it, or to whoever accepts it.
+            wants_memory,
+            memory_ready,
+            pressed,
+            tell_stuck,
+            embryonic,
+            ref accepted_by,
+            // Ending.
+            stuck,
+            released,
+            attached,
+            // Sending.
+            staged,
+            ref tail,
+            charged,
+            ref refused_since,
+            ref retry_at,
+            ref occupancy,
+            // Without meaning at rest: said anew in each turn, of frames that have left, of memory that is not wanted, and of
+            // the working set.
+            allowance: _,
+            held_by: _,
+            wants_tail: _,
+            recent: _,
+            place: _,
+        } = self;
+        let lined_up = queued
+            || touched
+            || eventful
+            || reclaiming
+            || parked
+            || waits_for_queue
+            || starved
+            || waiting
+            || for_payload
+            || for_tail;
+        let owes =
+            wants_memory || memory_ready || pressed || tell_stuck || embryonic || accepted_by.is_some();
+        let ends = stuck || released || !attached;
+        let sends = staged > 0
+            || tail.is_some()
+            || charged > 0
+            || refused_since.is_some()
+            || retry_at.is_some()
+            || occupancy.last_frame() > left;
+        let rests = !lined_up && !owes && !ends && !sends && conn.is_at_rest();
+        rests.then_some(Beside { neighbour, deficit, errno, ip_id, slices, plain, returns })
     }
 
     fn unfold(bytes: &[u8]) -> Slot<N> {
-        let (beside, conn) = bytes.split_at(BESIDE);
-        let mut at = 0;
-        fn next<const L: usize>(from: &[u8], at: &mut usize) -> [u8; L] {
-            let field = std::array::from_fn(|i| from[*at + i]);
-            *at += L;
-            field
-        }
-        let mut slot = Slot::new(Connection::unfold(conn), u32::from_le_bytes(next(beside, &mut at)));
-        slot.deficit = i64::from_le_bytes(next(beside, &mut at));
-        slot.errno = Some(i32::from_le_bytes(next(beside, &mut at))).filter(|&errno| errno != 0);
-        slot.ip_id = u16::from_le_bytes(next(beside, &mut at));
-        slot.slices = u16::from_le_bytes(next(beside, &mut at));
-        let [flags] = next(beside, &mut at);
-        (slot.plain, slot.returns) = (flags & 1 != 0, flags & 2 != 0);
+        let (beside, conn) = bytes.split_at(Beside::FOLDED);
+        let Beside { neighbour, deficit, errno, ip_id, slices, plain, returns } = Beside::unfold(beside);
+        let mut slot = Slot::new(Connection::unfold(conn), neighbour);
+        (slot.deficit, slot.errno, slot.ip_id, slot.slices) = (deficit, errno, ip_id, slices);
+        (slot.plain, slot.returns) = (plain, returns);
         slot
     }
 
     fn folded_tuple(bytes: &[u8]) -> FourTuple {
-        Connection::<N::Buf>::folded_tuple(&bytes[BESIDE..])
+        Connection::<N::Buf>::folded_tuple(&bytes[Beside::FOLDED..])
     }
 }
