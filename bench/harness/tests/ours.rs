@@ -142,3 +142,26 @@ fn p3_bulk_and_blast_go_over_the_same_wire_to_the_same_receiver() {
         assert!(commands[0].as_str().is_some_and(|c| c.starts_with("tsonami-bench part")), "{commands:?}");
     }
 }
+
+#[test]
+fn p7_few_of_many_connections_send_and_the_others_take_little() {
+    let line = part("million --connections 6000 --active 100");
+    in_memory(&line);
+    stages_are_the_whole(&line);
+    positive(&line, "per_busy_core", "Gbit/s per busy core");
+    positive(&line, "opened", "1/s");
+    let each = positive(&line, "bytes_per_connection", "bytes");
+    assert!(each < 8192.0, "{each} bytes");
+    assert_eq!(figure(&line, "connections", "count"), 6000.0);
+    assert_eq!(figure(&line, "active", "count"), 100.0);
+    // More than the working set of 4096 holds.
+    assert!(positive(&line, "folded_at_rest", "count") >= 1904.0, "{line}");
+    assert_eq!(figure(&line, "retransmitted", "bytes"), 0.0);
+    let burst = positive(&line, "burst", "bytes");
+    assert!(burst > 60_000.0, "whole bursts, of {burst} bytes");
+
+    // Alone, it has always something to send; what its pages weigh is no figure.
+    let alone = part("million --connections 1");
+    assert_eq!(figure(&alone, "active", "count"), 1.0);
+    assert!(alone["figures"]["bytes_per_connection"].is_null(), "{alone}");
+}

@@ -55,6 +55,8 @@ pub(crate) enum Part {
     MemorySmall(ours::SmallArgs),
     /// Frames without TCP, or copies alone, in memory
     MemoryBlast(ours::BlastArgs),
+    /// Many established connections of ours of which few send, over the in-memory NIC
+    Million(ours::MillionArgs),
     /// The turns of our loop under load, over the in-memory NIC
     LoopLatency(ours::LatencyArgs),
     /// Several of our engines, over in-memory NICs
@@ -83,6 +85,7 @@ pub(crate) fn run(args: &PartArgs) -> Result<Line, Failure> {
         Part::MemoryBulk(args) => ours::bulk(setting, args),
         Part::MemorySmall(args) => ours::small(setting, args),
         Part::MemoryBlast(args) => ours::blast(setting, args),
+        Part::Million(args) => ours::million(setting, args),
         Part::LoopLatency(args) => ours::latency(setting, args),
         Part::Workers(args) => ours::workers(setting, args),
         Part::VhostBulk(args) => ours::vhost_bulk(setting, args),

@@ -7,6 +7,7 @@ mod p3;
 mod p4;
 mod p5;
 mod p6;
+mod p7;
 mod p8;
 
 use crate::needs::{ETHTOOL, IPERF3, Need};
@@ -22,6 +23,7 @@ pub(crate) const SCENARIOS: &[&Scenario] = &[
     &p5::P5,
     &p6::P6,
     &p6::P6B,
+    &p7::P7,
     &p8::QUEUES,
     &p8::CORES,
     &p10::P10,

@@ -43,7 +43,7 @@ impl Source {
 
     /// One send of the application. `Ok(false)`: the connection takes no more for now.
     #[inline]
-    fn send<N: Nic<Buf = Buf>>(&mut self, engine: &mut Engine<N>, conn: ConnId) -> Result<bool> {
+    pub(crate) fn send<N: Nic<Buf = Buf>>(&mut self, engine: &mut Engine<N>, conn: ConnId) -> Result<bool> {
         let refusal = match self {
             Source::Reference { blocks, next } => {
                 let block = Buf::Pool(blocks[*next].clone());
@@ -130,6 +130,14 @@ pub(crate) struct Look {
     acked: u64,
     counters: Counters,
     pretended: MemoryCounters,
+}
+
+impl Look {
+    /// At `engine`, and at what was acknowledged of these connections.
+    pub(crate) fn new<N: Wire>(at: Time, engine: &Engine<N>, conns: &[ConnId]) -> Look {
+        let acked = conns.iter().filter_map(|conn| engine.marks(*conn)).map(|marks| marks.acked.0).sum();
+        Look { at, acked, counters: engine.counters().clone(), pretended: engine.nic().pretended() }
+    }
 }
 
 /// What a sender did between two looks.
@@ -307,13 +315,6 @@ impl<N: Wire> Sender<N> {
 
     /// What was counted so far.
     pub(crate) fn look(&self) -> Look {
-        let acked =
-            self.conns.iter().filter_map(|conn| self.engine.marks(*conn)).map(|marks| marks.acked.0).sum();
-        Look {
-            at: self.now(),
-            acked,
-            counters: self.engine.counters().clone(),
-            pretended: self.engine.nic().pretended(),
-        }
+        Look::new(self.now(), &self.engine, &self.conns)
     }
 }
