@@ -489,7 +489,7 @@ impl<N: Nic> Engine<N> {
         self.look_at_memory();
         *more |= self.serve_memory_waiters();
         if self.slots.is_crowded() {
-            *more |= self.slots.fold_some(self.now, self.port.left());
+            self.slots.fold_some(self.now, self.port.left());
             self.counters.connections_folded = self.slots.folded;
             self.counters.connections_unfolded = self.slots.unfolded;
         }

@@ -199,25 +199,26 @@ impl<N: Nic> Slots<N> {
         self.awake.len()
     }
 
-    /// The working set is larger than it should be.
+    /// The working set is larger than it should be, and not each of it was found at work since anything happened.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
-        self.awake.len() > self.working_set
+        // Each gets its second chance, and time for its owner to hear of it.
+        self.awake.len() > self.working_set && self.in_vain < 3 * self.awake.len()
     }
 
-    /// Folds some of those at rest that nothing happened to for the longest; `left` frames have left the port. True when
-    /// more may be folded at once.
+    /// Folds some of those at rest that nothing happened to for the longest; `left` frames have left the port. No turn of the
+    /// loop is made for it: an application that looks at its connections in each would never see the last.
     #[cold]
-    pub(crate) fn fold_some(&mut self, now: Time, left: u64) -> bool {
+    pub(crate) fn fold_some(&mut self, now: Time, left: u64) {
         // Once around at most: what is told of a connection is taken between two turns of the loop.
         let looks = (LOOKS + LOOKS_EACH * std::mem::take(&mut self.came)).min(self.awake.len());
         for _ in 0..looks {
             if !self.is_crowded() {
-                return false;
+                return;
             }
             self.hand = if self.hand < self.awake.len() { self.hand } else { 0 };
             let index = self.awake[self.hand];
-            let Held::Awake(slot) = &mut self.entries[index as usize].held else { return false };
+            let Held::Awake(slot) = &mut self.entries[index as usize].held else { return };
             let recent = std::mem::take(&mut slot.recent);
             if !recent && let Some(beside) = slot.at_rest(left) {
                 self.scratch.clear();
@@ -235,8 +236,6 @@ impl<N: Nic> Slots<N> {
                 self.in_vain += 1;
             }
         }
-        // Each had its second chance, and time for its owner to hear of it.
-        self.in_vain < 3 * self.awake.len()
     }
 
     /// Something happened to a connection, after which it may come to rest.

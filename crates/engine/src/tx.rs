@@ -73,9 +73,9 @@ impl<N: Nic> Engine<N> {
         self.run.pop_front().map(|index| (index, false))
     }
 
-    /// Half a burst is worth a turn; less would make the frames small.
+    /// A whole burst is worth a turn; for less a connection with something in the port would wait again.
     fn worth(&self) -> u32 {
-        self.cutter.limits().max_len / 2
+        self.cutter.limits().max_len
     }
 
     /// One connection's turn: bursts until it has no more, or its quantum or a budget is used up. `served` says that it
@@ -265,7 +265,7 @@ impl<N: Nic> Engine<N> {
             slot.occupancy.settle(self.port.left());
             let held = slot.occupancy.bytes();
             let left = slot.held_by <= self.port.left();
-            if left && (slot.allowance.left(held) >= slot.allowance.burst / 2 || held == 0) {
+            if left && (slot.allowance.left(held) >= slot.allowance.burst || held == 0) {
                 slot.parked = false;
                 self.enqueue(index);
             } else {

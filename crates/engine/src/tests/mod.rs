@@ -154,6 +154,10 @@ impl Net {
             self.now = self.next().unwrap_or(self.now).clamp(self.now, end) + Nanos::from_nanos(100);
         }
         self.now = self.now.max(end);
+        // No turn is made for folding: those that come by themselves have to do.
+        for _ in 0..4 {
+            self.turn();
+        }
     }
 
     /// One step: a turn; then time moves to the next thing that happens. False when nothing will.

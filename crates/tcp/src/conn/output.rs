@@ -501,7 +501,12 @@ impl<P: Payload> Connection<P> {
         if self.defers(now, Prospect { room: room.min(usable), goal: company, waiting }) {
             return Err(Hold::Defer);
         }
-        let wanted = waiting.min(usable).min(room).min(budget).min(goal);
+        let wanted = waiting.min(usable).min(room).min(goal);
+        if budget < wanted && limits.held > 0 {
+            // A moment later the port has room for all of it: a burst costs the same whatever its length.
+            return Err(Hold::Device);
+        }
+        let wanted = wanted.min(budget);
         let span = self.queue.span(from, wanted, mss, slices);
         // A window worth a short segment, or slices too short for a long one: neither is Nagle's business.
         let tail = if span.len < least { 0 } else { span.len % mss };

@@ -138,6 +138,19 @@ fn s8_a_segment_takes_at_most_half_the_largest_window() {
 }
 
 #[test]
+fn s24_a_burst_is_not_cut_short_for_a_port_that_will_soon_have_room() {
+    let first = |limits: TxLimits| {
+        let mut s = Script::established(&plain(), 65535);
+        s.write_quietly(100_000, SendFlags::default());
+        s.conn.poll_transmit(s.now, &limits).map(|burst| burst.len)
+    };
+    assert_eq!(first(TxLimits { budget: 4999, held: 1, ..TSO }), None);
+    assert_eq!(first(TxLimits { budget: 5000, held: 1, ..TSO }), Some(5000));
+    // It holds nothing of this connection: what there is need not become more.
+    assert_eq!(first(TxLimits { budget: 4999, held: 0, ..TSO }), Some(4000));
+}
+
+#[test]
 fn s24_the_devices_budget_holds_new_data_back_and_nothing_else() {
     let mut s = Script::established(&plain(), 65535);
     s.limits.budget = 999;
