@@ -66,7 +66,8 @@ pub struct EngineConfig {
     /// Connections at the same time, at most, 1 to 2^24; TIME-WAIT is not among them.
     pub max_connections: u32,
     /// Connections that are kept ready to work though they are at rest, 4 kB each. Of more, those at rest for the longest
-    /// are folded into a few hundred bytes until something happens to them, which then takes about a microsecond longer.
+    /// are folded into 450 to 700 bytes until something happens to them, which then takes about 7000 cycles longer, and
+    /// folding another in its place as long: make it as many as are active at a time.
     pub working_set: u32,
     /// How much one iteration of the loop does at most.
     pub bounds: Bounds,

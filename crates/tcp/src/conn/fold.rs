@@ -438,6 +438,10 @@ impl<P: Payload> Connection<P> {
     }
 }
 
+/// Bytes of a folded connection, at most, of all that tests fold.
+#[cfg(test)]
+const MOST: usize = 768;
+
 #[cfg(test)]
 impl<P: Payload + core::fmt::Debug> Connection<P> {
     /// Folds and unfolds it where it is at rest; whether it was. Nothing of it may change.
@@ -447,6 +451,7 @@ impl<P: Payload + core::fmt::Debug> Connection<P> {
         }
         let mut folded = Vec::new();
         self.fold(now, &mut folded);
+        assert!(folded.len() <= MOST, "{} bytes", folded.len());
         assert_eq!(Connection::<P>::folded_tuple(&folded), self.tuple);
         let before = format!("{self:#?}");
         *self = Connection::unfold(&folded);
