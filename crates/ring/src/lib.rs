@@ -2,7 +2,7 @@
 //!
 //! A [`ring`](fn@ring) carries values from one thread to one other, in order; a [`Bell`] wakes the thread at its far end
 //! when that has gone to sleep, and costs a fence when it has not. Nothing here waits, and nothing here allocates once it
-//! is made.
+//! is made, but a [`late_ring`] for its first value.
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,4 +37,4 @@ mod spsc;
 mod sync;
 
 pub use bell::{Bell, Sleeper};
-pub use spsc::{Batch, Consumer, Producer, Take, ring};
+pub use spsc::{Batch, Consumer, LATE_RING, Producer, Take, late_ring, ring};

@@ -18,19 +18,35 @@ struct Shared<T> {
     head: CachePadded<AtomicUsize>,
     /// One of the two ends is gone. Looked at rarely.
     abandoned: CachePadded<AtomicBool>,
-    /// Place `i` holds a value when `i` is, modulo their number (a power of two), one of `head..tail`.
-    places: Box<[Cell<MaybeUninit<T>>]>,
+    /// How many places there are: a power of two.
+    capacity: usize,
+    /// Place `i` holds a value when `i` is, modulo their number, one of `head..tail`. Made by the producer before the first
+    /// value; from then on this cell is only read.
+    places: Cell<Option<Places<T>>>,
 }
+
+type Places<T> = Box<[Cell<MaybeUninit<T>>]>;
 
 // SAFETY: a value is written by the producer and read by the consumer, one after the other, so it is sent from one thread
 // to the other and never shared.
 unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above; the two counts and the flag are atomic.
+// SAFETY: as above; the two counts and the flag are atomic. The places themselves are made by the producer before it publishes the first
+// value, and the consumer looks at them only for a value that was published.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    fn place(&self, count: usize) -> &Cell<MaybeUninit<T>> {
-        &self.places[count & (self.places.len() - 1)]
+    /// # Safety
+    /// The caller is the producer, or knows of a value that was put in.
+    #[inline]
+    unsafe fn place(&self, count: usize) -> &Cell<MaybeUninit<T>> {
+        self.places.read(|places| {
+            // SAFETY: whoever knows of a value knows of the places, as they were made before; and the producer, who alone makes
+            // them, is not doing it now.
+            match unsafe { &*places } {
+                Some(places) => &places[count & (places.len() - 1)],
+                None => unreachable!("places are made before the first value"),
+            }
+        })
     }
 }
 
@@ -41,6 +57,8 @@ pub struct Producer<T> {
     next: usize,
     /// Places given back, as last seen.
     head: usize,
+    /// Places were made.
+    has_places: bool,
 }
 
 /// The end that takes values out.
@@ -52,20 +70,36 @@ pub struct Consumer<T> {
     tail: usize,
 }
 
+/// Bytes that a [`late_ring`] takes before its first value, at most: four pairs of cache lines, and one for the counts of who
+/// holds it.
+pub const LATE_RING: usize = 640;
+
 /// Makes a ring for at least `capacity` values: the next power of two.
 ///
 /// # Panics
 /// When `capacity` is 0, or too much for any memory.
 pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let (mut producer, consumer) = late_ring(capacity);
+    producer.make_places();
+    (producer, consumer)
+}
+
+/// The same for values that may never come: it allocates its places for the first one. Until then it takes
+/// [`LATE_RING`] bytes.
+///
+/// # Panics
+/// When `capacity` is 0; when the first value comes, if that is too much for any memory.
+pub fn late_ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     assert!(capacity > 0, "a ring for nothing");
     let shared = Arc::new(Shared {
         tail: CachePadded::new(AtomicUsize::new(0)),
         head: CachePadded::new(AtomicUsize::new(0)),
         abandoned: CachePadded::new(AtomicBool::new(false)),
-        places: (0..capacity.next_power_of_two()).map(|_| Cell::new(MaybeUninit::uninit())).collect(),
+        capacity: capacity.next_power_of_two(),
+        places: Cell::new(None),
     });
     let consumer = Consumer { shared: shared.clone(), next: 0, tail: 0 };
-    (Producer { shared, next: 0, head: 0 }, consumer)
+    (Producer { shared, next: 0, head: 0, has_places: false }, consumer)
 }
 
 impl<T> Producer<T> {
@@ -97,12 +131,22 @@ impl<T> Producer<T> {
 
     /// Places in all.
     pub fn capacity(&self) -> usize {
-        self.shared.places.len()
+        self.shared.capacity
     }
 
     /// True when the consumer is gone: what is in the ring, or is put in, is dropped with it.
     pub fn is_abandoned(&self) -> bool {
         self.shared.abandoned.load(Ordering::Acquire)
+    }
+
+    #[cold]
+    fn make_places(&mut self) {
+        let made = (0..self.shared.capacity).map(|_| Cell::new(MaybeUninit::uninit())).collect();
+        self.shared.places.with(|places| {
+            // SAFETY: only we write here, once, and no value was put in yet, so the consumer does not look.
+            unsafe { *places = Some(made) };
+        });
+        self.has_places = true;
     }
 
     /// Puts a value in, which the consumer does not see yet.
@@ -111,7 +155,11 @@ impl<T> Producer<T> {
         if self.room() == 0 {
             return Err(value);
         }
-        self.shared.place(self.next).with(|place| {
+        if !self.has_places {
+            self.make_places();
+        }
+        // SAFETY: we are the producer.
+        unsafe { self.shared.place(self.next) }.with(|place| {
             // SAFETY: `next` is not one of `head..tail`, so the consumer does not look at its place, and nothing is in it.
             unsafe { (*place).write(value) };
         });
@@ -206,7 +254,8 @@ impl<T> Drop for Shared<T> {
         // Both ends are gone. What nobody took is dropped here.
         let (mut at, tail) = (self.head.load(Ordering::Relaxed), self.tail.load(Ordering::Relaxed));
         while at != tail {
-            self.place(at).with(|place| {
+            // SAFETY: a value was put in, and this is the last look at it.
+            unsafe { self.place(at) }.with(|place| {
                 // SAFETY: one of `head..tail`, so there is a value, which nobody took and nobody will.
                 unsafe { (*place).assume_init_drop() };
             });
@@ -227,7 +276,8 @@ impl<T> Iterator for Take<'_, T> {
     #[inline]
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        let value = self.ring.shared.place(self.ring.next).with(|place| {
+        // SAFETY: `left` counts values that `look` saw.
+        let value = unsafe { self.ring.shared.place(self.ring.next) }.with(|place| {
             // SAFETY: `next` is one of `head..tail`, so the producer wrote it and does not write it again before its place
             // is given back. It is read once: `next` moves on.
             unsafe { (*place).assume_init_read() }
@@ -259,12 +309,7 @@ impl<T> fmt::Debug for Producer<T> {
 
 impl<T> fmt::Debug for Consumer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Consumer({} of {} places taken)",
-            self.tail.wrapping_sub(self.next),
-            self.shared.places.len()
-        )
+        write!(f, "Consumer({} of {} places taken)", self.tail.wrapping_sub(self.next), self.shared.capacity)
     }
 }
 
@@ -327,6 +372,22 @@ mod tests {
     }
 
     #[test]
+    fn a_late_ring_takes_memory_for_its_first_value_and_is_the_same_in_all_else() {
+        let (mut tx, mut rx) = late_ring(3);
+        assert_eq!((tx.capacity(), tx.room(), rx.pop(), rx.is_empty()), (4, 4, None, true));
+        assert!(!tx.has_places);
+        let value = Counted::new(());
+        for _ in 0..4 {
+            assert!(tx.push(value.clone()).is_ok());
+        }
+        assert!(tx.has_places && tx.push(value.clone()).is_err());
+        drop(rx.take(3).collect::<Vec<_>>());
+        drop((tx, rx));
+        assert_eq!(Counted::strong_count(&value), 1);
+        drop(late_ring::<Counted<()>>(8));
+    }
+
+    #[test]
     fn counts_may_wrap() {
         let (mut tx, mut rx) = ring(2);
         let near_the_end = usize::MAX - 2;
@@ -375,6 +436,7 @@ mod tests {
         let apart = if cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64") { 128 } else { 64 };
         assert!(fields.windows(2).all(|pair| pair[1] - pair[0] >= apart), "{fields:?}");
         assert!(align_of::<S>() >= apart);
+        assert!(size_of::<S>() + align_of::<S>() <= LATE_RING);
     }
 
     #[test]

@@ -52,4 +52,13 @@ impl<T> Cell<T> {
         #[cfg(not(loom))]
         return f(self.0.get());
     }
+
+    /// Runs `f` with the address, which is only read from.
+    #[inline]
+    pub(crate) fn read<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        #[cfg(loom)]
+        return self.0.with(f);
+        #[cfg(not(loom))]
+        return f(self.0.get());
+    }
 }

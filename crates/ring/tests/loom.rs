@@ -16,11 +16,11 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
     builder.check(f);
 }
 
-/// More values than places, in a batch and one by one, taken in a batch and one by one: each arrives once, in order.
+/// More values than places, which are made for the first, in a batch and one by one, taken in a batch and one by one: each arrives once, in order.
 #[test]
 fn values_arrive_once_and_in_order() {
     model(|| {
-        let (mut tx, mut rx) = ring::ring(2);
+        let (mut tx, mut rx) = ring::late_ring(2);
         let producer = thread::spawn(move || {
             let mut batch = tx.batch();
             assert_eq!((batch.push(0), batch.push(1)), (Ok(()), Ok(())));

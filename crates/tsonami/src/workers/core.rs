@@ -480,7 +480,7 @@ impl Core {
             return;
         };
         let link = Arc::new(Link::default());
-        let (received, pieces) = ring::ring(PIECES);
+        let (received, pieces) = ring::late_ring(PIECES);
         self.adopt(id, link.clone(), received);
         link.open(self.engine.tuple(id));
         if let Some(unwanted) = arrivals.push(Connection::new(self.desk.clone(), link, id, pieces)) {
@@ -613,4 +613,24 @@ fn is_past(state: Option<State>) -> bool {
 /// The client of this name, unless it is gone. Not a method: the engine is used while it is borrowed.
 fn find(clients: &mut [Option<Client>], id: ConnId) -> Option<&mut Client> {
     clients.get_mut(id.index())?.as_mut().filter(|client| client.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::held::Held;
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_takes_little_beside_what_it_takes_of_its_engine() {
+        /// What is counted lies behind its counts.
+        fn counted<T>() -> usize {
+            size_of::<T>() + align_of::<T>().max(2 * size_of::<usize>())
+        }
+        let (worker, link, ring) = (size_of::<Option<Client>>(), counted::<Link>(), ring::LATE_RING);
+        let handle = size_of::<Connection>() + counted::<Held>();
+        let all = worker + link + ring + handle;
+        println!("worker {worker}, link {link}, ring {ring}, handle {handle}: {all} bytes");
+        println!("the ring's places, with the first piece: {}", PIECES * size_of::<Payload>());
+        assert!(all <= 2048, "{all} bytes");
+    }
 }

@@ -286,7 +286,7 @@ fn work(opened: Opened, copies: u64, member: Member, told: SyncSender<Started>) 
 impl Worker {
     fn connect(&self, peer: SocketAddr, options: Option<&ConnectOptions>) -> Connecting {
         let link = Arc::new(Link::default());
-        let (received, pieces) = ring::ring(PIECES);
+        let (received, pieces) = ring::late_ring(PIECES);
         let theirs = Opening { link: link.clone(), worker: self.desk.worker() };
         let options = options.cloned();
         // What is not carried out is dropped, and says so.

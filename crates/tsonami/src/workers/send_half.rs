@@ -429,7 +429,7 @@ impl SendHalf {
     /// copying sends is among it, and may be dropped.
     pub fn keep_reclaimed(&mut self) {
         if self.reclaimed.is_none() {
-            let (producer, consumer) = ring::ring(PIECES);
+            let (producer, consumer) = ring::late_ring(PIECES);
             self.reclaimed = Some(consumer);
             self.order(Box::new(move |core, id| core.give_back_to(id, producer)));
         }
@@ -444,7 +444,7 @@ impl SendHalf {
     /// [`pop_send_time`](SendHalf::pop_send_time): call it before the first such send.
     pub fn keep_send_times(&mut self) {
         if self.times.is_none() {
-            let (producer, consumer) = ring::ring(TIMES);
+            let (producer, consumer) = ring::late_ring(TIMES);
             self.times = Some(consumer);
             self.order(Box::new(move |core, id| core.tell_times_to(id, producer)));
         }
