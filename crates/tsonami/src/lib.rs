@@ -117,9 +117,9 @@ pub use workers::{
 };
 
 pub use dpdk::{
-    BufMut, BufPool, DeviceSpec, Eal, EalError, Errno, HostError, KernelOwnsAddress, LogLevel, Needs,
-    ParseDeviceError, PoolError, PortError, PortInfo, Region, RegionError, RxOffloads, TapInUse,
-    ThreadRegistration, TxOffloads,
+    BufMut, BufPool, BufPoolConfig, DeviceSpec, Eal, EalConfig, EalError, Errno, HostError,
+    KernelOwnsAddress, LogLevel, Needs, ParseDeviceError, PoolError, PortError, PortHandle, PortInfo, Region,
+    RegionError, RxOffloads, Slice, TapInUse, ThreadRegistration, TxOffloads,
 };
 pub use engine::nic::dpdk::OpenError;
 pub use engine::nic::{NicLimits, SteeringReport};
@@ -129,7 +129,9 @@ pub use engine::{
 pub use hdrhistogram::Histogram;
 pub use ipnet::IpNet;
 pub use tcp::conn::cc::ControllerKind;
-pub use tcp::conn::{ConnStats, Linger, LossState, SendFlags, Setting, Share, State, TimeShares};
+pub use tcp::conn::{
+    ConnConfig, ConnStats, EcnMode, HeldBy, Linger, LossState, SendFlags, Setting, Share, State, TimeShares,
+};
 pub use tcp::endpoint::{ListenError, ListenerId};
 pub use tcp::{DeviceTime, FourTuple, Marks, Nanos, Offset, Rate, SendTime, SendTimeKind, Time};
 
