@@ -2,7 +2,10 @@
 
 use ::dpdk::{BufMut, BufPool, Frame, Mempool, RxFlags, Slice};
 
+use tcp::wire::{IPV6_HEADER_LEN, PROTOCOL_TCP};
+
 use super::pools::Pools;
+use crate::frame::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use crate::nic::{Buf, RxChecksum, RxPiece};
 
 /// Received frames that the engine never saw.
@@ -35,7 +38,7 @@ pub(super) struct RxSide {
 /// Looking at a pool's level walks all cores' caches: done once in so many bursts.
 const LOOK_EVERY: u8 = 16;
 
-/// Frames up to this long carry no payload worth keeping: the engine is done with them at once.
+/// Frames up to this long are looked into: an ACK is not copied, as the engine is done with it at once.
 const SMALL: u32 = 128;
 
 impl RxSide {
@@ -66,7 +69,7 @@ impl RxSide {
     pub(super) fn push(&mut self, frame: Frame, out: &mut Vec<RxPiece<Buf>>) {
         let flags = frame.rx_flags();
         let start = out.len();
-        if self.pressure && frame.len() > SMALL {
+        if self.pressure && (frame.len() > SMALL || frame.segments().next().is_some_and(may_be_kept)) {
             match self.copy_out(&frame) {
                 Some(copied) => {
                     self.counters.copied += 1;
@@ -106,6 +109,25 @@ impl RxSide {
         }
         Some(copy.freeze(len))
     }
+}
+
+/// Whether somebody may keep a part of this frame: it carries bytes of a stream. A single one of them keeps a whole receive
+/// buffer, and as many as there are buffers would leave the port deaf.
+fn may_be_kept(frame: &[u8]) -> bool {
+    let word = |at: usize| frame.get(at..at + 2).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    let byte = |at: usize| frame.get(at).copied().unwrap_or(0);
+    let (protocol, tcp, end) = match word(12) as u16 {
+        ETHERTYPE_IPV4 => {
+            let header = usize::from(byte(ETHERNET_LEN) & 15) * 4;
+            (byte(ETHERNET_LEN + 9), ETHERNET_LEN + header, ETHERNET_LEN + word(ETHERNET_LEN + 2))
+        }
+        ETHERTYPE_IPV6 => {
+            let header = ETHERNET_LEN + IPV6_HEADER_LEN;
+            (byte(ETHERNET_LEN + 6), header, header + word(ETHERNET_LEN + 4))
+        }
+        _ => return false,
+    };
+    protocol == PROTOCOL_TCP && tcp + usize::from(byte(tcp + 12) >> 4) * 4 < end
 }
 
 fn piece(buf: Buf, flags: RxFlags) -> RxPiece<Buf> {
