@@ -538,7 +538,8 @@ int32_t tsonami_engine_make_arena(const struct TsonamiEngine *engine,
                                   struct TsonamiRegion **region);
 
 // Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
-// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`.
+// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`. In a program that forks it should be kept from the children
+// (`MADV_DONTFORK`), as an arena is.
 //
 // # Safety
 // `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over
@@ -716,7 +717,7 @@ int32_t tsonami_local_make_arena(const struct TsonamiLocal *engine,
                                  struct TsonamiRegion **region);
 
 // Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
-// `tsonami_local_make_pool_over`.
+// `tsonami_local_make_pool_over`. In a program that forks it should be kept from the children (`MADV_DONTFORK`), as an arena is.
 //
 // # Safety
 // `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over

@@ -2,9 +2,10 @@
 
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tsonami::{AbortHandle, Connecting, Error};
+use tsonami::{AbortHandle, Connecting, Connection, Error};
 
 use crate::arguments::{address, code, options, out, wait};
 use crate::connection::{TsonamiConnection, tell_connection};
@@ -18,7 +19,32 @@ pub struct TsonamiConnecting(());
 /// What a handle stands for.
 struct Opening {
     connecting: Mutex<Connecting>,
+    /// Somebody has the connection.
+    given_out: AtomicBool,
     abort: AbortHandle,
+}
+
+impl Opening {
+    /// The connection, once it is open.
+    fn wait(&self, timeout: i64) -> Result<Connection, TsonamiError> {
+        let mut connecting = alone(&self.connecting, "what waits for the connection to open")?;
+        match connecting.wait(&wait(timeout)) {
+            Ok(opened) => {
+                self.given_out.store(true, Ordering::Relaxed);
+                Ok(opened)
+            }
+            Err(Error::Gone) => Err(note(TsonamiError::Closed, "how this ended was told before: close it")),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Gives it up, unless somebody has the connection. The connection is told and not who waits: a thread may have looked the
+    /// handle up, and be about to wait.
+    fn close(&self) {
+        if !self.given_out.load(Ordering::Relaxed) {
+            self.abort.abort();
+        }
+    }
 }
 
 static OPENINGS: Table<Arc<Opening>, TsonamiConnecting> = Table::new(Kind::Connecting);
@@ -29,7 +55,8 @@ fn tell_connecting(
     to: &mut MaybeUninit<*mut TsonamiConnecting>,
 ) -> Result<(), TsonamiError> {
     let abort = connecting.abort_handle();
-    to.write(OPENINGS.insert(Arc::new(Opening { connecting: Mutex::new(connecting), abort }))?);
+    let (connecting, given_out) = (Mutex::new(connecting), AtomicBool::new(false));
+    to.write(OPENINGS.insert(Arc::new(Opening { connecting, given_out, abort }))?);
     Ok(())
 }
 
@@ -89,13 +116,7 @@ pub unsafe extern "C" fn tsonami_connecting_wait(
     code(|| {
         // SAFETY: by the contract.
         let to = unsafe { out(connection, "connection")? };
-        let opening = OPENINGS.get(connecting)?;
-        let mut connecting = alone(&opening.connecting, "what waits for the connection to open")?;
-        match connecting.wait(&wait(timeout)) {
-            Ok(opened) => tell_connection(opened, to),
-            Err(Error::Gone) => Err(note(TsonamiError::Closed, "how this ended was told before: close it")),
-            Err(error) => Err(failed(error)),
-        }
+        tell_connection(OPENINGS.get(connecting)?.wait(timeout)?, to)
     })
 }
 
@@ -104,12 +125,35 @@ pub unsafe extern "C" fn tsonami_connecting_wait(
 #[unsafe(no_mangle)]
 pub extern "C" fn tsonami_connecting_close(connecting: *mut TsonamiConnecting) -> i32 {
     code(|| {
-        let opening = OPENINGS.take(connecting)?;
-        let waits = alone(&opening.connecting, "what waits for the connection to open").map(drop);
-        // Without anybody who waits it goes with its last handle, which this is.
-        if waits == Err(TsonamiError::Busy) {
-            opening.abort.abort();
-        }
+        OPENINGS.take(connecting)?.close();
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+
+    use super::*;
+    use crate::arguments::TSONAMI_FOREVER;
+    use crate::engine::{tsonami_engine_open, tsonami_engine_shutdown};
+    use crate::version::TSONAMI_ABI_VERSION;
+
+    #[test]
+    fn who_looked_the_handle_up_and_is_about_to_wait_is_told_too() {
+        let (mut engine, mut connecting) = (null_mut(), null_mut());
+        let config =
+            c"device = 'null'\naddress = '10.0.0.2/24'\nwait = 'park'\n[connection]\nconnect_timeout = '1h'";
+        // SAFETY: text that ends with NUL, and places for handles.
+        unsafe {
+            assert_eq!(tsonami_engine_open(TSONAMI_ABI_VERSION, config.as_ptr(), &raw mut engine), 0);
+            let peer = c"10.0.0.1:5001".as_ptr();
+            let begun = tsonami_engine_begin_connect(engine, peer, std::ptr::null(), &raw mut connecting);
+            assert_eq!(begun, 0);
+        }
+        let looked_up = OPENINGS.get(connecting).expect("a handle");
+        assert_eq!(tsonami_connecting_close(connecting), 0);
+        assert_eq!(looked_up.wait(TSONAMI_FOREVER).map(drop), Err(TsonamiError::Aborted));
+        assert_eq!(tsonami_engine_shutdown(engine, 0), 0);
+    }
 }

@@ -184,7 +184,8 @@ pub unsafe extern "C" fn tsonami_engine_make_arena(
 }
 
 /// Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
-/// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`.
+/// `tsonami_engine_make_pool_over`. Free it with `tsonami_region_free`. In a program that forks it should be kept from the children
+/// (`MADV_DONTFORK`), as an arena is.
 ///
 /// # Safety
 /// `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over

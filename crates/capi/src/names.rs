@@ -38,18 +38,23 @@ impl Kind {
     ];
     const BITS: u32 = 4;
 
-    fn word(self) -> &'static str {
+    /// What it is called, behind its article.
+    fn one(self) -> &'static str {
         match self {
-            Kind::Engine => "engine",
-            Kind::Listener => "listener",
-            Kind::Connection => "connection",
-            Kind::Pool => "pool",
-            Kind::Region => "region",
-            Kind::Buffer => "buffer",
-            Kind::Payload => "payload",
-            Kind::Local => "local engine",
-            Kind::Connecting => "connection that is being opened",
+            Kind::Engine => "an engine",
+            Kind::Listener => "a listener",
+            Kind::Connection => "a connection",
+            Kind::Pool => "a pool",
+            Kind::Region => "a region",
+            Kind::Buffer => "a buffer",
+            Kind::Payload => "a payload",
+            Kind::Local => "a local engine",
+            Kind::Connecting => "a connection that is being opened",
         }
+    }
+
+    fn word(self) -> &'static str {
+        self.one().split_once(' ').map_or("", |(_, word)| word)
     }
 
     /// A name without its kind, if it is one of this kind.
@@ -62,9 +67,9 @@ impl Kind {
             Some(kind) if kind == self => Ok(bits >> Kind::BITS),
             Some(kind) => Err(note(
                 TsonamiError::Handle,
-                format_args!("a handle of a {} stands where one of a {} is wanted", kind.word(), self.word()),
+                format_args!("a handle of {} stands where one of {} is wanted", kind.one(), self.one()),
             )),
-            None => Err(note(TsonamiError::Handle, format_args!("this is no handle of a {}", self.word()))),
+            None => Err(note(TsonamiError::Handle, format_args!("this is no handle of {}", self.one()))),
         }
     }
 
@@ -77,7 +82,7 @@ impl Kind {
     pub(crate) fn stale(self) -> TsonamiError {
         note(
             TsonamiError::Handle,
-            format_args!("this handle of a {} was given up before, or never made", self.word()),
+            format_args!("this handle of {} was given up before, or never made", self.one()),
         )
     }
 }
@@ -134,8 +139,8 @@ impl<T, N> Table<T, N> {
                     free.used - 1
                 }
                 None => {
-                    let word = self.kind.word();
-                    return Err(note(TsonamiError::NoMemory, format_args!("too many handles of a {word}")));
+                    let one = self.kind.one();
+                    return Err(note(TsonamiError::NoMemory, format_args!("too many handles of {one}")));
                 }
             }
         };
@@ -294,6 +299,8 @@ mod tests {
         assert_eq!(message(), "a handle of a region stands where one of a pool is wanted");
         assert_eq!(pools.get(std::ptr::without_provenance(usize::MAX)), Err(TsonamiError::Handle));
         assert_eq!(message(), "this is no handle of a pool");
+        assert_eq!(Kind::Engine.strip(pool), Err(TsonamiError::Handle));
+        assert_eq!(message(), "a handle of a pool stands where one of an engine is wanted");
         // Any number of the right kind, in no block, or in one that was never made.
         for bits in [0u64, 1, FIRST as u64, (1 << INDEX_BITS) - 1, u64::MAX >> Kind::BITS] {
             assert_eq!(pools.get(Kind::Pool.name::<Thing>(bits)), Err(TsonamiError::Handle), "{bits}");

@@ -376,7 +376,7 @@ pub unsafe extern "C" fn tsonami_local_make_arena(
 }
 
 /// Makes memory that the program has known to the device, whole pages of `page` bytes: to be made a pool by
-/// `tsonami_local_make_pool_over`.
+/// `tsonami_local_make_pool_over`. In a program that forks it should be kept from the children (`MADV_DONTFORK`), as an arena is.
 ///
 /// # Safety
 /// `bytes` points to `length` bytes that stay mapped and where they are, and that are written only through buffers of pools over

@@ -32,7 +32,8 @@ impl Engine {
     }
 
     /// Makes memory that the caller has known to the device: to be made a pool by
-    /// [`make_pool_over`](Engine::make_pool_over). `page`: bytes of its pages.
+    /// [`make_pool_over`](Engine::make_pool_over). `page`: bytes of its pages. In a program that forks it should be kept from the
+    /// children (`MADV_DONTFORK`), as an arena is.
     ///
     /// # Errors
     /// [`RegionError`](crate::RegionError).
