@@ -125,7 +125,6 @@ fn versions() -> BTreeMap<String, String> {
     let of = [
         ("DPDK", says("pkg-config", &["--modversion", "libdpdk"])),
         ("iperf3", says("iperf3", &["--version"]).map(first_line)),
-        ("dperf", says("dperf", &["-v"]).map(first_line)),
         ("rustc", says("rustc", &["--version"])),
     ];
     of.into_iter()

@@ -28,7 +28,6 @@ pub(crate) struct Program {
 
 pub(crate) const IPERF3: Program = Program { name: "iperf3", install: "sudo apt-get install iperf3" };
 pub(crate) const ETHTOOL: Program = Program { name: "ethtool", install: "sudo apt-get install ethtool" };
-#[allow(dead_code, reason = "for parts that start the program, which measure both ends of a wire")]
 pub(crate) const TSONAMI: Program =
     Program { name: "tsonami", install: "cargo build --release -p tsonami-cli" };
 

@@ -53,9 +53,6 @@ pub(crate) enum Who {
     Ours,
     /// The kernel's sockets, by whatever program.
     Kernel,
-    #[allow(dead_code, reason = "for parts that start dperf and the like")]
-    /// Another stack over DPDK.
-    Peer,
     /// What no stack can pass: a copy, frames without TCP.
     Limit,
 }
@@ -65,7 +62,6 @@ impl fmt::Display for Who {
         f.write_str(match self {
             Who::Ours => "ours",
             Who::Kernel => "kernel",
-            Who::Peer => "peer",
             Who::Limit => "limit",
         })
     }

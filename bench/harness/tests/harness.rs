@@ -231,13 +231,21 @@ fn a_signal_ends_children_and_still_makes_a_report() {
 fn children_die_with_a_runner_that_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
-    let words = format!("run p5 --out {} --repeat 1 --time 600 --only kernel-1", out.display());
-    let runner = Runner(bench().args(words.split(' ')).stderr(Stdio::null()).spawn().expect("it runs"));
-    until("an asker", || descendants(runner.0.id()).into_iter().find(|pid| is(*pid, "ask")));
-    let all = descendants(runner.0.id());
-    drop(runner);
-    for pid in all {
-        until("the end of a descendant", || (!lives(pid)).then_some(()));
+    // An end of a wire in a namespace, and our program, which asks another of its kind: which word of theirs says so.
+    for (scenario, only, n, word) in [("p5", "kernel-1", 4, "ask"), ("p6", "ours", 1, "crr")] {
+        let words = format!("run {scenario} --out {} --repeat 1 --time 600 --only {only}", out.display());
+        let runner = Runner(bench().args(words.split(' ')).stderr(Stdio::null()).spawn().expect("it runs"));
+        until("an asker", || {
+            descendants(runner.0.id())
+                .into_iter()
+                .find(|pid| words_of(*pid).get(n).is_some_and(|w| w == word))
+        });
+        let all = descendants(runner.0.id());
+        assert!(all.len() >= 3, "part and two ends: {all:?}");
+        drop(runner);
+        for pid in all {
+            until("the end of a descendant", || (!lives(pid)).then_some(()));
+        }
     }
 }
 
@@ -292,9 +300,14 @@ fn descendants(of: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
+/// How a process was started.
+fn words_of(pid: u32) -> Vec<String> {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
 /// It is an end of a wire that does this.
 fn is(pid: u32, what: &str) -> bool {
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
-    words.get(1) == Some(&&b"end"[..]) && words.get(4) == Some(&what.as_bytes())
+    let words = words_of(pid);
+    words.get(1).is_some_and(|word| word == "end") && words.get(4).is_some_and(|word| word == what)
 }

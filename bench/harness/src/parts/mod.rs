@@ -3,6 +3,7 @@
 //! A part owns what it makes. It starts programs by [`live::place`] or in its own process group, so that they are gone with
 //! it whatever ends it, and keeps files in the folder for temporary ones, which the runner removes.
 
+mod cli;
 mod iperf3;
 pub(crate) mod kernel;
 mod memcpy;
@@ -65,6 +66,12 @@ pub(crate) enum Part {
     VhostBulk(ours::VhostBulkArgs),
     /// Frames without TCP, over a vhost-user wire
     VhostBlast(ours::VhostBlastArgs),
+    /// Our program at both ends of a vhost-user wire, a byte there and a byte back
+    CliRr(cli::RrArgs),
+    /// Our program at both ends of memif: connect, ask, be answered, close
+    CliCrr(cli::CrrArgs),
+    /// Our program at both ends of memif, in bulk and in frames of 1500 bytes
+    CliSend(cli::SendArgs),
     /// The receiving end of a vhost-user wire; the other end's part starts it
     #[command(hide = true)]
     VhostSink(ours::VhostSinkArgs),
@@ -90,6 +97,9 @@ pub(crate) fn run(args: &PartArgs) -> Result<Line, Failure> {
         Part::Workers(args) => ours::workers(setting, args),
         Part::VhostBulk(args) => ours::vhost_bulk(setting, args),
         Part::VhostBlast(args) => ours::vhost_blast(setting, args),
+        Part::CliRr(args) => cli::rr(setting, args),
+        Part::CliCrr(args) => cli::crr(setting, args),
+        Part::CliSend(args) => cli::send(setting, args),
         Part::VhostSink(args) => ours::vhost_sink(setting, args),
     }
 }

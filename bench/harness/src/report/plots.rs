@@ -100,7 +100,6 @@ fn of(who: Who) -> RGBColor {
     color(match who {
         Who::Ours => 0,
         Who::Kernel => 1,
-        Who::Peer => 2,
         Who::Limit => 6,
     })
 }

@@ -10,7 +10,7 @@ mod p6;
 mod p7;
 mod p8;
 
-use crate::needs::{ETHTOOL, IPERF3, Need};
+use crate::needs::{ETHTOOL, IPERF3, Need, TSONAMI};
 use crate::scenario::Scenario;
 
 /// All of them, in the order in which they are listed.
@@ -37,3 +37,6 @@ const VETH_FRAMES: &[Need] = &[Need::Root, Need::Program(ETHTOOL), Need::Cpus(2)
 const MEMORY: &[Need] = &[Need::Root, Need::Hugepages(128)];
 /// What both ends of a vhost-user wire need, 512 MiB each.
 const VHOST: &[Need] = &[Need::Root, Need::Hugepages(528), Need::Cpus(2)];
+/// The same for our program at both ends; and over memif, which does with normal pages.
+const VHOST_CLI: &[Need] = &[Need::Root, Need::Program(TSONAMI), Need::Hugepages(528), Need::Cpus(2)];
+const MEMIF_CLI: &[Need] = &[Need::Root, Need::Program(TSONAMI), Need::Cpus(2)];

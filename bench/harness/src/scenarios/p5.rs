@@ -1,13 +1,13 @@
 //! P5: how long a request waits for its answer.
 
-use super::VETH;
+use super::{VETH, VHOST_CLI};
 use crate::scenario::{Better, Contestant, Goal, Measure, Scenario, Who};
 
 pub(super) const P5: Scenario = Scenario {
     name: "p5",
     title: "Request and response of a byte",
     what: "One request under way on each of 1 or 64 connections; the kernel's sockets with both ends asleep between bytes, \
-           awake, or busy-polling.",
+           awake, or busy-polling. Ours polls, over shared memory: no interface of the kernel's lies between.",
     measures: &[
         Measure {
             figure: "p50",
@@ -24,6 +24,17 @@ pub(super) const P5: Scenario = Scenario {
         },
     ],
     contestants: &[
+        Contestant::new("ours-1", Who::Ours, "1 connection, awake", "cli-rr", VHOST_CLI).among(ONE),
+        Contestant::new(
+            "ours-1-park",
+            Who::Ours,
+            "1 connection, asleep for up to 50 µs after a while",
+            "cli-rr --wait park",
+            VHOST_CLI,
+        )
+        .among(ONE),
+        Contestant::new("ours-64", Who::Ours, "64 connections, awake", "cli-rr --connections 64", VHOST_CLI)
+            .among(MANY),
         Contestant::new("kernel-1", Who::Kernel, "1 connection, asleep", "kernel-rr --wait block", VETH)
             .among(ONE),
         Contestant::new(

@@ -1,12 +1,12 @@
 //! P6: connections opened and closed; P6b: bulk in frames of 1500 bytes.
 
-use super::{VETH, VETH_FRAMES};
+use super::{MEMIF_CLI, VETH, VETH_FRAMES};
 use crate::scenario::{Better, Contestant, Goal, Measure, Scenario, Who};
 
 pub(super) const P6: Scenario = Scenario {
     name: "p6",
     title: "Connections opened, asked and closed",
-    what: "Connect, a request of a byte, its answer, close; 64 at once.",
+    what: "Connect, a request, its answer, close; 64 at once. Requests and answers have a byte over the kernel's sockets, and 64 over ours.",
     measures: &[
         Measure {
             figure: "connections_per_busy_core",
@@ -17,6 +17,13 @@ pub(super) const P6: Scenario = Scenario {
         Measure { figure: "connections", title: "Connections per second", better: Better::More, goals: &[] },
     ],
     contestants: &[
+        Contestant::new(
+            "ours",
+            Who::Ours,
+            "tsonami crr and serve, frames of 1500 bytes",
+            "cli-crr",
+            MEMIF_CLI,
+        ),
         Contestant::new("kernel", Who::Kernel, "sockets and epoll", "kernel-crr", VETH),
         Contestant::new(
             "kernel-unsteered",
@@ -43,6 +50,20 @@ pub(super) const P6B: Scenario = Scenario {
         Measure { figure: "goodput", title: "Gbit/s", better: Better::More, goals: &[] },
     ],
     contestants: &[
+        Contestant::new(
+            "ours",
+            Who::Ours,
+            "copying writes of 1 MiB, tsonami send and serve",
+            "cli-send",
+            MEMIF_CLI,
+        ),
+        Contestant::new(
+            "ours-by-reference",
+            Who::Ours,
+            "the same by reference",
+            "cli-send --zerocopy",
+            MEMIF_CLI,
+        ),
         Contestant::new(
             "kernel-apart",
             Who::Kernel,

@@ -10,7 +10,6 @@ use tsonami::{ConnId, Event, LocalEngine, Nanos, SendFlags, Time};
 
 use super::Tally;
 use crate::conns::Conns;
-use crate::exit::Exit;
 use crate::signals::{Asked, Signals};
 use crate::units::{Grouped, Size, UnitError};
 
@@ -191,18 +190,6 @@ impl<'a> Answerer<'a> {
             asker.closed = true;
             engine.shutdown_write(id);
         }
-    }
-}
-
-impl Answered {
-    /// The line of JSON.
-    pub(super) fn json(&self, interrupted: Option<Exit>) -> String {
-        let total = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "total": self,
-            "interrupted": interrupted.is_some(),
-        });
-        format!("{total}\n")
     }
 }
 

@@ -22,7 +22,7 @@ use crate::verdict::Verdict;
 use crate::{settings, start};
 pub(crate) use answer::Lengths;
 use answer::{Answered, Answerer};
-use report::{Cut, Received, Total};
+use report::{Cut, Loops, Received, Total};
 use sink::Sink;
 
 /// Time between looks at signals.
@@ -60,6 +60,7 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
                 console.print(&format!("listening on {local}, {}\n", config.device))?;
             }
         }
+        let began = engine.now();
         let served = match args.answer {
             Some(lengths) => {
                 Served::Answered(Answerer::new(lengths, args.close, wanted, &tally).go(engine, &signals))
@@ -84,15 +85,18 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
         if signals.asked() == Asked::Nothing || args.answer.is_some() {
             engine.drain(CLOSE_GRACE);
         }
-        Ok(served)
+        Ok((served, Loops::of(engine, engine.now().since(began))))
     };
     let built = start::builder(&config, console)?.build_each(work);
     let (served, closed) = built.map_err(|e| start::failure(&e, &config))?;
     let closed = closed.map_err(|e| engine_errors::shutdown(&e));
     let (mut total, mut failure) = (Total::default(), None);
     let mut answered: Option<Answered> = None;
+    let mut loops = Loops::default();
     for served in served {
-        match served? {
+        let (served, ran) = served?;
+        loops += ran;
+        match served {
             Served::Answered(part) => *answered.get_or_insert_default() += &part,
             Served::Read { total: part, failure: failed } => {
                 total += part;
@@ -101,9 +105,9 @@ pub(crate) fn run(args: &ServeArgs, console: &Console) -> Result<Exit, Failure> 
         }
     }
     let text = match answered {
-        Some(answered) if args.json => answered.json(signals.exit()),
+        Some(answered) if args.json => loops.json(&answered, signals.exit()),
         Some(answered) => answered.to_string(),
-        None if args.json => total.json(signals.exit()),
+        None if args.json => loops.json(&total, signals.exit()),
         None => total.to_string(),
     };
     console.print(&text)?;

@@ -1,11 +1,12 @@
 //! What `tsonami serve` tells: a line per connection, and one at the end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use tsonami::Error;
+use tsonami::{Error, LocalEngine, Nanos};
 
 use crate::exit::Exit;
 use crate::units::{Grouped, Rate, Short, Size, bits_per_second};
@@ -126,15 +127,46 @@ impl Total {
         self.received_bytes += received.received_bytes;
         self.failed_connections += u64::from(received.error.is_some());
     }
+}
 
-    /// The last line of JSON.
-    pub(super) fn json(&self, interrupted: Option<Exit>) -> String {
-        let total = serde_json::json!({
+/// What the workers' loops did. Its field names are keys of the JSON.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Loops {
+    /// Time of turns that did work, of all workers together.
+    busy_seconds: f64,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+impl Loops {
+    /// One loop, which ran for so long.
+    pub(super) fn of(engine: &LocalEngine, ran: Nanos) -> Loops {
+        let (busy, idle) = (engine.counters().busy_cycles(), engine.counters().idle_cycles());
+        let share = if busy > 0 { busy as f64 / (busy + idle) as f64 } else { 0.0 };
+        Loops {
+            busy_seconds: share * Duration::from(ran).as_secs_f64(),
+            counters: engine.every_count().into_iter().map(|(name, count, _)| (name, count)).collect(),
+        }
+    }
+
+    /// The last line of JSON, with what was served.
+    pub(super) fn json(&self, total: &impl Serialize, interrupted: Option<Exit>) -> String {
+        let all = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "total": self,
+            "total": total,
+            "busy_seconds": self.busy_seconds,
+            "counters": self.counters,
             "interrupted": interrupted.is_some(),
         });
-        format!("{total}\n")
+        format!("{all}\n")
+    }
+}
+
+impl std::ops::AddAssign for Loops {
+    fn add_assign(&mut self, other: Loops) {
+        self.busy_seconds += other.busy_seconds;
+        for (name, count) in other.counters {
+            *self.counters.entry(name).or_insert(0) += count;
+        }
     }
 }
 
@@ -188,7 +220,7 @@ mod tests {
         assert_eq!(total.to_string(), "1 connections, 536 870 912 bytes (512 MiB)\n");
         total.add(&received(Some(&Cut::Reset)));
         assert_eq!(total.to_string(), "2 connections, 1 073 741 824 bytes (1.00 GiB), 1 ended early\n");
-        let json: serde_json::Value = serde_json::from_str(&total.json(None)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&Loops::default().json(&total, None)).unwrap();
         assert_eq!(json["total"]["failed_connections"], 1);
     }
 

@@ -1,5 +1,7 @@
 //! `tsonami rr` and `crr` against the kernel and against `tsonami serve --answer`.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use crate::lab::{KERNEL, Lab, PATIENCE, PORT, Process};
@@ -95,6 +97,7 @@ fn both_ends_ours_answer_a_thousand_connections_and_the_server_closes_first() {
     lab.run("ip link set ts-veth1 up");
     let tsonami = env!("CARGO_BIN_EXE_tsonami");
     let words = "serve --dev af_packet:ts-veth1 --addr 10.77.0.1/24 --answer 64:1K --close -n 1000 -J";
+    let began = Instant::now();
     let mut server = lab.spawn(tsonami, words.split_whitespace());
     // It says nothing before its end in JSON: the kernel tells when its socket is there.
     let words = "crr 10.77.0.1 --dev af_packet:ts-veth0 --addr 10.77.0.2/24 --response 1K -n 1000 -P 16 --close peer -J --timeout 20";
@@ -116,6 +119,10 @@ fn both_ends_ours_answer_a_thousand_connections_and_the_server_closes_first() {
         (&json["total"]["received_bytes"], &json["total"]["failed_connections"]),
         (&64_000.into(), &0.into())
     );
+    // What its loop did: some of the time it worked, and the rest it waited.
+    assert_eq!(json["counters"]["connections_accepted"], 1000, "{said}");
+    let busy = json["busy_seconds"].as_f64().expect("seconds");
+    assert!(busy > 0.0 && busy < began.elapsed().as_secs_f64(), "{busy} s");
 }
 
 #[test]
