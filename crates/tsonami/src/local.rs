@@ -353,9 +353,10 @@ impl LocalEngine {
         on!(&self.stack, engine => engine.counters())
     }
 
-    /// Every count that is kept, the endpoint's too: name, value, and what it counts.
+    /// Every count that is kept, the endpoint's and the port's too: name, value, and what it counts.
     pub fn every_count(&self) -> Vec<(&'static str, u64, &'static str)> {
         let mut counts: Vec<_> = on!(&self.stack, engine => engine.every_count().collect());
+        counts.extend(self.stack.nic().rx_counters().iter());
         if let Some(shared) = self.stack.shared() {
             counts.extend(shared.counters().iter());
             let relayed = shared.inner().relay_counters();

@@ -1,5 +1,5 @@
 //! The example programs, against software nobody here wrote: the kernel's TCP, curl, nginx. Each in a network namespace of
-//! its own, over a TAP.
+//! its own, over a TAP. Those that measure run for a moment.
 
 #[path = "../../dpdk/tests/common/namespace.rs"]
 mod namespace;
@@ -327,5 +327,46 @@ fn a_program_that_started_dpdk_itself_hands_it_over_and_has_it_back() {
         accept(&listener).read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello from a DPDK program\n");
         assert_eq!(example.end(), "the EAL ended with 0\n");
+    });
+}
+
+/// What a program that measures prints, which makes its device itself.
+fn measured(name: &str, arguments: &[&str]) -> String {
+    let program = built(name);
+    String::from_utf8_lossy(&run(program.to_str().unwrap(), arguments)).into_owned()
+}
+
+#[test]
+fn latency_times_each_send() {
+    in_namespace("latency_times_each_send", |_| {
+        let said = measured("latency", &["spin", "20"]);
+        assert!(
+            said.starts_with("Spin: median ") && said.contains(" of 20; system calls to wake it: 0"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn ring_cost_sends_by_reference_and_by_copy() {
+    in_namespace("ring_cost_sends_by_reference_and_by_copy", |_| {
+        let said = measured("ring_cost", &["refer", "63712", "20"]);
+        assert!(
+            said.starts_with("20 sends of 63712 bytes (refer)") && said.ends_with(", 0 bytes copied\n"),
+            "{said}"
+        );
+        let said = measured("ring_cost", &["copy", "64", "20"]);
+        assert!(
+            said.starts_with("20 sends of 64 bytes (copy)") && said.ends_with(", 1280 bytes copied\n"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn crr_opens_asks_and_closes_in_seven_frames() {
+    in_namespace("crr_opens_asks_and_closes_in_seven_frames", |_| {
+        let said = measured("crr", &["500", "16"]);
+        assert!(said.starts_with("500 connections, 0 failed, "), "{said}");
     });
 }

@@ -60,6 +60,9 @@ pub(crate) struct MillionArgs {
     memory: MemoryArgs,
 }
 
+/// Turns of the loop in which nothing happens until everything has.
+const IDLE_TURNS: u32 = 4096;
+
 /// Opens them, lets them come to rest, and has some send.
 pub(crate) fn run(setting: &Setting, args: &MillionArgs) -> Result<Line, Failure> {
     pin(setting.sender_cpu)?;
@@ -185,9 +188,16 @@ impl Many {
         Ok(began.elapsed().as_secs_f64())
     }
 
-    /// Turns the loop until it has nothing more to do.
+    /// Turns the loop until it has nothing more to do, and has folded whom it folds: no turn is made for that, so each that changes
+    /// something is followed by as many as the hand takes to go round.
     fn rest(&mut self) -> IoResult<()> {
-        while self.poll()? {}
+        let (mut idle, mut folded) = (0, 0);
+        while idle < IDLE_TURNS {
+            let more = self.poll()?;
+            let now = self.engine.counters().connections_folded;
+            idle = if more || now != folded { 0 } else { idle + 1 };
+            folded = now;
+        }
         Ok(())
     }
 

@@ -21,6 +21,28 @@ pub struct RxCounters {
     pub dropped_empty: u64,
 }
 
+impl RxCounters {
+    /// Each as (name, value, help).
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
+        let RxCounters { copied, dropped_no_memory, dropped_oversize, dropped_empty } = *self;
+        [
+            (
+                "rx_copied",
+                copied,
+                "Frames copied out of their receive buffers: somebody held more than half of those.",
+            ),
+            (
+                "drop_no_memory",
+                dropped_no_memory,
+                "Frames dropped: more than half of all receive buffers are held, and there is no memory to copy to either.",
+            ),
+            ("drop_oversize", dropped_oversize, "Frames dropped: in more pieces than are taken at once."),
+            ("drop_empty", dropped_empty, "Frames dropped: empty."),
+        ]
+        .into_iter()
+    }
+}
+
 /// The receive side of a queue.
 #[derive(Debug)]
 pub(super) struct RxSide {
