@@ -71,8 +71,8 @@ const fn and_kernel(ours: [Contestant; 3]) -> [Contestant; 3 + KERNEL.len()] {
     all
 }
 
-/// Every way the kernel has to send in bulk.
-const KERNEL: &[Contestant] = &[
+/// The ways to `write(2)`, and where receive work is done then.
+pub(super) const WRITES: [Contestant; 4] = [
     Contestant::new("write-128k", Who::Kernel, "write(2) of 128 KiB", "kernel-bulk --size 131072", VETH),
     Contestant::new("write-1m", Who::Kernel, "write(2) of 1 MiB", "kernel-bulk --size 1048576", VETH),
     Contestant::new(
@@ -89,6 +89,14 @@ const KERNEL: &[Contestant] = &[
         "kernel-bulk --size 1048576 --steer apart",
         VETH,
     ),
+];
+
+/// Every way the kernel has to send in bulk.
+const KERNEL: &[Contestant] = &[
+    WRITES[0],
+    WRITES[1],
+    WRITES[2],
+    WRITES[3],
     Contestant::new(
         "write-1m-to-copy",
         Who::Kernel,

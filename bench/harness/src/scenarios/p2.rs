@@ -1,6 +1,7 @@
 //! P2: what a sender that copies can do, for each core that it keeps busy.
 
-use super::{MEMORY, VETH, VETH_IPERF3};
+use super::p1::WRITES;
+use super::{MEMORY, VETH_IPERF3};
 use crate::scenario::{Better, Contestant, Goal, Measure, Scenario, Who};
 
 pub(super) const P2: Scenario = Scenario {
@@ -50,22 +51,10 @@ pub(super) const P2: Scenario = Scenario {
             &[],
         )
         .among(COPIES),
-        Contestant::new("write-128k", Who::Kernel, "write(2) of 128 KiB", "kernel-bulk --size 131072", VETH),
-        Contestant::new("write-1m", Who::Kernel, "write(2) of 1 MiB", "kernel-bulk --size 1048576", VETH),
-        Contestant::new(
-            "write-1m-unsteered",
-            Who::Kernel,
-            "the same, data received on the sender's core",
-            "kernel-bulk --size 1048576 --steer none",
-            VETH,
-        ),
-        Contestant::new(
-            "write-1m-apart",
-            Who::Kernel,
-            "the same, each end's receive work on its own core",
-            "kernel-bulk --size 1048576 --steer apart",
-            VETH,
-        ),
+        WRITES[0],
+        WRITES[1],
+        WRITES[2],
+        WRITES[3],
         Contestant::new("iperf3-1m", Who::Kernel, "iperf3, 1 MiB", "iperf3 --size 1048576", VETH_IPERF3),
     ],
     axis: None,

@@ -2,10 +2,11 @@
 
 use core::ops::Range;
 
-use tcp::{DeviceTime, FourTuple, Payload, Time};
+use tcp::{FourTuple, Payload};
 
 use super::check::{Checker, Violation};
-use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
+use super::forward::leave_to_inner;
+use super::{Nic, RxPiece, StageError, TxFrame, TxOutcome};
 
 /// Violations kept word for word; later ones are only counted.
 const KEPT: usize = 16;
@@ -72,24 +73,10 @@ impl<N: Nic> Nic for Checked<N> {
     type Header = N::Header;
     type Tail = N::Tail;
 
-    fn limits(&self) -> &NicLimits {
-        self.inner.limits()
-    }
-
-    fn mac(&self) -> [u8; 6] {
-        self.inner.mac()
-    }
+    leave_to_inner!(N);
 
     fn rx_burst(&mut self, out: &mut Vec<RxPiece<N::Buf>>) -> usize {
         self.inner.rx_burst(out)
-    }
-
-    fn tail_bytes_out(&self) -> u64 {
-        self.inner.tail_bytes_out()
-    }
-
-    fn rx_pressed(&self) -> bool {
-        self.inner.rx_pressed()
     }
 
     fn owns(&self, tuple: &FourTuple) -> bool {
@@ -106,10 +93,6 @@ impl<N: Nic> Nic for Checked<N> {
 
     fn relay(&mut self) {
         self.inner.relay();
-    }
-
-    fn lend_header(&mut self) -> Option<N::Header> {
-        self.inner.lend_header()
     }
 
     fn stage<'a, I>(&mut self, frame: TxFrame<N::Header>, payload: I) -> Result<(), StageError>
@@ -136,61 +119,8 @@ impl<N: Nic> Nic for Checked<N> {
         staged
     }
 
-    #[inline]
-    fn copied_after_all(&self) -> u64 {
-        self.inner.copied_after_all()
-    }
-
     fn tx_burst(&mut self) -> TxOutcome {
         self.staged = 0;
         self.inner.tx_burst()
-    }
-
-    fn tx_completed(&mut self) -> Option<u64> {
-        self.inner.tx_completed()
-    }
-
-    fn reclaim(&mut self) {
-        self.inner.reclaim();
-    }
-
-    fn nudges(&self) -> u64 {
-        self.inner.nudges()
-    }
-
-    fn alloc_tail(&mut self) -> Option<N::Tail> {
-        self.inner.alloc_tail()
-    }
-
-    fn alloc_small_tail(&mut self) -> Option<N::Tail> {
-        self.inner.alloc_small_tail()
-    }
-
-    fn tail_bytes(&self) -> Option<u64> {
-        self.inner.tail_bytes()
-    }
-
-    fn stamps(&self) -> bool {
-        self.inner.stamps()
-    }
-
-    fn claim_stamp(&mut self) -> bool {
-        self.inner.claim_stamp()
-    }
-
-    fn take_stamp(&mut self) -> Option<DeviceTime> {
-        self.inner.take_stamp()
-    }
-
-    fn release_stamp(&mut self) {
-        self.inner.release_stamp();
-    }
-
-    fn cycles(&self) -> u64 {
-        self.inner.cycles()
-    }
-
-    fn now(&self) -> Option<Time> {
-        self.inner.now()
     }
 }

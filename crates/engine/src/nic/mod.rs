@@ -9,6 +9,7 @@ mod chain;
 pub mod check;
 mod checked;
 pub mod dpdk;
+mod forward;
 pub mod memory;
 mod pcap;
 pub mod profile;

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::{Consumer, Producer};
-use tcp::{DeviceTime, FourTuple, Payload, Time};
+use tcp::{FourTuple, Payload};
 
+use super::forward::leave_to_inner;
 use super::rss::Steering;
-use super::{Nic, NicLimits, RxPiece, StageError, TxFrame, TxOutcome};
+use super::{Nic, RxPiece, StageError, TxFrame, TxOutcome};
 use crate::frame::{ETHERNET_LEN, ETHERTYPE_IPV4};
 
 /// Pieces of frames that wait between two workers, at most: a burst of each queue, several times.
@@ -304,13 +305,7 @@ impl<N: Nic> Nic for Shared<N> {
     type Header = N::Header;
     type Tail = N::Tail;
 
-    fn limits(&self) -> &NicLimits {
-        self.inner.limits()
-    }
-
-    fn mac(&self) -> [u8; 6] {
-        self.inner.mac()
-    }
+    leave_to_inner!(N);
 
     fn rx_burst(&mut self, out: &mut Vec<RxPiece<N::Buf>>) -> usize {
         let Shared { inner, seat: Some(seat) } = self else {
@@ -356,15 +351,6 @@ impl<N: Nic> Nic for Shared<N> {
         !seat.handed_over
     }
 
-    fn rx_pressed(&self) -> bool {
-        self.inner.rx_pressed()
-    }
-
-    #[inline]
-    fn lend_header(&mut self) -> Option<N::Header> {
-        self.inner.lend_header()
-    }
-
     #[inline]
     fn stage<'a, I>(&mut self, frame: TxFrame<N::Header>, payload: I) -> Result<(), StageError>
     where
@@ -374,66 +360,7 @@ impl<N: Nic> Nic for Shared<N> {
         self.inner.stage(frame, payload)
     }
 
-    #[inline]
-    fn copied_after_all(&self) -> u64 {
-        self.inner.copied_after_all()
-    }
-
     fn tx_burst(&mut self) -> TxOutcome {
         self.inner.tx_burst()
-    }
-
-    fn tx_completed(&mut self) -> Option<u64> {
-        self.inner.tx_completed()
-    }
-
-    fn reclaim(&mut self) {
-        self.inner.reclaim();
-    }
-
-    fn nudges(&self) -> u64 {
-        self.inner.nudges()
-    }
-
-    fn alloc_tail(&mut self) -> Option<N::Tail> {
-        self.inner.alloc_tail()
-    }
-
-    fn alloc_small_tail(&mut self) -> Option<N::Tail> {
-        self.inner.alloc_small_tail()
-    }
-
-    fn tail_bytes(&self) -> Option<u64> {
-        self.inner.tail_bytes()
-    }
-
-    fn tail_bytes_out(&self) -> u64 {
-        self.inner.tail_bytes_out()
-    }
-
-    fn stamps(&self) -> bool {
-        self.inner.stamps()
-    }
-
-    fn claim_stamp(&mut self) -> bool {
-        self.inner.claim_stamp()
-    }
-
-    fn take_stamp(&mut self) -> Option<DeviceTime> {
-        self.inner.take_stamp()
-    }
-
-    fn release_stamp(&mut self) {
-        self.inner.release_stamp();
-    }
-
-    #[inline]
-    fn cycles(&self) -> u64 {
-        self.inner.cycles()
-    }
-
-    #[inline]
-    fn now(&self) -> Option<Time> {
-        self.inner.now()
     }
 }
